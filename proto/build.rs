@@ -1,0 +1,28 @@
+//! Compiles the `.proto` files with protox, so that nobody has to install protoc.
+
+use std::{env, fs, path::PathBuf};
+
+use protox::prost::Message as _;
+
+const FILES: [&str; 8] = [
+    "slipway/v1/types.proto",
+    "slipway/v1/enrollment.proto",
+    "slipway/v1/device.proto",
+    "slipway/v1/fleet.proto",
+    "slipway/v1/release.proto",
+    "slipway/v1/rollout.proto",
+    "slipway/v1/alert.proto",
+    "slipway/v1/access.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=slipway");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("slipway.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
+        .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The public gRPC interface of Slipway: messages, clients, servers and their descriptors.
+//!
+//! What every call and field means stands in `proto/slipway/v1/*.proto`.
+
+/// Package `slipway.v1`.
+pub mod v1 {
+    #![expect(unused_qualifications, reason = "generated code spells paths out")]
+    tonic::include_proto!("slipway.v1");
+
+    /// The encoded `FileDescriptorSet`, with comments, for reflection and for tests that walk it.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/slipway.bin"));
+}
