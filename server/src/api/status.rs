@@ -1,0 +1,79 @@
+//! Refusals and failures as `google.rpc.Status`.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    model::refusal::{Kind, Reason, Refusal},
+    service::Error,
+    store::StoreError,
+};
+
+/// The domain of every reason this service gives.
+pub const DOMAIN: &str = "slipway.v1";
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refused(&refusal),
+            Error::Store(StoreError::Unavailable(source)) => {
+                tracing::warn!(error = %source, "the database does not answer");
+                refused(
+                    &Refusal::new(Reason::Unavailable, "the database does not answer", "try again in a moment")
+                        .retry_after(std::time::Duration::from_secs(2)),
+                )
+            }
+            other => {
+                let chain = chain(&other);
+                tracing::error!(error = %chain, "a call failed by our own fault");
+                refused(&Refusal::new(
+                    Reason::Internal,
+                    "the server failed; its log has the cause",
+                    "try again; if it stays, send the log to whoever runs the server",
+                ))
+            }
+        }
+    }
+}
+
+/// A refusal on the wire: code, message, `ErrorInfo` with reason and hint, and what else applies.
+pub fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal.reason.kind() {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::NotFound => Code::NotFound,
+        Kind::AlreadyExists => Code::AlreadyExists,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::Aborted => Code::Aborted,
+        Kind::OutOfRange => Code::OutOfRange,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Internal => Code::Internal,
+    };
+    let mut facts: HashMap<String, String> =
+        refusal.facts.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    facts.insert("hint".to_owned(), refusal.hint.clone());
+    let mut details = ErrorDetails::with_error_info(refusal.reason.code(), DOMAIN, facts);
+    if let Some(field) = &refusal.field {
+        details.add_bad_request_violation(field, &refusal.message);
+    }
+    if let Some(span) = refusal.retry_after {
+        details.set_retry_info(Some(span));
+    }
+    Status::with_error_details(code, refusal.message.clone(), details)
+}
+
+/// An error and all its sources in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        out.push_str(": ");
+        out.push_str(&source.to_string());
+        next = source.source();
+    }
+    out
+}

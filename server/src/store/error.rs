@@ -1,0 +1,53 @@
+//! What can go wrong below the service.
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A unique key is taken.
+    #[error("a row with this key is there already ({constraint})")]
+    Conflict {
+        /// The constraint, as the database names it.
+        constraint: String,
+    },
+    /// The database holds what the model forbids.
+    #[error("table {table}, row {id}: column {column} holds {value:?}")]
+    Inconsistent {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Primary key.
+        id: String,
+        /// What stands there.
+        value: String,
+    },
+    /// The disk of the database is full.
+    #[error("the database has no room left")]
+    Full(#[source] sqlx::Error),
+    /// The database cannot be reached or did not answer in time.
+    #[error("the database does not answer")]
+    Unavailable(#[source] sqlx::Error),
+    /// Anything else the driver says.
+    #[error("the database refused a statement")]
+    Driver(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error {
+            if database.is_unique_violation() {
+                return StoreError::Conflict { constraint: database.message().to_owned() };
+            }
+            // SQLITE_FULL, and PostgreSQL's disk_full class.
+            if matches!(database.code().as_deref(), Some("13" | "53100")) {
+                return StoreError::Full(error);
+            }
+        }
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
+                StoreError::Unavailable(error)
+            }
+            _ => StoreError::Driver(error),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The only place with SQL. One file per noun; rows are private, functions return model types.
+//!
+//! Portable rules, so that one text runs on SQLite and PostgreSQL:
+//! - placeholders `$1`…; times `BIGINT` milliseconds; flags 0 or 1; ids `TEXT`, byte order;
+//! - `CAST(SUM(x) AS BIGINT)`, `CAST(COUNT(*) AS BIGINT)`;
+//! - a unique tie-break in every `ORDER BY … LIMIT`;
+//! - no `IN` with a list from outside: loop, or join.
+//!
+//! A transaction is a value and its commit a line one can see: dropping a [`Tx`] rolls it back.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+mod connect;
+mod error;
+mod migrate;
+mod on;
+
+pub use error::StoreError;
+pub(crate) use on::on;
+
+/// The database: SQLite in the data directory, or PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pools: Pools,
+    statements: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// SQLite has one writer at a time: one connection writes, the others read.
+    Sqlite { write: SqlitePool, read: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// An open transaction. Dropped without [`Tx::commit`] it leaves no trace.
+#[derive(Debug)]
+pub struct Tx {
+    pub(crate) inner: Inner,
+    statements: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Inner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Db {
+    /// A transaction that only reads.
+    pub async fn read(&self) -> Result<Tx, StoreError> {
+        let inner = match &self.pools {
+            Pools::Sqlite { read, .. } => Inner::Sqlite(read.begin().await?),
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        };
+        Ok(self.tx(inner))
+    }
+
+    /// A transaction that writes. On SQLite it waits until it is the only one.
+    pub async fn write(&self) -> Result<Tx, StoreError> {
+        let inner = match &self.pools {
+            Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        };
+        Ok(self.tx(inner))
+    }
+
+    /// How many statements ran since start; what "executes no SQL" is asserted by.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Whether other processes may write to the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.pools, Pools::Postgres(_))
+    }
+
+    /// Closes every connection after the running transactions.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    fn tx(&self, inner: Inner) -> Tx {
+        // BEGIN counts too: "no SQL" means none.
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        Tx { inner, statements: self.statements.clone() }
+    }
+}
+
+impl Tx {
+    /// Makes everything in it durable, all or nothing.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self.inner {
+            Inner::Sqlite(open) => open.commit().await?,
+            Inner::Postgres(open) => open.commit().await?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count_statement(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,1 @@
+//! Reconcilers: take no input, wake by signal and timer, read all state, idempotent, safe on every replica at once.
