@@ -1,1 +1,4 @@
-//! placeholder
+//! The real thing for tests: a server on a real port with real TLS, real databases, real agents.
+
+pub mod postgres;
+pub mod s3;
