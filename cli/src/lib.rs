@@ -1,1 +1,42 @@
-//! placeholder
+//! The operator's and publisher's command line of Slipway.
+//!
+//! [`args`] is the whole command tree. Each noun has one file in [`commands`]: it calls the server
+//! and shows the answer. What publishing does on this machine is in [`publish`] (image, upload,
+//! signatures) and [`keys`] (the key directory). [`output`] and [`error`] say what people read.
+
+pub mod args;
+pub mod clock;
+pub mod commands;
+pub mod connect;
+pub mod duration;
+pub mod error;
+pub mod human;
+pub mod json;
+pub mod keys;
+pub mod names;
+pub mod output;
+pub mod passphrase;
+pub mod private_file;
+pub mod profile;
+pub mod progress;
+pub mod publish;
+pub mod retry;
+pub mod rng;
+#[cfg(test)]
+mod testing;
+pub mod wave;
+
+use crate::{args::Args, error::Failure, output::Console};
+
+/// Runs one command to its end and returns the exit code. Says on the console's stderr why, if it failed.
+pub async fn run(args: Args, console: &Console) -> u8 {
+    match commands::run(args, console).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            if let Failure::Refused(_) = &failure {
+                console.say(&failure.to_string());
+            }
+            failure.exit_code()
+        }
+    }
+}

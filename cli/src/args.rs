@@ -1,0 +1,116 @@
+//! The whole command tree, as `slipway --help` tells it.
+
+mod alert;
+mod fleet;
+mod publish;
+mod rollout;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use self::{alert::*, fleet::*, publish::*, rollout::*};
+use crate::output::Format;
+
+/// The product of a company that has only one and gave it no name.
+pub const DEFAULT_PRODUCT: &str = "default";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done (for `rollout watch`: the rollout succeeded)
+  1  refused or failed; stderr says what was wrong, what to do, and which page of docs/errors explains it
+  2  the command line is wrong
+
+Stdout carries data, stderr everything else.";
+
+/// Signed firmware releases, rolled out to a fleet in waves; alerts before parts wear out.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Args {
+    /// How to reach the server.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// What stdout carries: columns for people, or JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to reach the server. A token itself may stand in `SLIPWAY_TOKEN`; there is no flag for it,
+/// because everybody on a machine can read the command lines of its processes.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// Profile with server, CA and token [default: ~/.config/slipway/profile.toml]
+    #[arg(long, global = true, env = "SLIPWAY_PROFILE", value_name = "FILE", hide_env_values = true)]
+    pub profile: Option<PathBuf>,
+
+    /// Server, for example https://fleet.example:7443
+    #[arg(long, global = true, env = "SLIPWAY_SERVER", value_name = "URL", hide_env_values = true)]
+    pub server: Option<String>,
+
+    /// PEM file of the CA that signed the server's certificate; no other CA is trusted
+    #[arg(long, global = true, env = "SLIPWAY_CA", value_name = "FILE", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+
+    /// File with the bearer token; SLIPWAY_TOKEN may hold the token itself
+    #[arg(long, global = true, env = "SLIPWAY_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Who may sign what
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Versions of a product, signed by their publisher
+    #[command(subcommand)]
+    Release(ReleaseCommand),
+    /// The right to enrol devices
+    #[command(subcommand)]
+    Claim(ClaimCommand),
+    /// The machines of the fleet
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Plans that bring a release to devices, in waves
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
+    /// What a service desk acts on
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Bounds that metrics are forecast against
+    #[command(subcommand)]
+    Limit(LimitCommand),
+    /// Who may do what
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// How much of a list to show.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ListArgs {
+    /// Only those that match, for example 'state = "running"'
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+    pub filter: String,
+
+    /// Show at most so many; 0 means all
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub max: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

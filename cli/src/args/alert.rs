@@ -1,0 +1,109 @@
+//! Arguments of `alert` and `limit`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Subcommand;
+
+use super::ListArgs;
+use crate::duration;
+
+/// What a service desk acts on.
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Alerts, last changed first; filter fields: state, device, component, kind, severity, metric
+    List(ListArgs),
+    /// One alert with its evidence
+    Show {
+        /// The alert
+        alert: String,
+    },
+    /// Every change at once, one line each; starts with the alerts that are not resolved
+    Watch(AlertWatch),
+    /// Say that somebody takes care
+    Ack {
+        /// The alert
+        alert: String,
+    },
+    /// Say that the cause is gone
+    Resolve {
+        /// The alert
+        alert: String,
+    },
+}
+
+/// Arguments of `alert watch`.
+#[derive(Debug, clap::Args)]
+pub struct AlertWatch {
+    /// Go on after the change that carried this token
+    #[arg(long, value_name = "TOKEN", conflicts_with = "state")]
+    pub resume_token: Option<String>,
+
+    /// Keep the resume token in this file and go on from it at the next start
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+
+    /// End after so many changes [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+/// Bounds that metrics are forecast against.
+#[derive(Debug, Subcommand)]
+pub enum LimitCommand {
+    /// Set a limit; one of the same name is replaced
+    Set(LimitSet),
+    /// Limits, by name
+    List {
+        /// Show at most so many; 0 means all
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        max: usize,
+    },
+    /// Remove a limit; its open alerts are resolved
+    Delete {
+        /// The limit
+        limit: String,
+    },
+}
+
+/// Arguments of `limit set`.
+#[derive(Debug, clap::Args)]
+pub struct LimitSet {
+    /// Name of your choice: a-z, 0-9 and '-'
+    pub name: String,
+
+    /// Metric that should not cross it
+    #[arg(long, value_name = "METRIC")]
+    pub metric: String,
+
+    /// The bound, in the metric's unit
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub value: f64,
+
+    /// Small values are bad: the bound is crossed from above
+    #[arg(long)]
+    pub below: bool,
+
+    /// Which devices, for example 'labels.site = "north"' [default: all]
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub selector: String,
+
+    /// Part of the device [default: any]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub component: String,
+
+    /// The metric is a stock that is used up: alerts say "reorder"
+    #[arg(long)]
+    pub consumable: bool,
+
+    /// How long getting a spare part takes
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
+    pub lead_time: Duration,
+
+    /// Forecast this far [default: 90d]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub horizon: Option<Duration>,
+
+    /// What the part is called for people, for example "air filter" [default: the component]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub part: String,
+}

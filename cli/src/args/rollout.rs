@@ -1,0 +1,104 @@
+//! Arguments of `rollout`.
+
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::ListArgs;
+use crate::{duration, wave::WaveSpec};
+
+/// Plans that bring a release to devices.
+#[derive(Debug, Subcommand)]
+pub enum RolloutCommand {
+    /// Start a rollout
+    Create {
+        /// The plan.
+        #[command(flatten)]
+        plan: Plan,
+        /// Check everything, start nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// How many devices would be in each wave, and what they run now
+    Preview {
+        /// The plan.
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// Rollouts, newest first; filter fields: product, release, state
+    List(ListArgs),
+    /// One rollout and its waves
+    Show {
+        /// The rollout
+        rollout: String,
+    },
+    /// Follow a rollout to its end; exit code 0 only if it succeeded
+    Watch {
+        /// The rollout
+        rollout: String,
+        /// Also end, with exit code 1, when the rollout is paused
+        #[arg(long)]
+        exit_on_pause: bool,
+    },
+    /// Stop offering; updates under way go on
+    Pause {
+        /// The rollout
+        rollout: String,
+    },
+    /// Go on; a failed wave starts a fresh count
+    Resume {
+        /// The rollout
+        rollout: String,
+    },
+    /// End it; offers that are not installed yet are taken back
+    Abort {
+        /// The rollout
+        rollout: String,
+    },
+}
+
+/// A plan: which release, which devices, in which steps.
+#[derive(Debug, clap::Args)]
+pub struct Plan {
+    /// PRODUCT/VERSION, or a VERSION of the product `default`
+    pub release: String,
+
+    /// Which devices, for example 'labels.site = "north"' [default: all of the product]
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub selector: String,
+
+    /// PERCENT[:KEY=VALUE,...], the share reached at the wave's end and its gate; may be given several times
+    ///
+    /// Keys: min-success (percent, 95), min-sample (1), max-failures (0), max-failure (percent, 5),
+    /// soak (0s), max-in-flight (no limit). The last wave has to be 100.
+    /// Without any: 5 (soak 30m), 25 (soak 1h) and 100.
+    ///
+    /// Example: --wave 10:max-failures=1,soak=30s --wave 100
+    #[arg(long = "wave", value_name = "WAVE")]
+    pub waves: Vec<WaveSpec>,
+
+    /// What happens when a wave fails
+    #[arg(long, value_enum, default_value_t = OnFailure::Pause)]
+    pub on_failure: OnFailure,
+
+    /// Also for devices that match later
+    #[arg(long)]
+    pub standing: bool,
+
+    /// Devices that share this label's value spread over the waves together, for example customer
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    pub spread_by: String,
+
+    /// How long a device may take before it counts as a failure
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1d")]
+    pub timeout: Duration,
+}
+
+/// What happens when a wave fails.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum OnFailure {
+    /// Stop offering and wait for a person
+    Pause,
+    /// Bring devices that took the release back to what they ran before
+    RollBack,
+}

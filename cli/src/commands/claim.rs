@@ -1,0 +1,182 @@
+//! `slipway claim`: the right to enrol devices.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::json;
+use slipway_proto::v1;
+
+use crate::{
+    args::{ClaimCommand, ClaimCreate, Connection},
+    commands::{labels, listed, pages},
+    connect::Api,
+    duration,
+    error::Failure,
+    human, names,
+    output::{Console, columns},
+    private_file, rng,
+};
+
+/// Runs one command of this noun.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(command: ClaimCommand, connection: &Connection, console: &Console) -> Result<(), Failure> {
+    let api = Api::open(connection, console).await?;
+    match command {
+        ClaimCommand::Create(args) => create(args, &api, console).await,
+        ClaimCommand::List { max } => list(max, &api, console).await,
+        ClaimCommand::Revoke { claim } => {
+            let name = names::full("claims", &claim);
+            let claim = api.fleet().revoke_claim(v1::RevokeClaimRequest { name }).await?.into_inner();
+            console.say(&format!(
+                "claim {} ended; the {} that used it stay",
+                names::short(&claim.name),
+                human::counted(u64::from(claim.used), "device")
+            ));
+            Ok(())
+        }
+    }
+}
+
+async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), Failure> {
+    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
+        return Err(Failure::new(format!("{} exists already", path.display()))
+            .hint("name another file; a claim is never written over something else"));
+    }
+    // A claim without a root is of no use to a device: find out before making one.
+    let trust = api.releases().get_trust(v1::GetTrustRequest::default()).await?.into_inner();
+    if trust.root.is_empty() {
+        return Err(not_initialized());
+    }
+    let claim = v1::Claim {
+        product: args.product,
+        hardware: args.hardware,
+        labels: args.labels.into_iter().collect(),
+        uses: args.uses,
+        device_id: args.device_id,
+        ..v1::Claim::default()
+    };
+    let request = v1::CreateClaimRequest {
+        claim: Some(claim),
+        ttl: args.ttl.map(duration::to_wire),
+        request_id: rng::request_id(),
+    };
+    let made = api.fleet().create_claim(request).await?.into_inner();
+    if made.root.is_empty() {
+        return Err(not_initialized());
+    }
+    let claim = made.claim.clone().unwrap_or_default();
+    let server = args.device_server.as_deref().unwrap_or(&api.server);
+    let file = claim_file(server, &made, &claim);
+    console.say(&format!(
+        "claim {}: {} of product {}, hardware {}, until {}",
+        names::short(&claim.name),
+        human::counted(u64::from(claim.uses.max(1)), "device"),
+        claim.product,
+        claim.hardware.join(", "),
+        human::maybe_moment(claim.expire_time.as_ref(), console.clock.now()),
+    ));
+    let Some(path) = &args.out else {
+        return console.json(&file);
+    };
+    private_file::create(path, format!("{file:#}\n").as_bytes()).map_err(|error| {
+        Failure::file("write the claim to", path, &error)
+            .hint(format!("the claim was made; end it: slipway claim revoke {}", names::short(&claim.name)))
+    })?;
+    console.say(&format!("written to {}; whoever has this file can enrol a device", path.display()));
+    Ok(())
+}
+
+/// What a device needs to enrol, and to believe nobody else.
+fn claim_file(server: &str, made: &v1::CreateClaimResponse, claim: &v1::Claim) -> serde_json::Value {
+    json!({
+        "server": server,
+        "server_ca_pem": made.server_ca_pem,
+        "root": BASE64.encode(&made.root),
+        "token": made.token,
+        "product": claim.product,
+    })
+}
+
+fn not_initialized() -> Failure {
+    Failure::new("the server has no root yet: a device that enrolled now could believe no release")
+        .hint("run `slipway trust init --keys DIR` first")
+        .reason("TRUST_NOT_INITIALIZED")
+}
+
+async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {
+    let claims = pages(console, max, |page_size, page_token| {
+        let mut fleet = api.fleet();
+        async move {
+            let page = fleet.list_claims(v1::ListClaimsRequest { page_size, page_token }).await?.into_inner();
+            Ok((page.claims, page.next_page_token))
+        }
+    })
+    .await?;
+    console.show_all("Claim", &claims, |claims| render_list(claims, console.clock.now()))
+}
+
+fn render_list(claims: &[v1::Claim], now: i64) -> String {
+    let rows: Vec<_> = claims
+        .iter()
+        .map(|claim| {
+            let ends = match claim.revoked {
+                true => "revoked".into(),
+                false => human::maybe_relative(claim.expire_time.as_ref(), now),
+            };
+            vec![
+                names::short(&claim.name).to_owned(),
+                claim.product.clone(),
+                claim.hardware.join(", "),
+                format!("{} of {}", claim.used, claim.uses.max(1)),
+                ends,
+                claim.device_id.clone(),
+                labels(&claim.labels),
+            ]
+        })
+        .collect();
+    let header = ["ID", "PRODUCT", "HARDWARE", "USED", "ENDS", "DEVICE", "LABELS"];
+    listed(rows.len(), "no claims", columns(&header, &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_claim_file_has_what_a_device_needs() {
+        let made = v1::CreateClaimResponse {
+            server_ca_pem: "PEM".into(),
+            root: b"{}".to_vec(),
+            token: "secret".into(),
+            claim: None,
+        };
+        let claim = v1::Claim { product: "pump".into(), ..v1::Claim::default() };
+        assert_eq!(
+            claim_file("https://a:1", &made, &claim),
+            json!({"server": "https://a:1", "server_ca_pem": "PEM", "root": "e30=", "token": "secret", "product": "pump"})
+        );
+    }
+
+    #[test]
+    fn claims_as_a_table() {
+        let now = 1_795_356_185_000;
+        let claim = v1::Claim {
+            name: "claims/c1".into(),
+            product: "pump".into(),
+            hardware: vec!["gw-a".into(), "gw-b".into()],
+            uses: 8,
+            used: 3,
+            expire_time: Some(human::timestamp(now + 86_400_000)),
+            labels: [("site".to_owned(), "north".to_owned())].into(),
+            ..v1::Claim::default()
+        };
+        let ended = v1::Claim { name: "claims/c2".into(), revoked: true, ..claim.clone() };
+        assert_eq!(
+            render_list(&[claim, ended], now),
+            "ID  PRODUCT  HARDWARE    USED    ENDS     DEVICE  LABELS\n\
+             c1  pump     gw-a, gw-b  3 of 8  in 1d            site=north\n\
+             c2  pump     gw-a, gw-b  3 of 8  revoked          site=north\n"
+        );
+        assert_eq!(render_list(&[], now), "no claims");
+    }
+}

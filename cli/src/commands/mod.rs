@@ -1,0 +1,99 @@
+//! One file per noun: the call and what is shown of its answer.
+
+pub mod alert;
+pub mod claim;
+pub mod device;
+pub mod explain;
+pub mod limit;
+pub mod release;
+pub mod rollout;
+pub mod token;
+pub mod trust;
+pub mod watch;
+
+use std::{collections::HashMap, future::Future};
+
+use tonic::Status;
+
+use crate::{
+    args::{Args, Command},
+    error::Failure,
+    output::Console,
+};
+
+/// Runs one command.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
+    let connection = &args.connection;
+    match args.command {
+        Command::Trust(command) => trust::run(command, connection, console).await,
+        Command::Release(command) => release::run(command, connection, console).await,
+        Command::Claim(command) => claim::run(command, connection, console).await,
+        Command::Device(command) => device::run(command, connection, console).await,
+        Command::Rollout(command) => rollout::run(command, connection, console).await,
+        Command::Alert(command) => alert::run(command, connection, console).await,
+        Command::Limit(command) => limit::run(command, connection, console).await,
+        Command::Token(command) => token::run(command, connection, console).await,
+    }
+}
+
+/// The server's largest page.
+const PAGE_MAX: usize = 1_000;
+
+/// Pages of a list until `max` entries are there (0: all of them); says when there are more.
+async fn pages<T, F, Fut>(console: &Console, max: usize, mut page: F) -> Result<Vec<T>, Failure>
+where
+    F: FnMut(i32, String) -> Fut,
+    Fut: Future<Output = Result<(Vec<T>, String), Status>>,
+{
+    let mut entries = Vec::new();
+    let mut token = String::new();
+    loop {
+        let wanted = if max == 0 { PAGE_MAX } else { (max - entries.len()).min(PAGE_MAX) };
+        let (mut more, next) = page(i32::try_from(wanted).unwrap_or(1_000), token).await?;
+        entries.append(&mut more);
+        if next.is_empty() {
+            return Ok(entries);
+        }
+        if max != 0 && entries.len() >= max {
+            console.say(&format!("there are more than these {}; --max 0 shows all", entries.len()));
+            return Ok(entries);
+        }
+        token = next;
+    }
+}
+
+/// `a=1, b=2`, by key.
+fn labels(map: &HashMap<String, String>) -> String {
+    let mut pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.sort();
+    pairs.join(", ")
+}
+
+/// A list, or a word that says that it is empty.
+fn listed(entries: usize, nothing: &str, table: String) -> String {
+    if entries == 0 { nothing.to_owned() } else { table }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::{clock::Clock, output::Format};
+
+    #[tokio::test]
+    async fn pages_are_followed_up_to_the_limit() {
+        let console = Console::to_writers(io::sink(), io::sink(), Format::Table, Clock::Fixed(0));
+        let server = |size: i32, token: String| async move {
+            let from: i32 = token.parse().unwrap_or(0);
+            let to = (from + size.min(400)).min(1_000);
+            let next = if to < 1_000 { to.to_string() } else { String::new() };
+            Ok(((from..to).collect::<Vec<_>>(), next))
+        };
+        assert_eq!(pages(&console, 0, server).await.unwrap().len(), 1_000);
+        assert_eq!(pages(&console, 500, server).await.unwrap(), (0..500).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,356 @@
+//! One TLS connection to the server, trusting exactly one CA, with the caller's token on every call.
+
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::{
+    CertificateError, ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use slipway_proto::v1::{
+    access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
+    fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
+    rollout_service_client::RolloutServiceClient,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    args::Connection,
+    error::{Failure, source_of},
+    output::Console,
+    profile::Profile,
+};
+
+/// Longer than any handshake over a bad mobile network, shorter than a person's patience.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest answer is the metadata of a product with all its releases (5 MiB).
+const MESSAGE_MAX: usize = 16 << 20;
+/// A watched stream may be silent for hours; this finds out that the other end is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// A channel that carries the caller's token.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// An open connection, from which the client of each service is made.
+#[derive(Clone)]
+pub struct Api {
+    channel: Authorized,
+    /// As the caller named it: `https://host:port`.
+    pub server: String,
+}
+
+impl Api {
+    /// Connects by profile, flags and environment.
+    ///
+    /// # Errors
+    /// Settings that are missing, a server that cannot be reached, or one that is not the right one.
+    pub async fn open(connection: &Connection, console: &Console) -> Result<Self, Failure> {
+        let profile = Profile::read(connection, console)?;
+        Self::connect(&profile).await
+    }
+
+    /// Connects to the server of a profile.
+    ///
+    /// # Errors
+    /// A server that cannot be reached, or one that is not the right one.
+    pub async fn connect(profile: &Profile) -> Result<Self, Failure> {
+        let server = profile.server.trim_end_matches('/').to_owned();
+        let target = Target::parse(&server)?;
+        let bearer = Bearer::new(profile.token.as_ref().map(|token| token.as_str()))?;
+        let tls = tls_config(profile)?;
+        // The scheme of the endpoint is http because TLS is ours; requests say https.
+        let bad_server = |error: tonic::transport::Error| Failure::new(format!("`{server}`: {error}"));
+        let endpoint = Endpoint::from_shared(format!("http://{}", target.authority))
+            .map_err(bad_server)?
+            .origin(target.uri.clone())
+            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+            .map_err(bad_server)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE);
+        let connector = tower::service_fn(move |_: Uri| connect_tls(target.clone(), tls.clone()));
+        let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
+            match source_of::<ConnectError>(&error) {
+                Some(cause) => cause.clone().into(),
+                None => ConnectError::unreachable(&server, root_cause(&error)).into(),
+            }
+        })?;
+        Ok(Self { channel: InterceptedService::new(channel, bearer), server })
+    }
+
+    /// Devices, updates and claims.
+    pub fn fleet(&self) -> FleetServiceClient<Authorized> {
+        FleetServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Trust and releases.
+    pub fn releases(&self) -> ReleaseServiceClient<Authorized> {
+        ReleaseServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Rollouts.
+    pub fn rollouts(&self) -> RolloutServiceClient<Authorized> {
+        RolloutServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Alerts and limits.
+    pub fn alerts(&self) -> AlertServiceClient<Authorized> {
+        AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Tokens.
+    pub fn access(&self) -> AccessServiceClient<Authorized> {
+        AccessServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+}
+
+/// Puts the token on each call.
+#[derive(Clone)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    fn new(token: Option<&str>) -> Result<Self, Failure> {
+        let Some(token) = token else { return Ok(Self(None)) };
+        let mut value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>().map_err(|_| {
+            Failure::new("the token holds characters that no token has")
+                .hint("a token looks like slip_ID_SECRET; is this the right file?")
+        })?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Why there is no connection. Travels through tonic as the cause of its error.
+#[derive(Debug, Clone)]
+pub struct ConnectError {
+    message: String,
+    hint: String,
+    reason: &'static str,
+}
+
+impl ConnectError {
+    fn unreachable(server: &str, cause: impl fmt::Display) -> Self {
+        Self {
+            message: format!("cannot reach {server}: {cause}"),
+            hint: "is slipwayd running there, and is the address in the profile the one it printed?".into(),
+            reason: "SERVER_UNREACHABLE",
+        }
+    }
+
+    fn untrusted(server: &str, problem: impl fmt::Display, hint: &str) -> Self {
+        Self {
+            message: format!("{server} is not the server this profile knows: {problem}"),
+            hint: hint.into(),
+            reason: "SERVER_CERTIFICATE",
+        }
+    }
+
+    fn of_handshake(server: &str, ca: &str, error: &io::Error) -> Self {
+        let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+            return Self::unreachable(server, format!("the TLS handshake broke off: {error}"));
+        };
+        let certificate = match error {
+            rustls::Error::InvalidCertificate(certificate) => certificate,
+            rustls::Error::InvalidMessage(_) => {
+                return Self::unreachable(server, "what answers there does not speak TLS");
+            }
+            other => return Self::unreachable(server, format!("the TLS handshake failed: {other}")),
+        };
+        match certificate {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::untrusted(
+                server,
+                format!("its certificate was not signed by the CA in {ca}"),
+                "if the server was set up anew, copy its new server-ca.pem; otherwise somebody may be in between",
+            ),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::untrusted(
+                server,
+                "its certificate is for another name",
+                "use a name that the server was started with, or add this one with `slipwayd serve --public-name`",
+            ),
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::untrusted(
+                server,
+                "its certificate is not valid at this time",
+                "check the clocks of both machines; restart slipwayd to renew its certificate",
+            ),
+            other => Self::untrusted(server, other, "look at the server's certificate"),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ConnectError {}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::new(error.message).hint(error.hint).reason(error.reason)
+    }
+}
+
+/// Where to connect, taken apart once.
+#[derive(Clone)]
+struct Target {
+    uri: Uri,
+    authority: String,
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+}
+
+impl Target {
+    fn parse(server: &str) -> Result<Self, Failure> {
+        let bad = |problem: &str| {
+            Failure::new(format!("`{server}` is not the address of a server: {problem}"))
+                .hint("write for example https://fleet.example:7443")
+        };
+        let uri: Uri = server.parse().map_err(|_| bad("it is no URL"))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(bad("it has to start with https://"));
+        }
+        let authority = uri.authority().ok_or_else(|| bad("it names no host"))?.to_string();
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host.clone()).map_err(|_| bad("its host is no name and no IP address"))?;
+        let port = uri.port_u16().unwrap_or(443);
+        Ok(Self { uri, authority, host, port, name })
+    }
+}
+
+struct Tls {
+    config: Arc<ClientConfig>,
+    ca: String,
+}
+
+fn tls_config(profile: &Profile) -> Result<Arc<Tls>, Failure> {
+    let ca = profile.ca_path.display().to_string();
+    let unusable = |problem: String| {
+        Failure::new(format!("the CA in {ca} cannot be used: {problem}"))
+            .hint("it has to be the server-ca.pem of the server's data directory")
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&profile.ca_pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("it holds no certificate".into()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(Tls { config: Arc::new(config), ca }))
+}
+
+async fn connect_tls(target: Target, tls: Arc<Tls>) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
+    let server = target.uri.to_string();
+    let server = server.trim_end_matches('/');
+    let tcp = TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
+        .map_err(|error| ConnectError::unreachable(server, error))?;
+    let stream = TlsConnector::from(tls.config.clone())
+        .connect(target.name, tcp)
+        .await
+        .map_err(|error| ConnectError::of_handshake(server, &tls.ca, &error))?;
+    Ok(TokioIo::new(stream))
+}
+
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    const CA: &str = include_str!("../tests/data/ca.pem");
+
+    fn profile(server: &str, ca: &str) -> Profile {
+        Profile { server: server.into(), ca_pem: ca.into(), ca_path: PathBuf::from("server-ca.pem"), token: None }
+    }
+
+    async fn refusal(server: &str, ca: &str) -> String {
+        Api::connect(&profile(server, ca)).await.err().map(|f| f.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_work_are_refused_before_connecting() {
+        assert_eq!(
+            refusal("http://127.0.0.1:1", CA).await,
+            "error: `http://127.0.0.1:1` is not the address of a server: it has to start with https://\n\
+             hint: write for example https://fleet.example:7443"
+        );
+        assert_eq!(
+            refusal("https://127.0.0.1:1", "nothing").await,
+            "error: the CA in server-ca.pem cannot be used: it holds no certificate\n\
+             hint: it has to be the server-ca.pem of the server's data directory"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_down_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert_eq!(
+            refusal(&format!("https://127.0.0.1:{port}"), CA).await,
+            format!(
+                "error: cannot reach https://127.0.0.1:{port}: Connection refused (os error 111)\n\
+                 hint: is slipwayd running there, and is the address in the profile the one it printed?\n\
+                 see docs/errors/SERVER_UNREACHABLE.md"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn something_that_is_not_tls_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            tcp
+        };
+        let server = format!("https://127.0.0.1:{port}");
+        let (text, _tcp) = tokio::join!(refusal(&server, CA), answer);
+        assert!(
+            text.starts_with(&format!("error: cannot reach {server}: what answers there does not speak TLS\n")),
+            "{text}"
+        );
+    }
+}

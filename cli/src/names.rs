@@ -1,0 +1,53 @@
+//! Resource names, and the shorter forms that people type.
+
+/// `devices/{id}` from `id` or `devices/id`; likewise for every collection.
+pub fn full(collection: &str, given: &str) -> String {
+    match given.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/')) {
+        Some(_) => given.to_owned(),
+        None => format!("{collection}/{given}"),
+    }
+}
+
+/// `releases/{product}/{version}` from that, from `product/version`, or from a bare version of the
+/// product that `release publish` uses when none is named.
+pub fn release(given: &str) -> String {
+    let short = given.strip_prefix("releases/").unwrap_or(given);
+    match short.contains('/') {
+        true => format!("releases/{short}"),
+        false => format!("releases/{}/{short}", crate::args::DEFAULT_PRODUCT),
+    }
+}
+
+/// What follows the collection: the form people read and type.
+pub fn short(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, rest)| rest)
+}
+
+/// `key=value`, as labels are given.
+///
+/// # Errors
+/// A text without `=` or without a key.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not a label; write for example site=north")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_are_completed() {
+        assert_eq!(full("devices", "pump-1"), "devices/pump-1");
+        assert_eq!(full("devices", "devices/pump-1"), "devices/pump-1");
+        assert_eq!(full("devices", "devices-1"), "devices/devices-1");
+        assert_eq!(release("2.0.0"), "releases/default/2.0.0");
+        assert_eq!(release("pump/2.0.0"), "releases/pump/2.0.0");
+        assert_eq!(release("releases/pump/2.0.0"), "releases/pump/2.0.0");
+        assert_eq!(short("releases/pump/2.0.0"), "pump/2.0.0");
+        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(key_value("=x").is_err());
+    }
+}

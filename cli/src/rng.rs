@@ -1,0 +1,20 @@
+//! Randomness: keys, request ids and the jitter of retries. Nothing else in this crate draws any.
+
+use rand::{RngExt as _, rngs::StdRng};
+
+/// A generator seeded by the operating system.
+pub fn seeded() -> StdRng {
+    #[expect(clippy::disallowed_methods, reason = "the one place that seeds")]
+    rand::make_rng()
+}
+
+/// An id that makes repeating a request harmless: 32 hexadecimal digits.
+pub fn request_id() -> String {
+    let id: u128 = seeded().random();
+    format!("{id:032x}")
+}
+
+/// A fraction from 0 to 1, for jitter.
+pub fn fraction() -> f64 {
+    seeded().random()
+}
