@@ -1,0 +1,42 @@
+//! Selectors: which devices something is for.
+
+use super::{
+    filter::{Filter, Subject},
+    refusal::{Reason, Refusal},
+};
+
+/// What a rollout or a limit may select by. `version` is what the device runs now.
+pub const FIELDS: &[&str] = &["id", "product", "hardware", "version", "labels."];
+/// What a scope may select by: only what the device cannot say of itself.
+pub const SCOPE_FIELDS: &[&str] = &["id", "product", "labels."];
+
+/// Which devices something is for; the empty selector means all.
+#[derive(Clone, Debug, Default)]
+pub struct Selector(Filter);
+
+impl Selector {
+    /// Reads a selector; refused with `SELECTOR_INVALID` and a caret.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Filter::parse(text, FIELDS, Reason::SelectorInvalid).map(Selector)
+    }
+
+    /// Reads a scope: a selector over what operators set, never over what a device claims.
+    pub fn parse_scope(text: &str) -> Result<Self, Refusal> {
+        Filter::parse(text, SCOPE_FIELDS, Reason::SelectorInvalid).map(Selector)
+    }
+
+    /// Whether the device is one of them.
+    pub fn matches(&self, device: &impl Subject) -> bool {
+        self.0.matches(device)
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text it was read from.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
