@@ -21,8 +21,12 @@ impl From<Error> for Status {
             Error::Store(StoreError::Unavailable(source)) => {
                 tracing::warn!(error = %source, "the database does not answer");
                 refused(
-                    &Refusal::new(Reason::Unavailable, "the database does not answer", "try again in a moment")
-                        .retry_after(std::time::Duration::from_secs(2)),
+                    &Refusal::new(
+                        Reason::Unavailable,
+                        "the database does not answer",
+                        "try again in a moment",
+                    )
+                    .retry_after(std::time::Duration::from_secs(2)),
                 )
             }
             other => {

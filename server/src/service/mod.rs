@@ -1,5 +1,8 @@
 //! Operations that decide something. Each takes the [`Context`] first and owns its transaction.
 
+#[cfg(test)]
+pub mod testing;
+
 use crate::{
     clock::Clock,
     model::refusal::{Reason, Refusal},

@@ -15,10 +15,18 @@ use std::sync::{
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub mod audit;
+pub mod changes;
+pub mod claims;
+mod column;
 mod connect;
+pub mod devices;
 mod error;
 mod migrate;
 mod on;
+pub mod presence;
+pub mod requests;
+pub mod tokens;
 
 pub use error::StoreError;
 pub(crate) use on::on;
@@ -33,7 +41,10 @@ pub struct Db {
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer at a time: one connection writes, the others read.
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
     Postgres(PgPool),
 }
 

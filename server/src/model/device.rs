@@ -1,0 +1,194 @@
+//! A device: who it is, what it says of itself, and where its identity stands.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use slipway_trust::Sha256;
+
+use super::{filter::Subject, label::Labels, time::Timestamp};
+
+/// The component whose version `version` means in filters: the operating system.
+pub const SYSTEM: &str = "system";
+
+/// One Linux machine of the fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its id.
+    pub id: String,
+    /// The product line it belongs to; given by its claim.
+    pub product: String,
+    /// Hardware model; one of those its claim allows.
+    pub hardware: String,
+    /// Identity state.
+    pub state: DeviceState,
+    /// The public key that is this device.
+    pub spki_sha256: Sha256,
+    /// Serial of its newest certificate, hex.
+    pub certificate_serial: String,
+    /// When that certificate ends.
+    pub certificate_not_after: Timestamp,
+    /// The claim it enrolled with.
+    pub claim_id: String,
+    /// What operators say of it.
+    pub labels: Labels,
+    /// What it said of itself last.
+    pub inventory: Inventory,
+    /// The signed metadata it held at its last inventory.
+    pub have: Have,
+    /// Updates that failed in a row.
+    pub failures: u32,
+    /// Until when it is offered nothing; only in [`DeviceState::Quarantined`].
+    pub quarantined_until: Option<Timestamp>,
+    /// When it enrolled.
+    pub created_at: Timestamp,
+    /// When this record changed last.
+    pub updated_at: Timestamp,
+    /// Grows by one with every change of this record.
+    pub generation: i64,
+}
+
+/// Where a device's identity stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceState {
+    /// May do everything a device does.
+    Active,
+    /// Failed too often: checks in and reports, is offered nothing.
+    Quarantined,
+    /// Every call is refused.
+    Revoked,
+}
+
+impl DeviceState {
+    /// As it is stored and filtered by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeviceState::Active => "active",
+            DeviceState::Quarantined => "quarantined",
+            DeviceState::Revoked => "revoked",
+        }
+    }
+
+    /// Reads [`DeviceState::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [DeviceState::Active, DeviceState::Quarantined, DeviceState::Revoked]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+/// What a device says of itself. Untrusted: never used for scopes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// The device's own fingerprint of this inventory; 0 before the first one.
+    pub digest: u64,
+    /// What each component runs.
+    pub components: Vec<Component>,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Changes with every boot.
+    pub boot_id: String,
+    /// Free text by key.
+    pub attributes: BTreeMap<String, String>,
+    /// Classes of data the owner allows to leave the device.
+    pub consent: Vec<DataClass>,
+    /// Release counter below which it never goes.
+    pub floor: u64,
+    /// Why it installs nothing at the moment: code and sentence.
+    pub blocked: Option<Blocked>,
+}
+
+/// Why a device installs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Stable code.
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+}
+
+/// What one component runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its name.
+    pub component: String,
+    /// Version as the publisher wrote it; empty when never updated by Slipway.
+    pub version: String,
+    /// Release counter of that version; 0 when unknown.
+    pub counter: u64,
+    /// SHA-256 of the artifact in the running slot, hex; empty when unknown.
+    pub digest: String,
+    /// The slot it runs from.
+    pub slot: String,
+}
+
+/// What consent is given or refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataClass {
+    /// Needed to update safely: always on.
+    Essential,
+    /// How the machine is.
+    Diagnostic,
+    /// How it is used.
+    Usage,
+    /// Where it is.
+    Location,
+}
+
+/// Versions of the signed metadata a device holds; 0 means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Have {
+    /// Root chain position.
+    pub root: u64,
+    /// Timestamp.
+    pub timestamp: u64,
+    /// Snapshot.
+    pub snapshot: u64,
+    /// Top-level targets.
+    pub targets: u64,
+    /// The product's delegated role.
+    pub product: u64,
+    /// The device's own assignment.
+    pub assignment: u64,
+}
+
+impl Device {
+    /// What its system component runs; the first component where there is no system; empty when
+    /// it never said.
+    pub fn version(&self) -> &str {
+        self.running().map_or("", |running| running.version.as_str())
+    }
+
+    /// The component that releases are compared with: `system`, or the first there is.
+    pub fn running(&self) -> Option<&Component> {
+        let components = &self.inventory.components;
+        components.iter().find(|c| c.component == SYSTEM).or_else(|| components.first())
+    }
+
+    /// Changes whenever the record does.
+    pub fn etag(&self) -> String {
+        format!("{:x}", self.generation)
+    }
+}
+
+impl Subject for Device {
+    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        match path {
+            "id" => Some(self.id.as_str().into()),
+            "product" => Some(self.product.as_str().into()),
+            "hardware" => Some(self.hardware.as_str().into()),
+            "state" => Some(self.state.as_str().into()),
+            "version" => Some(self.version().into()),
+            _ => {
+                let (map, key) = path.split_once('.')?;
+                let value = match map {
+                    "labels" => self.labels.get(key)?,
+                    "attributes" => self.inventory.attributes.get(key)?,
+                    _ => return None,
+                };
+                Some(value.as_str().into())
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A context for unit tests: a fresh SQLite database, a clock that stands still, seeded randomness.
+
+use std::ops::Deref;
+
+use tempfile::TempDir;
+
+use super::Context;
+use crate::{clock::Clock, model::time::Timestamp, rng::Rng, store::Db};
+
+/// 2026-01-01T00:00:00Z, where every test starts.
+pub const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// A context and the directory that its files live in; both end together.
+#[derive(Debug)]
+pub struct TestContext {
+    ctx: Context,
+    /// Removed when the test ends.
+    pub dir: TempDir,
+}
+
+impl Deref for TestContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.ctx
+    }
+}
+
+impl Context {
+    /// A context of its own for one test.
+    pub async fn for_test() -> TestContext {
+        let dir = TempDir::new().expect("a temporary directory");
+        let db = Db::open_sqlite(&dir.path().join("slipway.db")).await.expect("a database");
+        let clock = Clock::manual(START);
+        let rng = Rng::seeded(1);
+        TestContext { ctx: Context { db, clock, rng }, dir }
+    }
+}

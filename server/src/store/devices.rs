@@ -1,0 +1,204 @@
+//! Device records.
+
+use std::collections::BTreeMap;
+
+use super::{
+    StoreError, Tx,
+    changes::{Kind, changes_bump},
+    column::{Place, json},
+    on,
+};
+use crate::model::{
+    device::{Blocked, Device, DeviceState, Inventory},
+    time::Timestamp,
+};
+
+const COLUMNS: &str = "id, product, hardware, state, spki_sha256, certificate_serial, \
+    certificate_not_after, claim_id, labels, inventory_digest, attributes, components, consent, \
+    agent_version, boot_id, rollback_floor, blocked_code, blocked_detail, have, failures, \
+    quarantined_until, created_at, updated_at, generation";
+
+/// Adds a device; [`StoreError::Conflict`] when its id or its key is taken.
+pub async fn device_insert(tx: &mut Tx, device: &Device) -> Result<(), StoreError> {
+    let row = Row::from(device);
+    let sql = format!(
+        "INSERT INTO devices ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
+    );
+    on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(row.id).bind(row.product).bind(row.hardware).bind(row.state).bind(row.spki_sha256)
+        .bind(row.certificate_serial).bind(row.certificate_not_after).bind(row.claim_id).bind(row.labels)
+        .bind(row.inventory_digest).bind(row.attributes).bind(row.components).bind(row.consent)
+        .bind(row.agent_version).bind(row.boot_id).bind(row.rollback_floor).bind(row.blocked_code)
+        .bind(row.blocked_detail).bind(row.have).bind(row.failures).bind(row.quarantined_until)
+        .bind(row.created_at).bind(row.updated_at).bind(row.generation)
+        .execute(conn).await.map(drop))?;
+    changes_bump(tx, Kind::Devices).await.map(drop)
+}
+
+/// One device.
+pub async fn device_get(tx: &mut Tx, id: &str) -> Result<Option<Device>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM devices WHERE id = $1");
+    let row: Option<Row> = on!(tx, conn =>
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(conn).await)?;
+    row.map(Device::try_from).transpose()
+}
+
+/// Devices after `after` in the order of their ids; start with an empty text.
+pub async fn devices_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Device>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM devices WHERE id > $1 ORDER BY id LIMIT $2");
+    let rows: Vec<Row> = on!(tx, conn =>
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(conn).await)?;
+    rows.into_iter().map(Device::try_from).collect()
+}
+
+/// Devices whose record changed at or after `since`, in the order of (time, id), after the given one.
+///
+/// Clocks of replicas differ: ask from a minute before the last look.
+pub async fn devices_changed(
+    tx: &mut Tx,
+    since: Timestamp,
+    after_id: &str,
+    limit: i64,
+) -> Result<Vec<Device>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM devices WHERE updated_at > $1 OR (updated_at = $1 AND id > $2) \
+         ORDER BY updated_at, id LIMIT $3"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(since.millis()).bind(after_id).bind(limit).fetch_all(conn).await)?;
+    rows.into_iter().map(Device::try_from).collect()
+}
+
+/// How many devices there are.
+pub async fn devices_count(tx: &mut Tx) -> Result<i64, StoreError> {
+    let count: i64 = on!(tx, conn =>
+        sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM devices").fetch_one(conn).await)?;
+    Ok(count)
+}
+
+/// Writes what may change of a device (not id, product, key, claim, creation) if nobody was
+/// faster: false when `generation` is no longer the stored one. On success the record's
+/// `generation` and `updated_at` are the new ones.
+pub async fn device_update(tx: &mut Tx, device: &mut Device, now: Timestamp) -> Result<bool, StoreError> {
+    let row = Row::from(&*device);
+    let changed = on!(tx, conn => sqlx::query(
+        "UPDATE devices SET hardware = $3, state = $4, certificate_serial = $5, certificate_not_after = $6, \
+         labels = $7, inventory_digest = $8, attributes = $9, components = $10, consent = $11, \
+         agent_version = $12, boot_id = $13, rollback_floor = $14, blocked_code = $15, blocked_detail = $16, \
+         have = $17, failures = $18, quarantined_until = $19, updated_at = $20, generation = generation + 1 \
+         WHERE id = $1 AND generation = $2")
+        .bind(row.id).bind(row.generation).bind(row.hardware).bind(row.state).bind(row.certificate_serial)
+        .bind(row.certificate_not_after).bind(row.labels).bind(row.inventory_digest).bind(row.attributes)
+        .bind(row.components).bind(row.consent).bind(row.agent_version).bind(row.boot_id)
+        .bind(row.rollback_floor).bind(row.blocked_code).bind(row.blocked_detail).bind(row.have)
+        .bind(row.failures).bind(row.quarantined_until).bind(now.millis())
+        .execute(conn).await.map(|done| done.rows_affected()))?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    device.generation += 1;
+    device.updated_at = now;
+    changes_bump(tx, Kind::Devices).await?;
+    Ok(true)
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    product: String,
+    hardware: String,
+    state: String,
+    spki_sha256: Vec<u8>,
+    certificate_serial: String,
+    certificate_not_after: i64,
+    claim_id: String,
+    labels: String,
+    inventory_digest: i64,
+    attributes: String,
+    components: String,
+    consent: String,
+    agent_version: String,
+    boot_id: String,
+    rollback_floor: i64,
+    blocked_code: String,
+    blocked_detail: String,
+    have: String,
+    failures: i64,
+    quarantined_until: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    generation: i64,
+}
+
+impl From<&Device> for Row {
+    fn from(device: &Device) -> Self {
+        let inventory = &device.inventory;
+        let blocked = inventory.blocked.as_ref();
+        Row {
+            id: device.id.clone(),
+            product: device.product.clone(),
+            hardware: device.hardware.clone(),
+            state: device.state.as_str().to_owned(),
+            spki_sha256: device.spki_sha256.as_bytes().to_vec(),
+            certificate_serial: device.certificate_serial.clone(),
+            certificate_not_after: device.certificate_not_after.millis(),
+            claim_id: device.claim_id.clone(),
+            labels: json(&device.labels),
+            // The column is signed, the digest is not: the same 64 bits.
+            inventory_digest: inventory.digest.cast_signed(),
+            attributes: json(&inventory.attributes),
+            components: json(&inventory.components),
+            consent: json(&inventory.consent),
+            agent_version: inventory.agent_version.clone(),
+            boot_id: inventory.boot_id.clone(),
+            rollback_floor: inventory.floor.cast_signed(),
+            blocked_code: blocked.map(|b| b.code.clone()).unwrap_or_default(),
+            blocked_detail: blocked.map(|b| b.detail.clone()).unwrap_or_default(),
+            have: json(&device.have),
+            failures: i64::from(device.failures),
+            quarantined_until: device.quarantined_until.map(Timestamp::millis),
+            created_at: device.created_at.millis(),
+            updated_at: device.updated_at.millis(),
+            generation: device.generation,
+        }
+    }
+}
+
+impl TryFrom<Row> for Device {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let id = row.id.clone();
+        let place = Place { table: "devices", id: &id };
+        let attributes: BTreeMap<String, String> = place.json("attributes", &row.attributes)?;
+        Ok(Device {
+            product: row.product,
+            hardware: row.hardware,
+            state: place.word("state", &row.state, DeviceState::parse(&row.state))?,
+            spki_sha256: place.digest("spki_sha256", &row.spki_sha256)?,
+            certificate_serial: row.certificate_serial,
+            certificate_not_after: Timestamp::from_millis(row.certificate_not_after),
+            claim_id: row.claim_id,
+            labels: place.json("labels", &row.labels)?,
+            inventory: Inventory {
+                digest: row.inventory_digest.cast_unsigned(),
+                components: place.json("components", &row.components)?,
+                agent_version: row.agent_version,
+                boot_id: row.boot_id,
+                attributes,
+                consent: place.json("consent", &row.consent)?,
+                floor: row.rollback_floor.cast_unsigned(),
+                blocked: (!row.blocked_code.is_empty())
+                    .then_some(Blocked { code: row.blocked_code, detail: row.blocked_detail }),
+            },
+            have: place.json("have", &row.have)?,
+            failures: place.number("failures", row.failures)?,
+            quarantined_until: row.quarantined_until.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(row.created_at),
+            updated_at: Timestamp::from_millis(row.updated_at),
+            generation: row.generation,
+            id: row.id,
+        })
+    }
+}
