@@ -84,13 +84,8 @@ impl Machine {
 
 /// Runs the machine until its firmware said that it is up and how it is; returns the two lines.
 fn console(mut command: Command, version: &str) -> Result<(String, String)> {
-    let mut child = Guard(
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start QEMU")?,
-    );
+    let mut child =
+        Guard(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start QEMU")?);
     let output = child.0.stdout.take().context("QEMU has no output")?;
     let (lines, console) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -8,10 +8,7 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts one.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this file is where the tool asks for the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this file is where the tool asks for the time")]
     pub fn start() -> Self {
         Self(Instant::now())
     }

@@ -2,10 +2,15 @@
 
 mod boot_test;
 mod clock;
+mod deny;
 mod images;
+mod litter;
+mod postgres;
+mod test;
 mod tools;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -20,12 +25,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run every test, with the databases and stores they need
+    Test {
+        /// Passed on to `cargo test`: a name, or its options
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
     /// Boot the demonstration's firmware images in a virtual machine (needs QEMU; a minute per image)
     BootTest,
+    /// Check bans, licences and sources of all dependencies (needs cargo-deny)
+    Deny,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Task::Test { arguments } => test::run(&arguments),
+        Task::Deny => deny::run(),
         Task::BootTest => boot_test::run(),
     };
     match result {

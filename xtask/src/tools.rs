@@ -27,10 +27,7 @@ pub const MKFS: Tool = Tool {
 };
 
 /// `debugfs`, which reads and edits an ext4 image without mounting it.
-pub const DEBUGFS: Tool = Tool {
-    program: "debugfs",
-    ..MKFS
-};
+pub const DEBUGFS: Tool = Tool { program: "debugfs", ..MKFS };
 
 impl Tool {
     /// The program's path, if the machine has it.
@@ -46,11 +43,9 @@ impl Tool {
         install(&[self.debian])?;
         match self.find() {
             Some(path) => Ok(path),
-            None if has_apt() => bail!(
-                "{} is missing: apt-get install {} (as root)",
-                self.program,
-                self.debian
-            ),
+            None if has_apt() => {
+                bail!("{} is missing: apt-get install {} (as root)", self.program, self.debian)
+            }
             None => bail!("{} is missing: {}", self.program, self.elsewhere),
         }
     }
@@ -84,11 +79,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
     eprintln!("installing {}", packages.join(" "));
     if !apt_install(packages)? {
         // A machine that was just made has no package lists yet.
-        workspace::run(
-            Command::new("apt-get")
-                .args(["update", "-qq"])
-                .stdout(Stdio::null()),
-        )?;
+        workspace::run(Command::new("apt-get").args(["update", "-qq"]).stdout(Stdio::null()))?;
         if !apt_install(packages)? {
             bail!("apt-get install {} failed", packages.join(" "));
         }

@@ -34,9 +34,7 @@ pub fn cargo() -> Command {
 /// Runs a command with its output on the terminal; a failure names the command.
 pub fn run(command: &mut Command) -> Result<()> {
     let line = display(command);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }
@@ -51,9 +49,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// Like [`output`], for output that is not text.
 pub fn output_bytes(command: &mut Command) -> Result<Vec<u8>> {
     let line = display(command);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` failed: {}\n{}", output.status, complaint.trim());
@@ -72,17 +68,14 @@ pub struct Binaries {
     pub cli: PathBuf,
 }
 
-/// Builds the three programs with a cargo profile (`dev`, `release`, …) and says where they are.
+/// Builds the programs with a cargo profile (`dev`, `release`) and says where they are.
+///
+/// All of the workspace is named, as `cargo test --workspace` does, because cargo then settles on the same features of
+/// every dependency and builds it once for both.
 pub fn build(profile: &str) -> Result<Binaries> {
-    run(cargo()
-        .args(["build", "--profile", profile])
-        .args(["-p", "slipway-server", "-p", "slipway-agent", "-p", "slipway-cli", "--bins"]))?;
+    run(cargo().args(["build", "--workspace", "--bins", "--profile", profile]))?;
     let dir = profile_dir(profile);
-    Ok(Binaries {
-        server: dir.join("slipwayd"),
-        agent: dir.join("slipway-agent"),
-        cli: dir.join("slipway"),
-    })
+    Ok(Binaries { server: dir.join("slipwayd"), agent: dir.join("slipway-agent"), cli: dir.join("slipway") })
 }
 
 /// Where cargo puts what it builds with a profile.

@@ -46,31 +46,51 @@ const FIREWALL: &[&str] = &[
 
 /// Parts of the packages that a device has no use for.
 const LEFT_OUT: &[&str] = &[
-    "usr/lib/modules/*/kernel/drivers/gpu",
-    "usr/lib/modules/*/kernel/drivers/infiniband",
-    "usr/lib/modules/*/kernel/drivers/media",
-    "usr/lib/modules/*/kernel/drivers/net/ethernet",
-    "usr/lib/modules/*/kernel/drivers/staging",
-    "usr/lib/modules/*/kernel/drivers/target",
-    "usr/lib/modules/*/kernel/fs/btrfs",
-    "usr/lib/modules/*/kernel/fs/ceph",
-    "usr/lib/modules/*/kernel/fs/cifs",
-    "usr/lib/modules/*/kernel/fs/f2fs",
-    "usr/lib/modules/*/kernel/fs/gfs2",
-    "usr/lib/modules/*/kernel/fs/jfs",
-    "usr/lib/modules/*/kernel/fs/nfs",
-    "usr/lib/modules/*/kernel/fs/nfsd",
-    "usr/lib/modules/*/kernel/fs/ocfs2",
-    "usr/lib/modules/*/kernel/fs/reiserfs",
-    "usr/lib/modules/*/kernel/fs/smb",
-    "usr/lib/modules/*/kernel/fs/ubifs",
-    "usr/lib/modules/*/kernel/fs/xfs",
-    "usr/lib/modules/*/kernel/net/bluetooth",
-    "usr/lib/modules/*/kernel/net/mac80211",
-    "usr/lib/modules/*/kernel/net/wireless",
+    "usr/lib/*/gconv",
+    "usr/lib/modules/*/kernel/arch/x86/kvm",
     "usr/share/doc",
     "usr/share/locale",
     "usr/share/man",
+    "usr/share/zoneinfo/posix",
+    "usr/share/zoneinfo/right",
+];
+
+/// Parts of the kernel package that a device has no use for, below the directory of its modules.
+const MODULES_LEFT_OUT: &[&str] = &[
+    "drivers/comedi",
+    "drivers/gpu",
+    "drivers/hid",
+    "drivers/infiniband",
+    "drivers/md",
+    "drivers/media",
+    "drivers/net/ethernet",
+    "drivers/nvdimm",
+    "drivers/scsi",
+    "drivers/staging",
+    "drivers/target",
+    "fs/btrfs",
+    "fs/ceph",
+    "fs/cifs",
+    "fs/f2fs",
+    "fs/gfs2",
+    "fs/jfs",
+    "fs/nfs",
+    "fs/nfsd",
+    "fs/ocfs2",
+    "fs/reiserfs",
+    "fs/smb",
+    "fs/ubifs",
+    "fs/xfs",
+    "net/bluetooth",
+    "net/ceph",
+    "net/mac80211",
+    "net/openvswitch",
+    "net/rds",
+    "net/sctp",
+    "net/smc",
+    "net/sunrpc",
+    "net/tipc",
+    "net/wireless",
 ];
 
 /// Debian's archive, as the machine's sources name it.
@@ -83,24 +103,25 @@ impl Debian {
     /// Reads the package lists.
     pub fn open(dir: &Path, note: &dyn Fn(&str)) -> Result<Self> {
         note("reading the package lists");
-        let apt = Apt::open(dir.join("apt"))?;
+        let mut apt = Apt::open(dir.join("apt"))?;
         let kernels = apt.kernels()?;
-        note(&format!(
-            "downloading packages for {} (once)",
-            apt.architecture()
-        ));
+        let packages: Vec<&str> = [BASE, MQTT, FIREWALL]
+            .into_iter()
+            .flatten()
+            .flat_map(|names| names.split('|'))
+            .chain(kernels.iter().map(String::as_str))
+            .collect();
+        apt.look_up(&packages)?;
+        note("downloading packages, once");
         Ok(Self { apt, kernels })
     }
 
-    fn add(&self, package: &str, age: Age, tree: &Path) -> Result<()> {
-        let name = self.apt.first_known(package)?;
-        let versions = self.apt.versions(&name)?;
-        let version = match age {
-            Age::Oldest => versions.last(),
-            Age::Newest => versions.first(),
-        };
-        let version = version.with_context(|| format!("no version of {name} is on offer"))?;
-        unpack(&self.apt.download(&name, version)?, tree)
+    fn add(&self, packages: &[&str], age: Age, tree: &Path) -> Result<()> {
+        let wanted: Vec<_> = packages.iter().map(|names| self.apt.pick(names, age)).collect::<Result<_>>()?;
+        for deb in self.apt.download(&wanted)? {
+            unpack(&deb, tree)?;
+        }
+        Ok(())
     }
 }
 
@@ -111,20 +132,20 @@ impl Source for Debian {
             "1.0.0" => (Age::Oldest, self.kernels.get(1).unwrap_or(newest), &[][..]),
             _ => (Age::Newest, newest, MQTT),
         };
-        self.add(kernel, Age::Newest, tree)?;
-        for package in BASE.iter().chain(added) {
-            self.add(package, age, tree)?;
-        }
+        let mut packages = vec![kernel.as_str()];
+        packages.extend(BASE.iter().chain(added));
+        self.add(&packages, age, tree)?;
         for pattern in LEFT_OUT {
             leave_out(tree, pattern)?;
+        }
+        for part in MODULES_LEFT_OUT {
+            leave_out(tree, &format!("usr/lib/modules/*/kernel/{part}"))?;
         }
         Ok(format!("Debian packages with {kernel}"))
     }
 
     fn extend(&self, tree: &Path) -> Result<()> {
-        for package in FIREWALL {
-            self.add(package, Age::Newest, tree)?;
-        }
+        self.add(FIREWALL, Age::Newest, tree)?;
         leave_out(tree, "usr/share/doc")?;
         leave_out(tree, "usr/share/man")
     }
@@ -136,15 +157,12 @@ fn leave_out(tree: &Path, pattern: &str) -> Result<()> {
         None => vec![tree.join(pattern)],
         Some((parent, rest)) => match fs::read_dir(tree.join(parent)) {
             Err(_) => Vec::new(),
-            Ok(entries) => entries
-                .map(|entry| Ok(entry?.path().join(rest)))
-                .collect::<Result<_>>()?,
+            Ok(entries) => entries.map(|entry| Ok(entry?.path().join(rest))).collect::<Result<_>>()?,
         },
     };
     for path in candidates {
         if path.is_dir() {
-            fs::remove_dir_all(&path)
-                .with_context(|| format!("cannot remove {}", path.display()))?;
+            fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     Ok(())

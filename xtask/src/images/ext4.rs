@@ -25,9 +25,7 @@ fn listing(tree: &Path) -> Result<Vec<(String, fs::Metadata)>> {
         for entry in fs::read_dir(tree.join(dir.trim_start_matches('/')))? {
             let entry = entry?;
             let name = entry.file_name();
-            let name = name
-                .to_str()
-                .with_context(|| format!("a file name below {dir}/ is not UTF-8"))?;
+            let name = name.to_str().with_context(|| format!("a file name below {dir}/ is not UTF-8"))?;
             let path = format!("{dir}/{name}");
             let metadata = entry.path().symlink_metadata()?;
             if metadata.is_dir() {
@@ -51,21 +49,15 @@ pub fn size_for(tree: &Path) -> Result<u64> {
     }
     let bytes = blocks * BLOCK + inodes * 512;
     let step = 4 << 20;
-    Ok((bytes + bytes / 16).div_ceil(step) * step)
+    Ok((bytes + bytes / 32).div_ceil(step) * step)
 }
 
 /// Writes the image: `size` bytes, every file root's, every date `epoch` (seconds).
 pub fn make(tree: &Path, image: &Path, size: u64, epoch: i64) -> Result<()> {
     let mkfs = tools::MKFS.require()?;
     let files = listing(tree)?;
-    let time = Timespec {
-        tv_sec: epoch,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
+    let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
     for (path, _) in &files {
         let path = tree.join(path.trim_start_matches('/'));
         utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW)
@@ -116,11 +108,7 @@ fn settle(image: &Path, files: &[(String, fs::Metadata)], epoch: i64) -> Result<
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start debugfs")?;
-    debugfs
-        .stdin
-        .take()
-        .context("debugfs has no input")?
-        .write_all(script.as_bytes())?;
+    debugfs.stdin.take().context("debugfs has no input")?.write_all(script.as_bytes())?;
     let status = debugfs.wait()?;
     if !status.success() {
         bail!("debugfs could not edit {}: {status}", image.display());
@@ -128,21 +116,10 @@ fn settle(image: &Path, files: &[(String, fs::Metadata)], epoch: i64) -> Result<
     Ok(())
 }
 
-/// Content of a file in an image, as text.
-pub fn read(image: &Path, path: &str) -> Result<String> {
-    crate::workspace::output(
-        Command::new(tools::DEBUGFS.require()?)
-            .args(["-R", &format!("cat {path}")])
-            .arg(image),
-    )
-}
-
 /// Copies a file out of an image.
 pub fn extract(image: &Path, path: &str, to: &Path) -> Result<()> {
     let bytes = crate::workspace::output_bytes(
-        Command::new(tools::DEBUGFS.require()?)
-            .args(["-R", &format!("cat {path}")])
-            .arg(image),
+        Command::new(tools::DEBUGFS.require()?).args(["-R", &format!("cat {path}")]).arg(image),
     )?;
     fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
 }

@@ -24,9 +24,9 @@ const MOUNT_POINTS: &[&str] = &["dev", "proc", "sys", "run", "tmp", "data", "roo
 
 /// Commands of busybox that the firmware offers.
 const APPLETS: &[&str] = &[
-    "sh", "cat", "cp", "cut", "date", "dd", "df", "dmesg", "echo", "free", "grep", "head", "hostname", "id", "ip", "kill",
-    "ls", "mkdir", "mount", "mv", "ping", "poweroff", "ps", "reboot", "rm", "sed", "setsid", "sleep", "sort", "sync",
-    "tail", "top", "touch", "tr", "udhcpc", "umount", "uname", "uptime", "vi", "wc",
+    "sh", "cat", "cp", "cut", "date", "dd", "df", "dmesg", "echo", "free", "grep", "head", "hostname", "id",
+    "ip", "kill", "ls", "mkdir", "mount", "mv", "ping", "poweroff", "ps", "reboot", "rm", "sed", "setsid",
+    "sleep", "sort", "sync", "tail", "top", "touch", "tr", "udhcpc", "umount", "uname", "uptime", "vi", "wc",
 ];
 
 /// Fills an empty tree with a version of the firmware and returns where its files came from.
@@ -73,9 +73,8 @@ fn commands(tree: &Path) -> Result<()> {
         return Ok(());
     }
     for applet in APPLETS {
-        let taken = ["usr/bin", "usr/sbin"]
-            .iter()
-            .any(|dir| tree.join(dir).join(applet).symlink_metadata().is_ok());
+        let taken =
+            ["usr/bin", "usr/sbin"].iter().any(|dir| tree.join(dir).join(applet).symlink_metadata().is_ok());
         if !taken {
             symlink("busybox", bin.join(applet))?;
         }

@@ -13,8 +13,9 @@ use crate::{tools, workspace};
 
 /// Commands that every version has.
 const BASE: &[&str] = &[
-    "sh", "cat", "cp", "date", "dd", "df", "echo", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mount", "mv",
-    "poweroff", "ps", "rm", "sed", "setsid", "sleep", "sort", "sync", "tail", "touch", "tr", "umount", "uname", "wc",
+    "sh", "cat", "cp", "date", "dd", "df", "echo", "grep", "head", "hostname", "id", "kill", "ls", "mkdir",
+    "mount", "mv", "poweroff", "ps", "rm", "sed", "setsid", "sleep", "sort", "sync", "tail", "touch", "tr",
+    "umount", "uname", "wc",
 ];
 
 /// Commands that 2.0.0 adds, those of them that the machine has.
@@ -36,17 +37,22 @@ pub struct Host;
 
 impl Source for Host {
     fn fill(&self, version: &str, tree: &Path) -> Result<String> {
-        let release = rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned();
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let (kernel, release) = kernel(&release)?;
         copy(&kernel, &tree.join(format!("boot/vmlinuz-{release}")))?;
         let busybox = tools::find("busybox")
             .context("no busybox to make an initramfs of: install it, statically linked")?;
         copy(&busybox, &tree.join("usr/bin/busybox"))?;
         let modules = PathBuf::from("/lib/modules").join(&release).join("kernel");
-        for part in ["drivers/block", "drivers/virtio", "drivers/net/virtio_net.ko", "fs/ext4", "fs/jbd2", "lib", "crypto"] {
+        for part in [
+            "drivers/block",
+            "drivers/virtio",
+            "drivers/net/virtio_net.ko",
+            "fs/ext4",
+            "fs/jbd2",
+            "lib",
+            "crypto",
+        ] {
             let to = tree.join("usr/lib/modules").join(&release).join("kernel").join(part);
             copy_all(&modules.join(part), &to)?;
         }
@@ -105,11 +111,7 @@ fn commands(names: &[&str], tree: &Path) -> Result<()> {
         copy(&path, &tree.join("usr/bin").join(name))?;
         // A script or a static program has none.
         if let Ok(list) = workspace::output(Command::new("ldd").arg(&path)) {
-            libraries.extend(
-                list.split_whitespace()
-                    .filter(|word| word.starts_with('/'))
-                    .map(PathBuf::from),
-            );
+            libraries.extend(list.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
         }
     }
     for library in libraries {
@@ -137,7 +139,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(parent)?;
     }
     let _ = fs::remove_file(to);
-    fs::copy(from, to)
-        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     Ok(())
 }

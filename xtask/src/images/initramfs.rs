@@ -62,11 +62,7 @@ fn index(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// Appends a module after everything it depends on. A name that is no file is built into the kernel.
-fn with_dependencies(
-    name: &str,
-    all: &BTreeMap<String, PathBuf>,
-    wanted: &mut Vec<String>,
-) -> Result<()> {
+fn with_dependencies(name: &str, all: &BTreeMap<String, PathBuf>, wanted: &mut Vec<String>) -> Result<()> {
     let name = name.replace('-', "_");
     if wanted.contains(&name) {
         return Ok(());
@@ -87,15 +83,8 @@ fn dependencies(module: &[u8]) -> Vec<String> {
     let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
         return Vec::new();
     };
-    let value = module[at + KEY.len()..]
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default();
-    String::from_utf8_lossy(value)
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let value = module[at + KEY.len()..].split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(value).split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn read_module(path: &Path) -> Result<Vec<u8>> {
@@ -140,9 +129,7 @@ impl Cpio {
         let name_size = u32::try_from(name.len() + 1)?;
         write!(self.bytes, "070701")?;
         let (major, minor) = device;
-        for field in [
-            self.inode, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name_size, 0,
-        ] {
+        for field in [self.inode, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name_size, 0] {
             write!(self.bytes, "{field:08X}")?;
         }
         self.bytes.extend_from_slice(name.as_bytes());

@@ -63,12 +63,7 @@ impl Firmware {
 pub fn make(note: &dyn Fn(&str)) -> Result<Firmware> {
     let dir = workspace::scratch().join("images");
     fs::create_dir_all(&dir)?;
-    let stamp = format!(
-        "recipe {RECIPE}\n{}{}{}",
-        firmware::INIT,
-        firmware::HEALTH,
-        initramfs::INIT
-    );
+    let stamp = format!("recipe {RECIPE}\n{}{}{}", firmware::INIT, firmware::HEALTH, initramfs::INIT);
     if fs::read_to_string(dir.join("stamp")).is_ok_and(|made| made == stamp)
         && let Ok(firmware) = made(&dir)
     {
@@ -126,11 +121,7 @@ fn build(dir: &Path, source: &dyn Source, note: &dyn Fn(&str)) -> Result<String>
     firmware::break_it(&new)?;
     note("writing the file system of 2.1.0");
     ext4::make(&new, &file(dir, "2.1.0"), size, firmware::EPOCH)?;
-    Ok(if first == second {
-        first
-    } else {
-        format!("{first}; then {second}")
-    })
+    Ok(if first == second { first } else { format!("{first}; then {second}") })
 }
 
 fn made(dir: &Path) -> Result<Firmware> {
@@ -138,16 +129,9 @@ fn made(dir: &Path) -> Result<Firmware> {
     for version in VERSIONS {
         let path = file(dir, version);
         let bytes = path.metadata()?.len();
-        images.push(Image {
-            version,
-            path,
-            bytes,
-        });
+        images.push(Image { version, path, bytes });
     }
-    Ok(Firmware {
-        images,
-        origin: fs::read_to_string(dir.join("origin"))?,
-    })
+    Ok(Firmware { images, origin: fs::read_to_string(dir.join("origin"))? })
 }
 
 fn file(dir: &Path, version: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Debian packages, fetched with apt into a corner of our own: no root, and nothing of the machine is changed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,7 +23,10 @@ pub enum Age {
 #[derive(Debug)]
 pub struct Apt {
     dir: PathBuf,
+    /// Debian's name of the machine's architecture (`amd64`, `arm64`).
     architecture: String,
+    /// Versions on offer, newest first, of every package that was looked up.
+    offers: BTreeMap<String, Vec<String>>,
 }
 
 impl Apt {
@@ -31,10 +35,9 @@ impl Apt {
         for part in ["state/lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(dir.join(part))?;
         }
-        let architecture = workspace::output(Command::new("dpkg").arg("--print-architecture"))?
-            .trim()
-            .to_owned();
-        let apt = Self { dir, architecture };
+        let architecture =
+            workspace::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
+        let apt = Self { dir, architecture, offers: BTreeMap::new() };
         // One unreachable source among several is no reason to stop: what is missing then shows when it is looked up.
         if let Err(error) = workspace::output(apt.command("apt-get").args(["update", "-qq"])) {
             eprintln!("apt-get update: {error:#}");
@@ -42,47 +45,49 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Debian's name of the machine's architecture (`amd64`, `arm64`).
-    pub fn architecture(&self) -> &str {
-        &self.architecture
+    /// Asks the lists for the versions of packages, all in one go: apt reads every list for each question.
+    pub fn look_up(&mut self, packages: &[&str]) -> Result<()> {
+        let table = workspace::output(self.command("apt-cache").arg("madison").args(packages))?;
+        for line in table.lines() {
+            let mut columns = line.split('|').map(str::trim);
+            if let (Some(name), Some(version), Some(source)) =
+                (columns.next(), columns.next(), columns.next())
+                && !source.ends_with("Sources")
+            {
+                let versions = self.offers.entry(name.to_owned()).or_default();
+                if !versions.iter().any(|known| known == version) {
+                    versions.push(version.to_owned());
+                    versions.sort_by(|a, b| compare(b, a));
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The first of the names that the archive has; the names of libraries differ between Debian's releases.
-    pub fn first_known(&self, names: &str) -> Result<String> {
+    /// Picks a version of the first of the names (`a|b`) that the archive has; the names of libraries differ between
+    /// Debian's releases. The packages must have been looked up.
+    pub fn pick(&self, names: &str, age: Age) -> Result<(String, String)> {
         for name in names.split('|') {
-            if !self.versions(name)?.is_empty() {
-                return Ok(name.to_owned());
+            let versions = self.offers.get(name).map(Vec::as_slice).unwrap_or_default();
+            let version = match age {
+                Age::Oldest => versions.last(),
+                Age::Newest => versions.first(),
+            };
+            if let Some(version) = version {
+                return Ok((name.to_owned(), version.clone()));
             }
         }
         bail!("the package sources of this machine offer none of {names}")
     }
 
-    /// Every version of a package on offer, newest first.
-    pub fn versions(&self, package: &str) -> Result<Vec<String>> {
-        let table = workspace::output(self.command("apt-cache").args(["madison", package]))?;
-        let mut versions: Vec<String> = Vec::new();
-        for line in table.lines() {
-            let mut columns = line.split('|').map(str::trim);
-            if let (Some(_), Some(version), Some(source)) =
-                (columns.next(), columns.next(), columns.next())
-                && !source.ends_with("Sources")
-                && !versions.iter().any(|known| known == version)
-            {
-                versions.push(version.to_owned());
-            }
-        }
-        versions.sort_by(|a, b| compare(b, a));
-        Ok(versions)
-    }
-
     /// The kernel packages of the machine's Debian release, newest first: a name carries the kernel's own version, so
     /// the one that is current is what the meta package depends on, and its predecessors bear the same name with
     /// smaller numbers.
-    pub fn kernels(&self) -> Result<Vec<String>> {
-        let meta = self.first_known(&format!(
-            "linux-image-cloud-{0}|linux-image-{0}",
-            self.architecture
-        ))?;
+    pub fn kernels(&mut self) -> Result<Vec<String>> {
+        let [cloud, full] =
+            ["linux-image-cloud", "linux-image"].map(|stem| format!("{stem}-{}", self.architecture));
+        self.look_up(&[&cloud, &full])?;
+        let (meta, _) = self.pick(&format!("{cloud}|{full}"), Age::Newest)?;
         let depends = workspace::output(self.command("apt-cache").args(["depends", &meta]))?;
         let current = depends
             .lines()
@@ -94,10 +99,7 @@ impl Apt {
             return Ok(vec![current]);
         };
         let pattern = format!("^{}", series.replace('.', "\\.").replace('+', "\\+"));
-        let listed = workspace::output(
-            self.command("apt-cache")
-                .args(["search", "--names-only", &pattern]),
-        )?;
+        let listed = workspace::output(self.command("apt-cache").args(["search", "--names-only", &pattern]))?;
         let mut kernels: Vec<String> = listed
             .lines()
             .filter_map(|line| line.split_whitespace().next())
@@ -112,21 +114,30 @@ impl Apt {
         Ok(kernels)
     }
 
-    /// Downloads one version of a package, once, and returns the file.
-    pub fn download(&self, package: &str, version: &str) -> Result<PathBuf> {
+    /// Downloads versions of packages, those that are not here yet, and returns the files in the same order.
+    pub fn download(&self, wanted: &[(String, String)]) -> Result<Vec<PathBuf>> {
         let debs = self.dir.join("debs");
         // apt writes a colon in a version as %3a.
-        let stem = format!("{package}_{}_", version.replace(':', "%3a"));
-        if let Some(found) = starting_with(&debs, &stem)? {
-            return Ok(found);
+        let stem =
+            |(package, version): &(String, String)| format!("{package}_{}_", version.replace(':', "%3a"));
+        let mut missing = Vec::new();
+        for package in wanted {
+            if starting_with(&debs, &stem(package))?.is_none() {
+                missing.push(format!("{}={}", package.0, package.1));
+            }
         }
-        workspace::output(
-            self.command("apt-get")
-                .args(["download", "-qq", &format!("{package}={version}")])
-                .current_dir(&debs),
-        )?;
-        starting_with(&debs, &stem)?
-            .with_context(|| format!("apt-get download left no {stem}*.deb in {}", debs.display()))
+        if !missing.is_empty() {
+            workspace::output(
+                self.command("apt-get").args(["download", "-qq"]).args(missing).current_dir(&debs),
+            )?;
+        }
+        wanted
+            .iter()
+            .map(|package| {
+                starting_with(&debs, &stem(package))?
+                    .with_context(|| format!("apt-get download left no {}*.deb", stem(package)))
+            })
+            .collect()
     }
 
     fn command(&self, program: &str) -> Command {
@@ -172,9 +183,7 @@ pub fn unpack(deb: &Path, tree: &Path) -> Result<()> {
 fn split_release(package: &str) -> Option<(&str, &str)> {
     let rest = package.strip_prefix("linux-image-")?;
     let start = "linux-image-".len() + rest.find('-')? + 1;
-    let number = package[start..]
-        .find(|c: char| !c.is_ascii_digit())
-        .filter(|length| *length > 0)?;
+    let number = package[start..].find(|c: char| !c.is_ascii_digit()).filter(|length| *length > 0)?;
     Some((&package[..start], &package[start + number..]))
 }
 
