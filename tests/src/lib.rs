@@ -1,5 +1,6 @@
 //! The real thing for tests: a server on a real port with real TLS, real databases, real agents.
 
+pub mod operator;
 pub mod postgres;
 pub mod processes;
 pub mod raw;

@@ -1,0 +1,106 @@
+//! gRPC clients of a running server, with a token.
+
+use std::{path::Path, time::Duration};
+
+use slipway_proto::v1::{
+    access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
+    device_service_client::DeviceServiceClient, enrollment_service_client::EnrollmentServiceClient,
+    fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
+    rollout_service_client::RolloutServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+/// A channel with a bearer token on every call.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Adds `authorization` to a call.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Somebody who calls the server.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The connection, for raw calls.
+    pub channel: Channel,
+    bearer: Bearer,
+}
+
+impl Caller {
+    /// Connects to `https://localhost:PORT` and trusts `ca_pem` alone; `device` is a client certificate and its key.
+    pub fn connect(port: u16, ca_pem: &str, token: Option<&str>, device: Option<(&str, &str)>) -> Self {
+        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem)).domain_name("localhost");
+        if let Some((certificate, key)) = device {
+            tls = tls.identity(Identity::from_pem(certificate, key));
+        }
+        let channel = Endpoint::from_shared(format!("https://127.0.0.1:{port}"))
+            .expect("an address")
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            .tls_config(tls)
+            .expect("a TLS configuration")
+            .connect_lazy();
+        let bearer = Bearer(token.map(|t| format!("Bearer {}", t.trim()).parse().expect("a token in ASCII")));
+        Caller { channel, bearer }
+    }
+
+    /// The administrator of the server that keeps its data in `data`.
+    pub fn admin(port: u16, data: &Path) -> Self {
+        let read = |name: &str| {
+            std::fs::read_to_string(data.join(name)).unwrap_or_else(|e| panic!("{}: {e}", data.join(name).display()))
+        };
+        Self::connect(port, &read("server-ca.pem"), Some(&read("admin.token")), None)
+    }
+
+    fn with(&self) -> Authorized {
+        InterceptedService::new(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Devices and claims.
+    pub fn fleet(&self) -> FleetServiceClient<Authorized> {
+        FleetServiceClient::new(self.with())
+    }
+
+    /// Releases.
+    pub fn releases(&self) -> ReleaseServiceClient<Authorized> {
+        ReleaseServiceClient::new(self.with())
+    }
+
+    /// Rollouts.
+    pub fn rollouts(&self) -> RolloutServiceClient<Authorized> {
+        RolloutServiceClient::new(self.with())
+    }
+
+    /// Alerts and limits.
+    pub fn alerts(&self) -> AlertServiceClient<Authorized> {
+        AlertServiceClient::new(self.with())
+    }
+
+    /// Tokens.
+    pub fn access(&self) -> AccessServiceClient<Authorized> {
+        AccessServiceClient::new(self.with())
+    }
+
+    /// What a device calls; needs a client certificate.
+    pub fn device(&self) -> DeviceServiceClient<Authorized> {
+        DeviceServiceClient::new(self.with())
+    }
+
+    /// What a device without a certificate calls.
+    pub fn enrollment(&self) -> EnrollmentServiceClient<Authorized> {
+        EnrollmentServiceClient::new(self.with())
+    }
+}
