@@ -78,10 +78,8 @@ impl Api {
             .keep_alive_timeout(KEEP_ALIVE);
         let connector = tower::service_fn(move |_: Uri| connect_tls(target.clone(), tls.clone()));
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
-            match source_of::<ConnectError>(&error) {
-                Some(cause) => cause.clone().into(),
-                None => ConnectError::unreachable(&server, root_cause(&error)).into(),
-            }
+            let known = source_of::<ConnectError>(&error).cloned();
+            known.unwrap_or_else(|| ConnectError::unreachable(&server, root_cause(&error)))
         })?;
         Ok(Self { channel: InterceptedService::new(channel, bearer), server })
     }
@@ -179,11 +177,13 @@ impl ConnectError {
                 format!("its certificate was not signed by the CA in {ca}"),
                 "if the server was set up anew, copy its new server-ca.pem; otherwise somebody may be in between",
             ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::untrusted(
-                server,
-                "its certificate is for another name",
-                "use a name that the server was started with, or add this one with `slipwayd serve --public-name`",
-            ),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::untrusted(
+                    server,
+                    "its certificate is for another name",
+                    "use a name that the server was started with, or add this one with `slipwayd serve --public-name`",
+                )
+            }
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
@@ -233,7 +233,8 @@ impl Target {
         }
         let authority = uri.authority().ok_or_else(|| bad("it names no host"))?.to_string();
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| bad("its host is no name and no IP address"))?;
+        let name =
+            ServerName::try_from(host.clone()).map_err(|_| bad("its host is no name and no IP address"))?;
         let port = uri.port_u16().unwrap_or(443);
         Ok(Self { uri, authority, host, port, name })
     }
@@ -294,24 +295,52 @@ fn root_cause(error: &dyn Error) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
     use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio_rustls::TlsAcceptor;
 
     use super::*;
 
-    const CA: &str = include_str!("../tests/data/ca.pem");
-
-    fn profile(server: &str, ca: &str) -> Profile {
-        Profile { server: server.into(), ca_pem: ca.into(), ca_path: PathBuf::from("server-ca.pem"), token: None }
+    fn certificate(name: &str) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+        rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap()
     }
 
     async fn refusal(server: &str, ca: &str) -> String {
-        Api::connect(&profile(server, ca)).await.err().map(|f| f.to_string()).unwrap_or_default()
+        let profile = Profile {
+            server: server.into(),
+            ca_pem: ca.into(),
+            ca_path: PathBuf::from("server-ca.pem"),
+            token: None,
+        };
+        Api::connect(&profile).await.err().map(|f| f.to_string()).unwrap_or_default()
+    }
+
+    /// What a client that trusts `ca` says of a server that shows a certificate for `name`.
+    async fn refusal_of_certificate(shown: &rcgen::CertifiedKey<rcgen::KeyPair>, ca: &str) -> String {
+        let key = PrivateKeyDer::try_from(shown.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![shown.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("https://{}", listener.local_addr().unwrap());
+        let answer = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(config)).accept(tcp).await.is_err()
+        };
+        let (text, refused) = tokio::join!(refusal(&server, ca), answer);
+        assert!(refused);
+        text.replace(&server, "SERVER")
     }
 
     #[tokio::test]
     async fn settings_that_cannot_work_are_refused_before_connecting() {
+        let ca = certificate("localhost").cert.pem();
         assert_eq!(
-            refusal("http://127.0.0.1:1", CA).await,
+            refusal("http://127.0.0.1:1", &ca).await,
             "error: `http://127.0.0.1:1` is not the address of a server: it has to start with https://\n\
              hint: write for example https://fleet.example:7443"
         );
@@ -325,12 +354,12 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_down_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let server = format!("https://{}", listener.local_addr().unwrap());
         drop(listener);
         assert_eq!(
-            refusal(&format!("https://127.0.0.1:{port}"), CA).await,
+            refusal(&server, &certificate("localhost").cert.pem()).await,
             format!(
-                "error: cannot reach https://127.0.0.1:{port}: Connection refused (os error 111)\n\
+                "error: cannot reach {server}: Connection refused (os error 111)\n\
                  hint: is slipwayd running there, and is the address in the profile the one it printed?\n\
                  see docs/errors/SERVER_UNREACHABLE.md"
             )
@@ -338,18 +367,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_server_is_not_talked_to() {
+        let shown = certificate("127.0.0.1");
+        assert_eq!(
+            refusal_of_certificate(&shown, &certificate("127.0.0.1").cert.pem()).await,
+            "error: SERVER is not the server this profile knows: \
+             its certificate was not signed by the CA in server-ca.pem\n\
+             hint: if the server was set up anew, copy its new server-ca.pem; otherwise somebody may be in between\n\
+             see docs/errors/SERVER_CERTIFICATE.md"
+        );
+        let elsewhere = certificate("elsewhere.example");
+        let text = refusal_of_certificate(&elsewhere, &elsewhere.cert.pem()).await;
+        assert!(
+            text.starts_with(
+                "error: SERVER is not the server this profile knows: its certificate is for another name\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
     async fn something_that_is_not_tls_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let server = format!("https://{}", listener.local_addr().unwrap());
         let answer = async {
             let (mut tcp, _) = listener.accept().await.unwrap();
             tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
             tcp
         };
-        let server = format!("https://127.0.0.1:{port}");
-        let (text, _tcp) = tokio::join!(refusal(&server, CA), answer);
+        let ca = certificate("localhost").cert.pem();
+        let (text, _tcp) = tokio::join!(refusal(&server, &ca), answer);
         assert!(
-            text.starts_with(&format!("error: cannot reach {server}: what answers there does not speak TLS\n")),
+            text.starts_with(&format!(
+                "error: cannot reach {server}: what answers there does not speak TLS\n"
+            )),
             "{text}"
         );
     }

@@ -24,7 +24,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             return Err(format!("`{text}` is not a duration; write for example 30s, 5m, 1h30m or 30d"));
         }
         let Some(unit) = tail.chars().next() else {
-            return Err(format!("`{text}` has no unit after {number}; write for example {number}s or {number}m"));
+            return Err(format!(
+                "`{text}` has no unit after {number}; write for example {number}s or {number}m"
+            ));
         };
         let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(format!("`{unit}` in `{text}` is not a unit; use s, m, h, d or w"));
@@ -79,9 +81,15 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, seconds) in
-            [("0", 0), ("30s", 30), ("5m", 300), ("1h", 3_600), ("1h30m", 5_400), ("30d", 2_592_000), ("2w", 1_209_600)]
-        {
+        for (text, seconds) in [
+            ("0", 0),
+            ("30s", 30),
+            ("5m", 300),
+            ("1h", 3_600),
+            ("1h30m", 5_400),
+            ("30d", 2_592_000),
+            ("2w", 1_209_600),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
     }

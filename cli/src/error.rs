@@ -112,7 +112,9 @@ impl From<Status> for Failure {
         let info = details.error_info().filter(|info| info.domain == DOMAIN);
         let mut refusal = Refusal { message: message_of(&status, info.is_some()), ..Refusal::default() };
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-        for violation in violations.iter().filter(|v| !refusal.message.contains(&v.description)).collect::<Vec<_>>() {
+        for violation in
+            violations.iter().filter(|v| !refusal.message.contains(&v.description)).collect::<Vec<_>>()
+        {
             refusal.message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
         }
         if let Some(info) = info {
@@ -132,7 +134,11 @@ impl From<Status> for Failure {
 
 /// The reason of a refusal, if the server gave one.
 pub fn reason_of(status: &Status) -> Option<String> {
-    status.get_error_details().error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason.clone())
+    status
+        .get_error_details()
+        .error_info()
+        .filter(|info| info.domain == DOMAIN)
+        .map(|info| info.reason.clone())
 }
 
 /// Whether the connection broke, or the server is away for a moment: the same call may work later.

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let rows = [vec!["pump-1".into(), "2.0.0".into(), String::new()], vec!["m".into(), "1".into(), "x".into()]];
+        let rows =
+            [vec!["pump-1".into(), "2.0.0".into(), String::new()], vec!["m".into(), "1".into(), "x".into()]];
         assert_eq!(
             columns(&["ID", "VERSION", "NOTE"], &rows),
             "ID      VERSION  NOTE\npump-1  2.0.0\nm       1        x\n"

@@ -44,14 +44,12 @@ impl Profile {
         let file = read_file(&path, named)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let server = connection.server.clone().or(file.server).ok_or_else(|| missing("server", &path))?;
-        let ca_path = connection
-            .ca
-            .clone()
-            .or(file.ca.map(|ca| base.join(ca)))
-            .ok_or_else(|| missing("ca", &path))?;
+        let ca_path =
+            connection.ca.clone().or(file.ca.map(|ca| base.join(ca))).ok_or_else(|| missing("ca", &path))?;
         let ca_pem = fs::read(&ca_path).map_err(|error| {
-            Failure::file("read the server's CA", &ca_path, &error)
-                .hint("it is server-ca.pem in the server's data directory; --ca or SLIPWAY_CA names another file")
+            Failure::file("read the server's CA", &ca_path, &error).hint(
+                "it is server-ca.pem in the server's data directory; --ca or SLIPWAY_CA names another file",
+            )
         })?;
         let token = match env::var("SLIPWAY_TOKEN").ok().filter(|token| !token.is_empty()) {
             Some(token) if connection.token_file.is_none() => Some(Zeroizing::new(token)),
@@ -117,8 +115,11 @@ fn missing(what: &str, path: &Path) -> Failure {
         "ca" => ("--ca", "SLIPWAY_CA"),
         _ => ("--server", "SLIPWAY_SERVER"),
     };
-    Failure::new(format!("no {what} is given: neither by {flag}, nor by {variable}, nor in {}", path.display()))
-        .hint("use the profile that slipwayd wrote: --profile DATA/client.toml, or SLIPWAY_PROFILE")
+    Failure::new(format!(
+        "no {what} is given: neither by {flag}, nor by {variable}, nor in {}",
+        path.display()
+    ))
+    .hint("use the profile that slipwayd wrote: --profile DATA/client.toml, or SLIPWAY_PROFILE")
 }
 
 #[cfg(test)]

@@ -6,12 +6,34 @@ use tonic::Status;
 
 use crate::{
     error::{Failure, is_transient},
+    output::Console,
     rng,
 };
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
+
+/// Why following a stream stopped.
+#[derive(Debug)]
+pub enum Stop {
+    /// For good.
+    Failure(Failure),
+    /// The stream broke, or was refused; `Backoff` decides which.
+    Broken(Status),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        Self::Broken(status)
+    }
+}
 
 /// Counts attempts that failed in a row and pauses ever longer, with jitter, so that many watchers of
 /// one server do not return to it at the same moment.
@@ -26,9 +48,24 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// This attempt is the first that failed since something worked.
-    pub fn is_first(&self) -> bool {
-        self.failures == 0
+    /// Pauses after a stream broke, and says once that it did.
+    ///
+    /// # Errors
+    /// What stopped it for good.
+    pub async fn pause_stream(
+        &mut self,
+        stop: Stop,
+        attempts: u32,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        let broken = match stop {
+            Stop::Failure(failure) => return Err(failure),
+            Stop::Broken(status) => status,
+        };
+        if self.failures == 0 && is_transient(&broken) {
+            console.say("the connection is lost; trying again, nothing will be missed");
+        }
+        self.pause(broken, attempts).await
     }
 
     /// Pauses after a failure that may pass by itself; gives back any other, and one too many.

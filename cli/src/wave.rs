@@ -18,11 +18,9 @@ impl FromStr for WaveSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let (percent, settings) = text.split_once(':').unwrap_or((text, ""));
         let number = percent.trim().trim_end_matches('%');
-        let percent = number
-            .parse::<f64>()
-            .ok()
-            .filter(|p| *p > 0.0 && *p <= 100.0)
-            .ok_or_else(|| format!("`{percent}` is not a share; a wave starts with a percentage up to 100, as in 10:soak=5m"))?;
+        let percent = number.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
+            format!("`{percent}` is not a share; a wave starts with a percentage up to 100, as in 10:soak=5m")
+        })?;
         let mut gate = v1::Gate::default();
         let mut wave = v1::Wave { percent, ..v1::Wave::default() };
         for setting in settings.split(',').map(str::trim).filter(|s| !s.is_empty()) {
@@ -82,7 +80,7 @@ pub fn plan(given: &[WaveSpec]) -> Result<Vec<v1::Wave>, String> {
 /// 5, 25 and 100 percent. A first wave is small and tolerates nothing: what is broken shows there.
 /// The later ones watch a share, because among many devices some fail for reasons of their own.
 fn default_plan() -> Vec<v1::Wave> {
-    let wave = |percent, max_failures, soak_minutes| v1::Wave {
+    let wave = |percent, max_failures, soak_minutes: i64| v1::Wave {
         percent,
         gate: Some(v1::Gate {
             max_failures,
@@ -118,7 +116,9 @@ mod tests {
     #[test]
     fn reads_every_setting() {
         let WaveSpec(wave) =
-            "10:max-failures=1,soak=30s,min-sample=1,max-in-flight=2,min-success=95,max-failure=10%".parse().unwrap();
+            "10:max-failures=1,soak=30s,min-sample=1,max-in-flight=2,min-success=95,max-failure=10%"
+                .parse()
+                .unwrap();
         let gate = wave.gate.unwrap();
         assert_eq!((wave.percent, wave.max_in_flight), (10.0, 2));
         assert_eq!((gate.max_failures, gate.min_sample), (1, 1));

@@ -40,7 +40,8 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
         LimitCommand::Delete { limit } => {
             let name = names::full("limits", &limit);
             let limit = api.alerts().delete_limit(v1::DeleteLimitRequest { name }).await?.into_inner();
-            console.say(&format!("limit {} is gone; its open alerts are resolved", names::short(&limit.name)));
+            console
+                .say(&format!("limit {} is gone; its open alerts are resolved", names::short(&limit.name)));
             Ok(())
         }
     }
@@ -88,7 +89,11 @@ fn render_list(limits: &[v1::Limit]) -> String {
             ]
         })
         .collect();
-    listed(rows.len(), "no limits", columns(&["ID", "ALERT WHEN", "KIND", "LEAD TIME", "HORIZON", "DEVICES"], &rows))
+    listed(
+        rows.len(),
+        "no limits",
+        columns(&["ID", "ALERT WHEN", "KIND", "LEAD TIME", "HORIZON", "DEVICES"], &rows),
+    )
 }
 
 #[cfg(test)]

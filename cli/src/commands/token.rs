@@ -25,7 +25,11 @@ pub async fn run(command: TokenCommand, connection: &Connection, console: &Conso
         TokenCommand::Revoke { token } => {
             let name = names::full("tokens", &token);
             let token = api.access().revoke_token(v1::RevokeTokenRequest { name }).await?.into_inner();
-            console.say(&format!("token {} ({}) no longer works", names::short(&token.name), token.display_name));
+            console.say(&format!(
+                "token {} ({}) no longer works",
+                names::short(&token.name),
+                token.display_name
+            ));
             Ok(())
         }
         TokenCommand::Whoami => {
@@ -43,12 +47,8 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
         RoleName::Admin => v1::Role::Admin,
         RoleName::Client => v1::Role::Client,
     };
-    let token = v1::Token {
-        display_name: args.name,
-        role: role.into(),
-        scope: args.scope,
-        ..v1::Token::default()
-    };
+    let token =
+        v1::Token { display_name: args.name, role: role.into(), scope: args.scope, ..v1::Token::default() };
     if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
         return Err(Failure::new(format!("{} exists already", path.display()))
             .hint("name another file; a token is never written over something else"));
@@ -58,8 +58,10 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     let token = made.token.clone().unwrap_or_default();
     if let Some(path) = &args.out {
         if let Err(error) = private_file::create(path, format!("{}\n", made.secret).as_bytes()) {
-            return Err(Failure::file("write the token to", path, &error)
-                .hint(format!("the token was made; revoke it: slipway token revoke {}", names::short(&token.name))));
+            return Err(Failure::file("write the token to", path, &error).hint(format!(
+                "the token was made; revoke it: slipway token revoke {}",
+                names::short(&token.name)
+            )));
         }
         console.say(&format!("token {} written to {}", names::short(&token.name), path.display()));
         return console.show("Token", &token, |token| render(token, console.clock.now()));
@@ -76,7 +78,8 @@ async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {
     let tokens = pages(console, max, |page_size, page_token| {
         let mut access = api.access();
         async move {
-            let page = access.list_tokens(v1::ListTokensRequest { page_size, page_token }).await?.into_inner();
+            let page =
+                access.list_tokens(v1::ListTokensRequest { page_size, page_token }).await?.into_inner();
             Ok((page.tokens, page.next_page_token))
         }
     })
@@ -90,7 +93,11 @@ async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {
                     names::short(&token.name).to_owned(),
                     token.display_name.clone(),
                     role(token),
-                    if token.revoked { "revoked".into() } else { human::maybe_relative(token.expire_time.as_ref(), now) },
+                    if token.revoked {
+                        "revoked".into()
+                    } else {
+                        human::maybe_relative(token.expire_time.as_ref(), now)
+                    },
                     token.scope.clone(),
                 ]
             })

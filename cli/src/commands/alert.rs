@@ -1,0 +1,334 @@
+//! `slipway alert`: what a service desk acts on.
+
+use std::{fs, io, path::Path};
+
+use slipway_proto::v1;
+use tonic::Status;
+
+use crate::{
+    args::{AlertCommand, AlertWatch, Connection, ListArgs},
+    commands::{listed, pages},
+    connect::Api,
+    error::Failure,
+    human, json, names,
+    output::{Console, Format, columns, facts},
+    private_file,
+    retry::{Backoff, Stop},
+};
+
+/// Runs one command of this noun.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(command: AlertCommand, connection: &Connection, console: &Console) -> Result<(), Failure> {
+    let api = Api::open(connection, console).await?;
+    match command {
+        AlertCommand::List(args) => list(args, &api, console).await,
+        AlertCommand::Show { alert } => {
+            let request = v1::GetAlertRequest { name: names::full("alerts", &alert) };
+            let alert = api.alerts().get_alert(request).await?.into_inner();
+            console.show("Alert", &alert, |alert| render(alert, console.clock.now()))
+        }
+        AlertCommand::Watch(args) => watch(args, &api, console).await,
+        AlertCommand::Ack { alert } => {
+            let request =
+                v1::AcknowledgeAlertRequest { name: names::full("alerts", &alert), ..Default::default() };
+            let alert = api.alerts().acknowledge_alert(request).await?.into_inner();
+            console.say(&format!(
+                "alert {} is acknowledged by {}",
+                names::short(&alert.name),
+                alert.acknowledged_by
+            ));
+            Ok(())
+        }
+        AlertCommand::Resolve { alert } => {
+            let request =
+                v1::ResolveAlertRequest { name: names::full("alerts", &alert), ..Default::default() };
+            let alert = api.alerts().resolve_alert(request).await?.into_inner();
+            console.say(&format!(
+                "alert {} is resolved; it opens again if the cause returns within a day",
+                names::short(&alert.name)
+            ));
+            Ok(())
+        }
+    }
+}
+
+async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
+    let alerts = pages(console, args.max, |page_size, page_token| {
+        let (mut alerts, filter) = (api.alerts(), args.filter.clone());
+        async move {
+            let request = v1::ListAlertsRequest { page_size, page_token, filter };
+            let page = alerts.list_alerts(request).await?.into_inner();
+            Ok((page.alerts, page.next_page_token))
+        }
+    })
+    .await?;
+    console.show_all("Alert", &alerts, |alerts| render_list(alerts, console.clock.now()))
+}
+
+/// Streams changes for ever, or until `--count` of them. A change counts as seen when its line is out.
+async fn watch(args: AlertWatch, api: &Api, console: &Console) -> Result<(), Failure> {
+    let mut position = Position::read(args.resume_token, args.state.as_deref())?;
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut backoff = Backoff::default();
+    loop {
+        let stop = match changes(api, console, &mut position, &mut left, &mut backoff).await {
+            Ok(()) => return Ok(()),
+            Err(stop) => stop,
+        };
+        backoff.pause_stream(stop, u32::MAX, console).await?;
+    }
+}
+
+/// One stream until it breaks, or until nothing is `left` to wait for.
+async fn changes(
+    api: &Api,
+    console: &Console,
+    position: &mut Position<'_>,
+    left: &mut u64,
+    backoff: &mut Backoff,
+) -> Result<(), Stop> {
+    let request = v1::WatchAlertsRequest { resume_token: position.token.clone() };
+    let mut stream = api.alerts().watch_alerts(request).await?.into_inner();
+    while let Some(change) = stream.message().await? {
+        backoff.reset();
+        if let Some(alert) = &change.alert {
+            match console.format {
+                Format::Table => console.print(&line(alert))?,
+                Format::Json => console.json_line(&json::message("WatchAlertsResponse", &change)?)?,
+            }
+            *left -= 1;
+        }
+        position.advance(change.resume_token)?;
+        if *left == 0 {
+            return Ok(());
+        }
+    }
+    Err(Status::unavailable("the server ended the stream").into())
+}
+
+/// How far the changes were dealt with.
+struct Position<'a> {
+    token: String,
+    file: Option<&'a Path>,
+}
+
+impl<'a> Position<'a> {
+    fn read(given: Option<String>, file: Option<&'a Path>) -> Result<Self, Failure> {
+        let token = match (given, file) {
+            (Some(token), _) => token,
+            (None, None) => String::new(),
+            (None, Some(path)) => match fs::read_to_string(path) {
+                Ok(text) => text.trim().to_owned(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+                Err(error) => return Err(Failure::file("read the resume token from", path, &error)),
+            },
+        };
+        Ok(Self { token, file })
+    }
+
+    fn advance(&mut self, token: String) -> Result<(), Failure> {
+        if token.is_empty() || token == self.token {
+            return Ok(());
+        }
+        self.token = token;
+        let Some(path) = self.file else { return Ok(()) };
+        private_file::replace(path, format!("{}\n", self.token).as_bytes())
+            .map_err(|error| Failure::file("keep the resume token in", path, &error))
+    }
+}
+
+/// One change on one line.
+fn line(alert: &v1::Alert) -> String {
+    let time = alert.update_time.as_ref().map_or_else(|| "-".into(), human::absolute);
+    let mut text = format!(
+        "{time}  {:<12}  {:<8}  {}  {}/{}: {}",
+        state(alert),
+        severity(alert),
+        names::short(&alert.name),
+        names::short(&alert.device),
+        alert.component,
+        alert.summary
+    );
+    if !alert.recommendation.is_empty() {
+        text.push(' ');
+        text.push_str(&alert.recommendation);
+    }
+    text.replace('\n', " ")
+}
+
+fn state(alert: &v1::Alert) -> String {
+    human::enum_words(alert.state().as_str_name(), "ALERT_STATE_")
+}
+
+fn severity(alert: &v1::Alert) -> String {
+    human::enum_words(alert.severity().as_str_name(), "ALERT_SEVERITY_")
+}
+
+fn render_list(alerts: &[v1::Alert], now: i64) -> String {
+    let rows: Vec<_> = alerts
+        .iter()
+        .map(|alert| {
+            vec![
+                names::short(&alert.name).to_owned(),
+                state(alert),
+                severity(alert),
+                names::short(&alert.device).to_owned(),
+                alert.component.clone(),
+                human::maybe_relative(alert.act_by.as_ref(), now),
+                human::maybe_relative(alert.update_time.as_ref(), now),
+                alert.summary.clone(),
+            ]
+        })
+        .collect();
+    let header = ["ID", "STATE", "SEVERITY", "DEVICE", "COMPONENT", "ACT BY", "CHANGED", "SUMMARY"];
+    listed(rows.len(), "no alerts", columns(&header, &rows))
+}
+
+fn render(alert: &v1::Alert, now: i64) -> String {
+    let when =
+        |time: Option<&prost_types::Timestamp>| time.map(|t| human::moment(t, now)).unwrap_or_default();
+    let mut rows = vec![
+        ("alert", names::short(&alert.name).to_owned()),
+        ("state", state(alert)),
+        ("acknowledged", alert.acknowledged_by.clone()),
+        ("severity", severity(alert)),
+        ("kind", human::enum_words(alert.kind().as_str_name(), "ALERT_KIND_")),
+        ("health", human::enum_words(alert.health().as_str_name(), "ALERT_HEALTH_")),
+        ("device", names::short(&alert.device).to_owned()),
+        ("component", alert.component.clone()),
+        ("summary", alert.summary.clone()),
+        ("to do", alert.recommendation.clone()),
+        ("act by", when(alert.act_by.as_ref())),
+    ];
+    if let Some(forecast) = &alert.forecast {
+        let beyond = |time: Option<&prost_types::Timestamp>| {
+            time.map_or_else(|| "beyond the horizon".into(), |t| human::moment(t, now))
+        };
+        rows.extend([
+            ("crossed, 10%", beyond(forecast.p10.as_ref())),
+            ("crossed, 50%", beyond(forecast.p50.as_ref())),
+            ("crossed, 90%", beyond(forecast.p90.as_ref())),
+            ("because", forecast.explanation.clone()),
+        ]);
+    }
+    if let Some(seen) = &alert.evidence {
+        let number = human::number;
+        rows.push((
+            "evidence",
+            format!(
+                "{} is {} {}, limit {}, {} per day over {}, last {}",
+                seen.metric,
+                number(seen.value),
+                seen.unit,
+                number(seen.limit),
+                number(seen.slope_per_day),
+                human::counted(seen.readings, "reading"),
+                human::maybe_moment(seen.time.as_ref(), now)
+            ),
+        ));
+    }
+    rows.extend([
+        ("opened", when(alert.create_time.as_ref())),
+        ("changed", when(alert.update_time.as_ref())),
+        ("resolved", when(alert.resolve_time.as_ref())),
+    ]);
+    facts(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_356_185_000;
+    const DAY: i64 = 86_400_000;
+
+    fn alert() -> v1::Alert {
+        let at = |ms: i64| Some(human::timestamp(NOW + ms));
+        v1::Alert {
+            name: "alerts/a1".into(),
+            device: "devices/pump-03".into(),
+            component: "filter".into(),
+            kind: v1::AlertKind::Prognosis.into(),
+            state: v1::AlertState::Open.into(),
+            severity: v1::AlertSeverity::Warning.into(),
+            health: v1::AlertHealth::MaintenanceRequired.into(),
+            summary: "The air filter reaches 250 Pa around 2026-12-06.".into(),
+            recommendation: "Order a new one before 2026-11-29.".into(),
+            act_by: at(7 * DAY),
+            forecast: Some(v1::Forecast {
+                p10: at(12 * DAY),
+                p50: at(14 * DAY),
+                p90: None,
+                explanation: "linear trend over 200 readings".into(),
+            }),
+            evidence: Some(v1::Evidence {
+                metric: "pressure".into(),
+                unit: "Pa".into(),
+                value: 212.5,
+                time: at(0),
+                limit: 250.0,
+                slope_per_day: 2.7,
+                readings: 200,
+            }),
+            create_time: at(0),
+            update_time: at(0),
+            ..v1::Alert::default()
+        }
+    }
+
+    #[test]
+    fn one_change_is_one_line() {
+        assert_eq!(
+            line(&alert()),
+            "2026-11-22 14:03:05Z  open          warning   a1  pump-03/filter: \
+             The air filter reaches 250 Pa around 2026-12-06. Order a new one before 2026-11-29."
+        );
+    }
+
+    #[test]
+    fn an_alert_in_full() {
+        assert_eq!(
+            render(&alert(), NOW),
+            "\
+alert         a1
+state         open
+severity      warning
+kind          prognosis
+health        maintenance required
+device        pump-03
+component     filter
+summary       The air filter reaches 250 Pa around 2026-12-06.
+to do         Order a new one before 2026-11-29.
+act by        2026-11-29 14:03:05Z (in 7d)
+crossed, 10%  2026-12-04 14:03:05Z (in 12d)
+crossed, 50%  2026-12-06 14:03:05Z (in 14d)
+crossed, 90%  beyond the horizon
+because       linear trend over 200 readings
+evidence      pressure is 212.5 Pa, limit 250, 2.7 per day over 200 readings, last 2026-11-22 14:03:05Z (just now)
+opened        2026-11-22 14:03:05Z (just now)
+changed       2026-11-22 14:03:05Z (just now)
+"
+        );
+        assert_eq!(
+            render_list(&[alert()], NOW),
+            "\
+ID  STATE  SEVERITY  DEVICE   COMPONENT  ACT BY  CHANGED   SUMMARY
+a1  open   warning   pump-03  filter     in 7d   just now  The air filter reaches 250 Pa around 2026-12-06.
+"
+        );
+    }
+
+    #[test]
+    fn the_position_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("position");
+        let mut position = Position::read(None, Some(&file)).unwrap();
+        assert_eq!(position.token, "");
+        position.advance("t1".into()).unwrap();
+        position.advance(String::new()).unwrap();
+        assert_eq!(Position::read(None, Some(&file)).unwrap().token, "t1");
+        assert_eq!(Position::read(Some("t9".into()), None).unwrap().token, "t9");
+    }
+}

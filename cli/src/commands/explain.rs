@@ -1,0 +1,286 @@
+//! `slipway device explain`: why a device does what it does, in sentences.
+
+use std::fmt::Write as _;
+
+use slipway_proto::v1;
+
+use crate::{
+    commands::device::{component_words, reason_words, state, update_state},
+    human, names,
+};
+
+/// The whole answer for people. `now` in milliseconds since 1970.
+pub fn render(answer: &v1::ExplainDeviceResponse, now: i64) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = device(&mut text, answer, now);
+    let _ = verdicts(&mut text, answer, now);
+    let _ = updates(&mut text, &answer.updates, now);
+    text
+}
+
+fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> std::fmt::Result {
+    let Some(device) = &answer.device else { return Ok(()) };
+    let seen = match &device.last_seen_time {
+        Some(time) => format!("last seen {}", human::moment(time, now)),
+        None => "never seen since it enrolled".into(),
+    };
+    writeln!(
+        text,
+        "{} is {} of product {}, hardware {}, and {}; {seen}.",
+        names::short(&device.name),
+        state(device),
+        device.product,
+        device.hardware,
+        if device.online { "online" } else { "offline" },
+    )?;
+    for component in &device.components {
+        writeln!(text, "It runs {}.", component_words(component))?;
+    }
+    if device.floor > 0 {
+        writeln!(text, "It never goes below release counter {}.", device.floor)?;
+    }
+    if let Some(held) = &answer.metadata {
+        writeln!(
+            text,
+            "It trusts root {}, timestamp {}, snapshot {}, targets {}, product {} and assignment {}.",
+            held.root, held.timestamp, held.snapshot, held.targets, held.product, held.assignment
+        )?;
+    }
+    if let Some(blocked) = &device.blocked {
+        writeln!(text, "It installs nothing at the moment: {}", reason_words(blocked))?;
+    }
+    Ok(())
+}
+
+fn verdicts(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> std::fmt::Result {
+    writeln!(text)?;
+    match (answer.offer.as_str(), answer.verdicts.is_empty()) {
+        ("", true) => writeln!(text, "It is offered nothing: no rollout of its product is active.")?,
+        ("", false) => writeln!(text, "At its next check-in it is offered nothing:")?,
+        (offer, _) => writeln!(
+            text,
+            "At its next check-in it is offered {} by rollout {}.",
+            names::short(offer),
+            names::short(&answer.rollout)
+        )?,
+    }
+    for verdict in &answer.verdicts {
+        let place = match verdict.wave {
+            0 => "which does not select it".into(),
+            wave => {
+                format!("in whose wave {wave} it stands, at {}%", human::number(verdict.position * 100.0))
+            }
+        };
+        let name = names::short(&verdict.rollout);
+        let release = names::short(&verdict.release);
+        writeln!(
+            text,
+            "  rollout {name} of {release}, {place}{}",
+            if verdict.reasons.is_empty() { ": offers" } else { ":" }
+        )?;
+        for reason in &verdict.reasons {
+            write!(text, "    {}: {}", reason.code, reason.detail)?;
+            match &reason.until {
+                Some(until) => writeln!(text, " This can change at {}.", human::moment(until, now))?,
+                None => writeln!(text)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn updates(text: &mut String, updates: &[v1::Update], now: i64) -> std::fmt::Result {
+    if updates.is_empty() {
+        return writeln!(text, "\nIt has had no update yet.");
+    }
+    writeln!(text, "\nIts updates, newest first:")?;
+    for update in updates {
+        write!(text, "  {}", names::short(&update.release))?;
+        if !update.from_version.is_empty() {
+            write!(text, " from {}", update.from_version)?;
+        }
+        write!(text, ": {}", update_state(update.state()))?;
+        if let Some(time) = &update.update_time {
+            write!(text, " {}", human::moment(time, now))?;
+        }
+        writeln!(text)?;
+        if let Some(reason) = &update.reason {
+            writeln!(text, "    because {}", reason_words(reason))?;
+        }
+        write!(
+            text,
+            "    attempt {}, {} fetched, {} written; rollout {}, wave {}",
+            update.attempt.max(1),
+            human::bytes(update.bytes_fetched),
+            human::bytes(update.bytes_written),
+            names::short(&update.rollout),
+            update.wave
+        )?;
+        match &update.deadline {
+            Some(deadline) => writeln!(text, "; times out {}", human::moment(deadline, now))?,
+            None => writeln!(text)?,
+        }
+        for event in &update.history {
+            let time = event.time.as_ref().map_or_else(|| "-".into(), human::absolute);
+            let state = update_state(event.state());
+            write!(text, "    {time}  {state:<11}  by {}", event.actor)?;
+            match &event.reason {
+                Some(reason) => writeln!(text, "  {}", reason_words(reason))?,
+                None => writeln!(text)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_356_185_000;
+
+    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(human::timestamp(NOW + seconds * 1_000))
+    }
+
+    fn answer() -> v1::ExplainDeviceResponse {
+        let event = |state: v1::UpdateState, seconds, actor: &str, code: &str| v1::UpdateEvent {
+            state: state.into(),
+            time: at(seconds),
+            actor: actor.into(),
+            reason: (!code.is_empty())
+                .then(|| v1::Reason { code: code.into(), detail: "the health command exited with 1".into() }),
+        };
+        v1::ExplainDeviceResponse {
+            device: Some(v1::Device {
+                name: "devices/pump-01".into(),
+                product: "pump".into(),
+                hardware: "gw-a".into(),
+                state: v1::DeviceState::Active.into(),
+                online: true,
+                last_seen_time: at(-12),
+                floor: 1,
+                components: vec![v1::InstalledComponent {
+                    component: "system".into(),
+                    version: "2.0.0".into(),
+                    counter: 2,
+                    slot: "b".into(),
+                    ..v1::InstalledComponent::default()
+                }],
+                blocked: Some(v1::Reason {
+                    code: "STALE_METADATA".into(),
+                    detail: "the timestamp expired 2 days ago".into(),
+                }),
+                ..v1::Device::default()
+            }),
+            verdicts: vec![v1::RolloutVerdict {
+                rollout: "rollouts/r2".into(),
+                release: "releases/pump/2.1.0".into(),
+                wave: 2,
+                position: 0.342,
+                reasons: vec![
+                    v1::VerdictReason {
+                        code: "WAVE_NOT_OPEN".into(),
+                        detail: "Wave 1 is not done.".into(),
+                        until: None,
+                    },
+                    v1::VerdictReason {
+                        code: "SOAKING".into(),
+                        detail: "Wave 1 has to hold for 5 minutes.".into(),
+                        until: at(300),
+                    },
+                ],
+            }],
+            updates: vec![v1::Update {
+                name: "devices/pump-01/updates/u1".into(),
+                rollout: "rollouts/r1".into(),
+                wave: 1,
+                release: "releases/pump/2.0.1".into(),
+                from_version: "2.0.0".into(),
+                state: v1::UpdateState::RolledBack.into(),
+                reason: Some(v1::Reason {
+                    code: "HEALTH_CHECK_FAILED".into(),
+                    detail: "the health command exited with 1".into(),
+                }),
+                bytes_fetched: 3 << 20,
+                bytes_written: 8 << 20,
+                attempt: 1,
+                update_time: at(-3_600),
+                history: vec![
+                    event(v1::UpdateState::Offered, -3_700, "server", ""),
+                    event(v1::UpdateState::Trial, -3_650, "device", ""),
+                    event(v1::UpdateState::RolledBack, -3_600, "device", "HEALTH_CHECK_FAILED"),
+                ],
+                ..v1::Update::default()
+            }],
+            metadata: Some(v1::MetadataVersions {
+                root: 1,
+                timestamp: 8,
+                snapshot: 5,
+                targets: 2,
+                product: 3,
+                assignment: 4,
+            }),
+            ..v1::ExplainDeviceResponse::default()
+        }
+    }
+
+    #[test]
+    fn everything_is_a_sentence() {
+        assert_eq!(
+            render(&answer(), NOW),
+            "\
+pump-01 is active of product pump, hardware gw-a, and online; last seen 2026-11-22 14:02:53Z (12s ago).
+It runs system 2.0.0 (counter 2, slot b).
+It never goes below release counter 1.
+It trusts root 1, timestamp 8, snapshot 5, targets 2, product 3 and assignment 4.
+It installs nothing at the moment: STALE_METADATA: the timestamp expired 2 days ago
+
+At its next check-in it is offered nothing:
+  rollout r2 of pump/2.1.0, in whose wave 2 it stands, at 34.2%:
+    WAVE_NOT_OPEN: Wave 1 is not done.
+    SOAKING: Wave 1 has to hold for 5 minutes. This can change at 2026-11-22 14:08:05Z (in 5m).
+
+Its updates, newest first:
+  pump/2.0.1 from 2.0.0: rolled back 2026-11-22 13:03:05Z (1h ago)
+    because HEALTH_CHECK_FAILED: the health command exited with 1
+    attempt 1, 3.0 MiB fetched, 8.0 MiB written; rollout r1, wave 1
+    2026-11-22 13:01:25Z  offered      by server
+    2026-11-22 13:02:15Z  trial        by device
+    2026-11-22 13:03:05Z  rolled back  by device  HEALTH_CHECK_FAILED: the health command exited with 1
+"
+        );
+    }
+
+    #[test]
+    fn an_offer_and_an_idle_device() {
+        let device = answer().device.map(|d| v1::Device { blocked: None, floor: 0, ..d });
+        let idle =
+            v1::ExplainDeviceResponse { device: device.clone(), ..v1::ExplainDeviceResponse::default() };
+        let text = render(&idle, NOW);
+        assert!(text.contains("\nIt is offered nothing: no rollout of its product is active.\n"), "{text}");
+        assert!(text.ends_with("\nIt has had no update yet.\n"), "{text}");
+
+        let offered = v1::ExplainDeviceResponse {
+            offer: "releases/pump/2.1.0".into(),
+            rollout: "rollouts/r2".into(),
+            verdicts: vec![v1::RolloutVerdict {
+                rollout: "rollouts/r2".into(),
+                release: "releases/pump/2.1.0".into(),
+                wave: 1,
+                position: 0.05,
+                reasons: vec![],
+            }],
+            ..idle
+        };
+        let text = render(&offered, NOW);
+        assert!(
+            text.contains(
+                "At its next check-in it is offered pump/2.1.0 by rollout r2.\n  \
+                 rollout r2 of pump/2.1.0, in whose wave 1 it stands, at 5%: offers\n"
+            ),
+            "{text}"
+        );
+    }
+}
