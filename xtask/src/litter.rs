@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -123,26 +123,34 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Makes one, readable by us alone.
+    /// Makes one where the system keeps them, readable by us alone.
     pub fn new() -> Result<Self> {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// Makes one below a directory.
+    pub fn new_in(parent: &Path) -> Result<Self> {
         let path = tempfile::Builder::new()
             .prefix("slipway-")
-            .tempdir()
+            .tempdir_in(parent)
             .context("cannot make a temporary directory")?
             .keep();
         litter().dirs.push(path.clone());
         Ok(Self { path, keep: false })
     }
 
-    /// A directory that somebody named: made if it is missing, and never removed.
-    pub fn given(path: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    /// A directory that somebody named: made if it is missing, refused if something is in it, and never removed.
+    pub fn given(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         let path = path.canonicalize()?;
+        if fs::read_dir(&path)?.next().is_some() {
+            bail!("{} is not empty: name an empty directory, or one that does not exist", path.display());
+        }
         Ok(Self { path, keep: true })
     }
 
     /// Where it is.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

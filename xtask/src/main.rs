@@ -2,6 +2,7 @@
 
 mod boot_test;
 mod clock;
+mod demo;
 mod deny;
 mod images;
 mod litter;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Show the whole job, from firmware to alert, on a server and eight devices
+    Demo(demo::Arguments),
     /// Run every test, with the databases and stores they need
     Test {
         /// Passed on to `cargo test`: a name, or its options
@@ -39,6 +42,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Task::Demo(arguments) => demo::run(&arguments),
         Task::Test { arguments } => test::run(&arguments),
         Task::Deny => deny::run(),
         Task::BootTest => boot_test::run(),
