@@ -1,1 +1,31 @@
-//! placeholder
+//! The device side of Slipway.
+//!
+//! `machine` decides, purely; `shell` makes each decision durable in the `journal` and has it done;
+//! everything else is an adapter: `slots` (disk and boot loader), `link` (the server), `fetch` (bytes),
+//! `verify` (signed metadata), `identity`, `health`, `local` (what the device says on the spot).
+
+pub mod clock;
+pub mod config;
+pub mod contact;
+pub mod diary;
+pub mod durable;
+pub mod effects;
+pub mod enroll;
+pub mod fetch;
+pub mod health;
+pub mod identity;
+pub mod journal;
+pub mod link;
+pub mod local;
+pub mod machine;
+pub mod manifest;
+pub mod readings;
+pub mod rng;
+pub mod run;
+pub mod schedule;
+pub mod shell;
+pub mod slots;
+pub mod verify;
+
+pub use config::{Config, StateDir};
+pub use run::{RunError, run};

@@ -1,0 +1,345 @@
+//! `agent.toml` and the folder it lies in.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// A configuration is a page of text; anything longer is not one.
+const CONFIG_LIMIT: u64 = 64 << 10;
+/// The trial ends after six minutes whatever happens; the health command has to fit.
+const HEALTH_DEADLINE_LIMIT: u64 = 240;
+
+/// How long the health command may take unless configured, in seconds.
+pub const HEALTH_DEADLINE: u64 = 60;
+/// How long a trial waits for the server unless configured, in seconds.
+pub const CONTACT_WAIT: u64 = 30;
+/// How often readings are taken unless configured, in seconds.
+pub const TELEMETRY_INTERVAL: u64 = 60;
+
+/// Why the agent cannot start with this state folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder holds no device.
+    #[error("{} is not there: this device is not enrolled", path.display())]
+    NotEnrolled {
+        /// Where the configuration should be.
+        path: PathBuf,
+    },
+    /// The text is wrong; the message shows the line.
+    #[error("{} is wrong:\n{message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// Another agent works here.
+    #[error("another slipway-agent works in {}", path.display())]
+    Locked {
+        /// The state folder.
+        path: PathBuf,
+    },
+}
+
+/// What a device is and how its agent works. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `https://host:port`.
+    pub server: String,
+    /// Name of this device in the fleet.
+    pub device_id: String,
+    /// Product the device belongs to.
+    pub product: String,
+    /// Hardware model, compared with what the publisher signed.
+    pub hardware: String,
+    /// Component that is updated.
+    pub component: String,
+    /// Folder of the `file` slot driver.
+    pub slots: PathBuf,
+    /// Size of a slot in bytes; 0 means that only the disk limits it.
+    #[serde(default)]
+    pub slot_size: u64,
+    /// Run with `sh -c` during a trial; exit code 0 means healthy. Empty means no command.
+    #[serde(default)]
+    pub health_command: String,
+    /// How long the health command may take, 1 to 240 seconds.
+    #[serde(default = "health_deadline")]
+    pub health_deadline_seconds: u64,
+    /// How long a trial waits for contact with the server before it commits without, 0 to 60 seconds.
+    #[serde(default = "contact_wait")]
+    pub contact_wait_seconds: u64,
+    /// How often the machine's readings are taken, from 1 second.
+    #[serde(default = "telemetry_interval")]
+    pub telemetry_interval_seconds: u64,
+    /// What the device says of itself, at most 64 entries.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+fn health_deadline() -> u64 {
+    HEALTH_DEADLINE
+}
+
+fn contact_wait() -> u64 {
+    CONTACT_WAIT
+}
+
+fn telemetry_interval() -> u64 {
+    TELEMETRY_INTERVAL
+}
+
+impl Config {
+    /// Reads `agent.toml`.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotEnrolled`], [`ConfigError::Invalid`] with the line, [`ConfigError::Io`].
+    pub fn read(state: &StateDir) -> Result<Self, ConfigError> {
+        let path = state.config();
+        let bytes = durable::read_optional(&path, CONFIG_LIMIT)
+            .map_err(|source| ConfigError::Io { action: "read", path: path.clone(), source })?
+            .ok_or_else(|| ConfigError::NotEnrolled { path: path.clone() })?;
+        let invalid = |message| ConfigError::Invalid { path: path.clone(), message };
+        let text = String::from_utf8(bytes).map_err(|_| invalid("it is not text".to_owned()))?;
+        let config: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        config.check().map_err(invalid)?;
+        Ok(config)
+    }
+
+    /// Writes `agent.toml`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] when this configuration would not be read back, [`ConfigError::Io`].
+    pub fn write(&self, state: &StateDir) -> Result<(), ConfigError> {
+        self.check_values(state)?;
+        let path = state.config();
+        let invalid = |message| ConfigError::Invalid { path: path.clone(), message };
+        let text = toml::to_string(self).map_err(|error| invalid(error.to_string()))?;
+        durable::replace(&path, text.as_bytes(), durable::PLAIN).map_err(|source| ConfigError::Io {
+            action: "write",
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Looks at the values as reading would.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn check_values(&self, state: &StateDir) -> Result<(), ConfigError> {
+        self.check().map_err(|message| ConfigError::Invalid { path: state.config(), message })
+    }
+
+    /// How long the health command may take.
+    pub fn health_deadline(&self) -> Duration {
+        Duration::from_secs(self.health_deadline_seconds)
+    }
+
+    /// How long a trial waits for the server.
+    pub fn contact_wait(&self) -> Duration {
+        Duration::from_secs(self.contact_wait_seconds)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (key, value) in [
+            ("server", &self.server),
+            ("device_id", &self.device_id),
+            ("product", &self.product),
+            ("hardware", &self.hardware),
+            ("component", &self.component),
+        ] {
+            if value.is_empty() {
+                return Err(format!("{key} must not be empty"));
+            }
+        }
+        if !self.server.starts_with("https://") {
+            return Err(format!("server is {:?}; it has to start with https://", self.server));
+        }
+        slipway_trust::product_name(&self.product).map_err(|error| format!("product: {error}"))?;
+        let bounds = [
+            ("health_deadline_seconds", self.health_deadline_seconds, 1, HEALTH_DEADLINE_LIMIT),
+            ("contact_wait_seconds", self.contact_wait_seconds, 0, 60),
+            ("telemetry_interval_seconds", self.telemetry_interval_seconds, 1, 86_400),
+        ];
+        for (key, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(format!("{key} is {value}; it has to be {least} to {most}"));
+            }
+        }
+        if self.attributes.len() > 64 {
+            return Err(format!("attributes has {} entries; at most 64 are sent", self.attributes.len()));
+        }
+        Ok(())
+    }
+}
+
+/// The state folder: what the device knows, each file replaced as a whole.
+#[derive(Debug, Clone)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// The folder at `path`; nothing is read or made.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `agent.toml`.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("agent.toml")
+    }
+
+    /// The device's private key.
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    /// The device's certificate and its issuer.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("certificate.pem")
+    }
+
+    /// The CA that the server's certificate must come from.
+    pub fn server_ca(&self) -> PathBuf {
+        self.0.join("server-ca.pem")
+    }
+
+    /// Signed metadata, newest accepted bytes.
+    pub fn metadata(&self) -> PathBuf {
+        self.0.join("metadata")
+    }
+
+    /// The manifest of the release that is worked on.
+    pub fn manifest(&self) -> PathBuf {
+        self.0.join("manifest.json")
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// What `status` shows beside the journal; soft.
+    pub fn diary(&self) -> PathBuf {
+        self.0.join("status.json")
+    }
+
+    /// While this file exists no update is begun and no reboot is made.
+    pub fn inhibitor(&self) -> PathBuf {
+        self.0.join("inhibit")
+    }
+
+    /// Takes the folder for this process until the answer is dropped.
+    ///
+    /// # Errors
+    /// [`ConfigError::Locked`] when another process has it.
+    pub fn lock(&self) -> Result<Lock, ConfigError> {
+        let path = self.0.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| ConfigError::Io { action: "open", path: path.clone(), source })?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(ConfigError::Locked { path: self.0.clone() }),
+            Err(error) => Err(ConfigError::Io { action: "lock", path, source: error.into() }),
+        }
+    }
+}
+
+/// Holds the state folder; released when dropped or when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// A name for this machine: `/etc/machine-id`, else the host name.
+///
+/// # Errors
+/// When neither can be read.
+pub fn machine_name() -> io::Result<String> {
+    match fs::read_to_string("/etc/machine-id") {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        _ => fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            server: "https://127.0.0.1:7443".to_owned(),
+            device_id: "pump-1".to_owned(),
+            product: "pump".to_owned(),
+            hardware: "gw-a".to_owned(),
+            component: "system".to_owned(),
+            slots: PathBuf::from("slots"),
+            slot_size: 0,
+            health_command: "test -s \"$SLIPWAY_SLOT\"".to_owned(),
+            health_deadline_seconds: 60,
+            contact_wait_seconds: 30,
+            telemetry_interval_seconds: 60,
+            attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        assert!(matches!(Config::read(&state), Err(ConfigError::NotEnrolled { .. })));
+        config().write(&state).unwrap();
+        assert_eq!(Config::read(&state).unwrap(), config());
+    }
+
+    #[test]
+    fn refuses_unknown_keys_with_their_line_and_values_out_of_range() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let text = toml::to_string(&config()).unwrap();
+        fs::write(state.config(), format!("helth_command = \"true\"\n{text}")).unwrap();
+        let message = Config::read(&state).unwrap_err().to_string();
+        assert!(message.contains("line 1") && message.contains("helth_command"), "{message}");
+
+        let wrong = Config { health_deadline_seconds: 0, ..config() };
+        assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
+        let wrong = Config { server: "http://x".to_owned(), ..config() };
+        assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
+    }
+
+    #[test]
+    fn one_agent_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let lock = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(ConfigError::Locked { .. })));
+        drop(lock);
+        state.lock().unwrap();
+    }
+}

@@ -1,0 +1,129 @@
+//! Files that survive a power cut: written beside, synced, renamed, and the folder synced.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Mode of files that hold a secret.
+pub const SECRET: u32 = 0o600;
+/// Mode of files that do not.
+pub const PLAIN: u32 = 0o644;
+
+/// Replaces `path` with `bytes`: afterwards, and after a power cut at any moment, the file holds
+/// either what it held or all of `bytes`.
+///
+/// # Errors
+/// Any I/O error; the old file is then still there.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let beside = beside(path);
+    let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        // On a full disk the half-written file would keep the space that the next try needs.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_folder(path)
+}
+
+/// Removes `path` for good; a file that is not there is fine.
+///
+/// # Errors
+/// Any I/O error except "not found".
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder that only its owner can enter, with its parents; one that is there is fine.
+///
+/// # Errors
+/// Any I/O error.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    sync_folder(path)
+}
+
+/// Reads a file that may be missing, refusing one longer than `limit` bytes.
+///
+/// # Errors
+/// Any I/O error except "not found"; `FileTooLarge` beyond the limit.
+pub fn read_optional(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let length = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if length > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{} has {length} bytes; at most {limit} are read", path.display()),
+        ));
+    }
+    fs::read(path).map(Some)
+}
+
+/// Makes a rename or removal inside the folder of `path` durable.
+///
+/// # Errors
+/// Any I/O error.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // A leftover of an earlier power cut may have another mode: never write a secret into it.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn replaces_whole_files_and_keeps_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        replace(&path, b"one", SECRET).unwrap();
+        fs::write(beside(&path), b"left by a power cut").unwrap();
+        replace(&path, b"two", SECRET).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
+        assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn reads_nothing_beyond_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(read_optional(&path, 4).unwrap(), None);
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_optional(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_optional(&path, 5).unwrap().unwrap(), b"12345");
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+    }
+}

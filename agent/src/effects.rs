@@ -1,0 +1,183 @@
+//! Doing what the machine asks for. Each effect ends in one event.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::rngs::StdRng;
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    config::{Config, StateDir},
+    fetch::{self, Note},
+    health,
+    link::{Link, chain},
+    machine::{Effect, Event, Reason, Slot, Work, World},
+    manifest::{self, ManifestError},
+    schedule::backoff,
+    slots::{SlotError, SlotImage, Slots},
+};
+
+/// How often a device that asks not to be disturbed is asked again.
+const SURVEY_PAUSE: Duration = Duration::from_secs(5);
+
+/// How an effect ended.
+#[derive(Debug)]
+pub enum Done {
+    /// Something happened.
+    Event(Event),
+    /// The device rebooted.
+    Rebooted,
+}
+
+/// What effects are done with.
+pub struct Hands {
+    /// Where the device keeps what it knows.
+    pub state: StateDir,
+    /// What it is.
+    pub config: Config,
+    /// Slots and boot loader.
+    pub slots: Arc<Mutex<Box<dyn Slots + Send>>>,
+    /// The way to the server.
+    pub link: Link,
+    /// What is said on the way.
+    pub notes: mpsc::UnboundedSender<Note>,
+    /// For pauses.
+    pub rng: StdRng,
+}
+
+impl Hands {
+    /// What the boot loader says.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn world(&self) -> Result<World, Reason> {
+        self.slots().world().map_err(|error| slot_reason(&error))
+    }
+
+    /// Does one thing.
+    pub async fn perform(self, effect: Effect) -> Done {
+        let outcome = match effect {
+            Effect::Survey { later } => self.survey(later).await,
+            Effect::Prepare { target } => {
+                self.loader(|slots| slots.mark_unbootable(target)).map(|()| Event::Prepared)
+            }
+            Effect::Fetch(work) => self.fetch(*work).await,
+            Effect::Verify(work) => self.verify(&work).await,
+            Effect::Arm { target } => self.loader(|slots| slots.try_next(target)).map(|()| Event::Armed),
+            Effect::Reboot => match self.loader(|slots| slots.reboot()) {
+                Ok(()) => return Done::Rebooted,
+                Err(reason) => Err(reason),
+            },
+            Effect::CheckHealth(work) => Ok(self.check_health(*work).await),
+            Effect::AwaitContact => {
+                sleep(self.config.contact_wait()).await;
+                Ok(Event::ContactAwaited)
+            }
+            Effect::Commit { slot } => self.switch(slot).map(|running| Event::Committed { running }),
+            Effect::Restore { slot } => self.switch(slot).map(|running| Event::Restored { running }),
+            Effect::Stop => std::future::pending().await,
+        };
+        Done::Event(outcome.unwrap_or_else(Event::Failed))
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Box<dyn Slots + Send>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loader<T>(
+        &self,
+        act: impl FnOnce(&mut (dyn Slots + Send)) -> Result<T, SlotError>,
+    ) -> Result<T, Reason> {
+        act(self.slots().as_mut()).map_err(|error| slot_reason(&error))
+    }
+
+    fn switch(&self, slot: Slot) -> Result<Slot, Reason> {
+        self.loader(|slots| {
+            slots.commit(slot)?;
+            slots.active()
+        })
+    }
+
+    async fn survey(&self, later: bool) -> Result<Event, Reason> {
+        if later {
+            sleep(SURVEY_PAUSE).await;
+        }
+        let (caps, world) = self.loader(|slots| Ok((slots.caps()?, slots.world()?)))?;
+        Ok(Event::Surveyed {
+            capacity: caps.capacity,
+            inhibited: self.state.inhibitor().exists(),
+            boot_id: world.boot_id,
+        })
+    }
+
+    async fn fetch(mut self, work: Work) -> Result<Event, Reason> {
+        let release = &work.release;
+        let mut pauses = 0;
+        let manifest = loop {
+            match manifest::load(&self.link, &self.state, release).await {
+                Ok(manifest) => break manifest,
+                Err(ManifestError::Refused(reason)) => return Err(reason),
+                Err(error) => {
+                    pauses += 1;
+                    let reason = Reason::new("MANIFEST_UNAVAILABLE", chain(&error));
+                    // The receiver is gone only when nobody waits for this any more.
+                    let _ = self.notes.send(Note::Trouble(reason));
+                    sleep(backoff(pauses, &mut self.rng)).await;
+                }
+            }
+        };
+        let artifact = manifest
+            .artifact_for(&self.config.component, &self.config.hardware)
+            .filter(|artifact| artifact.digest == release.digest)
+            .ok_or_else(|| {
+                Reason::new("ARTIFACT_MISSING", "the manifest does not list the artifact any more")
+            })?;
+        let segments = slipway_payload::segments(artifact)
+            .map_err(|error| Reason::new("MANIFEST_INCONSISTENT", &error))?;
+        let image = self.image(|slots| slots.open_spare(work.target, release.size))?;
+        let notes = self.notes.clone();
+        let note = move |note| {
+            let _ = notes.send(note);
+        };
+        let progress = work.progress.clone();
+        fetch::fetch(&self.link, &image, &segments, progress, &mut self.rng, note)
+            .await
+            .map(Event::Fetched)
+            .map_err(|error| error.reason())
+    }
+
+    async fn verify(&self, work: &Work) -> Result<Event, Reason> {
+        let image = self.image(|slots| slots.open(work.target))?;
+        fetch::read_back(&image, work.release.size, work.release.digest).await?;
+        Ok(Event::Verified)
+    }
+
+    fn image(
+        &self,
+        open: impl FnOnce(&(dyn Slots + Send)) -> Result<SlotImage, SlotError>,
+    ) -> Result<SlotImage, Reason> {
+        open(self.slots().as_ref()).map_err(|error| slot_reason(&error))
+    }
+
+    async fn check_health(&self, work: Work) -> Event {
+        let slot = self.slots().path(work.target);
+        let trial = health::Trial {
+            command: self.config.health_command.clone(),
+            deadline: self.config.health_deadline(),
+            slot: std::path::absolute(&slot).unwrap_or(slot),
+            version: work.release.version,
+            component: self.config.component.clone(),
+        };
+        match health::check(&self.state, &trial).await {
+            // Whether the server was reached meanwhile is known to the shell.
+            Ok(()) => Event::Healthy { contact: false },
+            Err(reason) => Event::Unhealthy(reason),
+        }
+    }
+}
+
+fn slot_reason(error: &SlotError) -> Reason {
+    Reason::new(error.code(), chain(error))
+}

@@ -1,0 +1,273 @@
+//! The way to the server: one HTTP/2 connection over mutual TLS, for calls and for bytes.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    time_provider::TimeProvider,
+};
+use slipway_proto::v1::{
+    device_service_client::DeviceServiceClient, enrollment_service_client::EnrollmentServiceClient,
+};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+use tonic::{
+    body::Body,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+use tower::{Service as _, ServiceExt as _, service_fn};
+
+use crate::{clock::Clock, identity::Identity, machine::Reason};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// A connection that is silent during a call for this long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Slower than this much in this time is as good as nothing: 1 KiB/s over a minute.
+const SLOWEST_BYTES: usize = 60 << 10;
+const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
+
+/// Why the server cannot be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The address makes no sense.
+    #[error("{address:?} is not the address of a server: {what}")]
+    Address {
+        /// As configured.
+        address: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The certificates cannot be used.
+    #[error("the certificates cannot be used for a connection")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Why a file did not arrive.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum GetError {
+    /// No connection, or it broke. What arrived is kept and continued.
+    #[error("the connection failed: {0}")]
+    Network(String),
+    /// Below 1 KiB/s for a minute.
+    #[error("the server sends less than 1 KiB/s")]
+    Slow,
+    /// The server answered something else.
+    #[error("the server answered {status} for {path}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// What was asked for.
+        path: String,
+    },
+    /// More bytes than there may be.
+    #[error("{path} is longer than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        path: String,
+        /// How much was accepted.
+        limit: usize,
+    },
+}
+
+impl GetError {
+    /// Asking again may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::Slow => true,
+            Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 425 | 429),
+            Self::TooLong { .. } => false,
+        }
+    }
+}
+
+/// Where files come from.
+pub trait Source {
+    /// Appends the file at `path` to `into`, going on behind what is there already. `into` never grows
+    /// beyond `limit`; after an error it holds what arrived.
+    fn get(
+        &self,
+        path: &str,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> impl Future<Output = Result<(), GetError>> + Send;
+}
+
+/// The connection; opened when needed, again when it broke. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Link {
+    channel: Channel,
+}
+
+impl Link {
+    /// A link to `server` (`https://host:port`), which has to show a certificate of one of `authorities`.
+    ///
+    /// # Errors
+    /// A wrong address or unusable certificates; nothing is sent yet.
+    pub fn new(
+        server: &str,
+        authorities: &[CertificateDer<'static>],
+        identity: Option<Identity>,
+        clock: &Clock,
+    ) -> Result<Self, LinkError> {
+        let wrong = |what: &str| LinkError::Address { address: server.to_owned(), what: what.to_owned() };
+        let uri: Uri = server.parse().map_err(|error| wrong(&format!("{error}")))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(wrong("it does not start with https://"));
+        }
+        let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().unwrap_or(443);
+        let name = ServerName::try_from(bare.clone()).map_err(|error| wrong(&error.to_string()))?;
+        let tls = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock)?));
+        // TLS is the connector's business, so that the trusted clock judges certificates; the channel
+        // must not try it a second time, hence http here and https as origin.
+        let inner = Endpoint::from_shared(format!("http://{host}:{port}"))
+            .map_err(|error| wrong(&error.to_string()))?
+            .origin(uri)
+            .connect_timeout(CONNECT_DEADLINE)
+            .timeout(CALL_DEADLINE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(false)
+            .tcp_nodelay(true);
+        let connector = service_fn(move |_: Uri| {
+            let (tls, name, bare) = (tls.clone(), name.clone(), bare.clone());
+            async move {
+                let tcp = TcpStream::connect((bare.as_str(), port)).await?;
+                tcp.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
+            }
+        });
+        Ok(Self { channel: inner.connect_with_connector_lazy(connector) })
+    }
+
+    /// Calls of a device.
+    pub fn device(&self) -> DeviceServiceClient<Channel> {
+        DeviceServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    /// Calls of a machine that is not a device yet.
+    pub fn enrollment(&self) -> EnrollmentServiceClient<Channel> {
+        EnrollmentServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+}
+
+/// 64 roots of 512 KiB would be more, but nobody has such roots: top-level targets of 5 MB, snapshot of
+/// 2 MB and product of 5 MB are the largest that the verifier reads.
+const MESSAGE_LIMIT: usize = 16 << 20;
+
+impl Source for Link {
+    async fn get(&self, path: &str, into: &mut Vec<u8>, limit: usize) -> Result<(), GetError> {
+        let mut request = Request::get(path);
+        if !into.is_empty() {
+            request = request.header(header::RANGE, format!("bytes={}-", into.len()));
+        }
+        let request = request.body(Body::empty()).map_err(|error| GetError::Network(error.to_string()))?;
+        let mut channel = self.channel.clone();
+        let answer = async { channel.ready().await?.call(request).await };
+        let answer = match timeout(CALL_DEADLINE, answer).await {
+            Ok(answer) => answer.map_err(|error| GetError::Network(chain(&error)))?,
+            Err(_) => return Err(GetError::Slow),
+        };
+        match answer.status() {
+            StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::OK => into.clear(),
+            status => {
+                return Err(GetError::Status { status: status.as_u16(), path: path.to_owned() });
+            }
+        }
+        let mut body = answer.into_body();
+        loop {
+            let window = into.len() + SLOWEST_BYTES;
+            let some = async {
+                while into.len() < window {
+                    let Some(frame) = body.frame().await else { return Ok(true) };
+                    let frame = frame.map_err(|status| GetError::Network(chain(&status)))?;
+                    if let Some(data) = frame.data_ref() {
+                        if into.len() + data.len() > limit {
+                            return Err(GetError::TooLong { path: path.to_owned(), limit });
+                        }
+                        into.extend_from_slice(data);
+                    }
+                }
+                Ok(false)
+            };
+            match timeout(SLOWEST_WINDOW, some).await {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(GetError::Slow),
+            }
+        }
+    }
+}
+
+fn tls_config(
+    authorities: &[CertificateDer<'static>],
+    identity: Option<Identity>,
+    clock: &Clock,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(TrustedTime(clock.clone())))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+struct TrustedTime(Clock);
+
+impl std::fmt::Debug for TrustedTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TrustedTime")
+    }
+}
+
+impl TimeProvider for TrustedTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let millis = u64::try_from(self.0.now()).unwrap_or(0);
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
+    }
+}
+
+/// An error with everything that caused it, for people.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// What the server said, as a reason.
+pub fn reason(status: &tonic::Status) -> Reason {
+    match status.get_details_error_info() {
+        Some(info) => Reason::new(&info.reason, status.message()),
+        None => Reason::new("SERVER_UNREACHABLE", chain(status)),
+    }
+}
+
+/// What the server suggests to do, if it does.
+pub fn hint(status: &tonic::Status) -> Option<String> {
+    status.get_details_error_info()?.metadata.get("hint").cloned()
+}

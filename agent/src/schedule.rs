@@ -1,0 +1,77 @@
+//! When to talk to the server next: pure, the generator is a parameter.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt as _};
+
+/// First pause after a failure. Doubled for every further failure.
+const BACKOFF_START: Duration = Duration::from_secs(1);
+/// Longest pause after failures: a server that was away for hours is found again within minutes.
+const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
+/// The server may not ask to be polled faster than this, nor be silent for longer than the other:
+/// a wrong answer must neither burn the battery nor lose the device.
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// When the server said nothing.
+const DEFAULT: Duration = Duration::from_secs(300);
+
+/// When the next check-in is due, and how many have failed in a row.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Schedule {
+    failures: u32,
+}
+
+impl Schedule {
+    /// The server answered and asked for a pause; it spreads the fleet itself, so no jitter here.
+    pub fn answered(&mut self, asked: Option<Duration>) -> Duration {
+        self.failures = 0;
+        asked.unwrap_or(DEFAULT).clamp(SHORTEST, LONGEST)
+    }
+
+    /// The server did not answer: exponential backoff with full jitter, so that a fleet does not
+    /// come back in step after an outage.
+    pub fn failed(&mut self, rng: &mut impl Rng) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        backoff(self.failures, rng)
+    }
+}
+
+/// The pause before try `failures + 1`: a uniformly chosen part of a limit that doubles each time.
+pub fn backoff(failures: u32, rng: &mut impl Rng) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let limit = BACKOFF_START.saturating_mul(1 << doublings).min(BACKOFF_LIMIT);
+    let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(rng.random_range(0..=millis)).max(SHORTEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn the_server_decides_within_reason() {
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.answered(Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(schedule.answered(Some(Duration::ZERO)), SHORTEST);
+        assert_eq!(schedule.answered(Some(Duration::MAX)), LONGEST);
+        assert_eq!(schedule.answered(None), DEFAULT);
+    }
+
+    #[test]
+    fn backs_off_with_full_jitter_and_starts_over_after_an_answer() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut schedule = Schedule::default();
+        let mut longest = Duration::ZERO;
+        for failures in 1..40_u32 {
+            let pause = schedule.failed(&mut rng);
+            let limit = BACKOFF_START.saturating_mul(1 << failures.min(16)).min(BACKOFF_LIMIT);
+            assert!((SHORTEST..=limit).contains(&pause), "{failures}: {pause:?}");
+            longest = longest.max(pause);
+        }
+        assert!(longest > Duration::from_secs(150), "the jitter reaches the upper half of the range");
+        schedule.answered(None);
+        assert!(schedule.failed(&mut rng) <= BACKOFF_START);
+    }
+}

@@ -1,0 +1,251 @@
+//! Signed metadata: what the device believes, bound to files.
+//!
+//! What the server sends is untrusted. It is fed to the verifier in the order in which each document
+//! vouches for the next, and each accepted document is durable before the next is looked at.
+
+use std::{io, path::PathBuf};
+
+use slipway_proto::v1::{MetadataVersions, TrustDelta};
+use slipway_trust::{Change, Date, ReleaseEntry, Stored, TrustedSet, limits};
+
+use crate::{clock::Clock, config::StateDir, durable};
+
+/// Why metadata was not accepted, or could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The verifier refused it.
+    #[error(transparent)]
+    Refused(#[from] slipway_trust::Error),
+    /// More roots in one answer than a server may send.
+    #[error("the answer carries {count} roots; at most {} are taken at once", limits::ROOTS_PER_POLL)]
+    TooManyRoots {
+        /// How many.
+        count: usize,
+    },
+    /// A file cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The root that came with the device is gone.
+    #[error("{} is missing: without a root nothing can be verified", path.display())]
+    NoRoot {
+        /// Where it should be.
+        path: PathBuf,
+    },
+}
+
+impl TrustError {
+    /// Stable code for reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.code(),
+            Self::TooManyRoots { .. } => "TOO_MANY_ROOTS",
+            Self::Io { .. } => "STATE_IO_FAILED",
+            Self::NoRoot { .. } => "ROOT_MISSING",
+        }
+    }
+}
+
+/// What the device believes, and the folder that keeps it.
+pub struct TrustStore {
+    folder: PathBuf,
+    product: String,
+    device: String,
+    clock: Clock,
+    set: TrustedSet,
+}
+
+impl TrustStore {
+    /// Stores the first root, the one that the claim pins. A root that is there already stays.
+    ///
+    /// # Errors
+    /// A root that does not verify, or I/O errors.
+    pub fn pin(state: &StateDir, root: &[u8]) -> Result<(), TrustError> {
+        let set = TrustedSet::from_root(root)?;
+        let folder = state.metadata();
+        durable::make_folder(&folder).map_err(io_error("make", &folder))?;
+        let path = folder.join("root.json");
+        if path.exists() {
+            return Ok(());
+        }
+        let numbered = folder.join(format!("{}.root.json", set.root().body.version));
+        for path in [numbered, path] {
+            durable::replace(&path, root, durable::PLAIN).map_err(io_error("write", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Reads what was accepted so far. Stored documents may have expired: they are floors. Those that do
+    /// not verify any more are left out, and named.
+    ///
+    /// # Errors
+    /// A missing or bad root, or I/O errors.
+    pub fn open(
+        state: &StateDir,
+        product: &str,
+        device: &str,
+        clock: &Clock,
+    ) -> Result<(Self, Vec<slipway_trust::Error>), TrustError> {
+        let folder = state.metadata();
+        let read = |name: &str, limit: usize| {
+            let path = folder.join(format!("{name}.json"));
+            durable::read_optional(&path, limit as u64).map_err(io_error("read", &path))
+        };
+        let root = read("root", limits::ROOT_BYTES)?
+            .ok_or_else(|| TrustError::NoRoot { path: folder.join("root.json") })?;
+        let timestamp = read("timestamp", limits::TIMESTAMP_BYTES)?;
+        let snapshot = read("snapshot", limits::SNAPSHOT_BYTES)?;
+        let targets = read("targets", limits::TARGETS_BYTES)?;
+        let product_role = read(product, limits::TARGETS_BYTES)?;
+        let assignment = read("assignment", limits::ASSIGNMENT_BYTES)?;
+        let products: Vec<(&str, &[u8])> =
+            product_role.as_deref().map(|bytes| (product, bytes)).into_iter().collect();
+        let stored = Stored {
+            timestamp: timestamp.as_deref(),
+            snapshot: snapshot.as_deref(),
+            targets: targets.as_deref(),
+            products: &products,
+            assignment: assignment.as_deref(),
+        };
+        let (set, left_out) = TrustedSet::load(&root, stored, device)?;
+        let store = Self {
+            product: product.to_owned(),
+            device: device.to_owned(),
+            clock: clock.clone(),
+            set,
+            folder,
+        };
+        store.load_clock_floor()?;
+        Ok((store, left_out))
+    }
+
+    /// The versions held, as the server wants to hear them.
+    pub fn have(&self) -> MetadataVersions {
+        let versions = self.set.versions(&self.product);
+        MetadataVersions {
+            root: versions.root,
+            timestamp: versions.timestamp,
+            snapshot: versions.snapshot,
+            targets: versions.targets,
+            product: versions.product,
+            assignment: versions.assignment,
+        }
+    }
+
+    /// Takes new documents, as far as they verify; each is durable before the next is looked at.
+    ///
+    /// # Errors
+    /// The first document that is refused or cannot be stored; what came before it stays accepted.
+    pub fn apply(&mut self, delta: &TrustDelta) -> Result<(), TrustError> {
+        // One time for the whole walk, so that nothing expires in the middle of it.
+        let now = Date::from_millis(self.clock.now());
+        if delta.roots.len() > limits::ROOTS_PER_POLL as usize {
+            return Err(TrustError::TooManyRoots { count: delta.roots.len() });
+        }
+        for root in &delta.roots {
+            self.accept(|store| {
+                let step = store.set.update_root(root)?;
+                store.store(&format!("{}.root", step.version), root)?;
+                store.store("root", root)?;
+                for role in step.dropped {
+                    let path = store.folder.join(format!("{role}.json"));
+                    durable::remove(&path).map_err(io_error("remove", &path))?;
+                }
+                Ok(())
+            })?;
+        }
+        let (product, device) = (self.product.clone(), self.device.clone());
+        let documents: [(&str, &[u8]); 5] = [
+            ("timestamp", &delta.timestamp),
+            ("snapshot", &delta.snapshot),
+            ("targets", &delta.targets),
+            (&product, &delta.product),
+            ("assignment", &delta.assignment),
+        ];
+        for (name, bytes) in documents.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            self.accept(|store| {
+                let set = &mut store.set;
+                let change = match name {
+                    "timestamp" => set.update_timestamp(bytes, now)?,
+                    "snapshot" => set.update_snapshot(bytes, now)?,
+                    "targets" => set.update_targets(bytes, now)?,
+                    "assignment" => set.update_assignment(&device, bytes, now)?,
+                    _ => set.update_product(&product, bytes, now)?,
+                };
+                if matches!(change, Change::Accepted) {
+                    store.store(name, bytes)?;
+                    store.keep_clock_floor()?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What cannot be stored is not believed either: it would be forgotten at the next start.
+    fn accept(&mut self, step: impl FnOnce(&mut Self) -> Result<(), TrustError>) -> Result<(), TrustError> {
+        let before = self.set.clone();
+        step(self).inspect_err(|_| self.set = before)
+    }
+
+    /// The release that the director assigned and the publisher signed; none means stay.
+    ///
+    /// # Errors
+    /// When the two do not agree, or when something is missing or has expired.
+    pub fn assigned(&self) -> Result<Option<ReleaseEntry>, TrustError> {
+        let now = Date::from_millis(self.clock.now());
+        Ok(self.set.assigned(&self.product, &self.device, now)?)
+    }
+
+    /// Why nothing could be installed now, if metadata is held at all: usually that it has expired.
+    pub fn stale(&self) -> Option<TrustError> {
+        self.set.timestamp()?;
+        self.set.product(&self.product)?;
+        let now = Date::from_millis(self.clock.now());
+        self.set.check_fresh(&self.product, now).err().map(TrustError::from)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
+        let path = self.folder.join(format!("{name}.json"));
+        durable::replace(&path, bytes, durable::PLAIN).map_err(io_error("write", &path))
+    }
+
+    /// The floor is kept apart from the documents that proved it: those are dropped when keys rotate.
+    fn keep_clock_floor(&self) -> Result<(), TrustError> {
+        let Some(floor) = self.set.time_floor() else { return Ok(()) };
+        if floor.millis() <= self.stored_clock_floor()? {
+            return Ok(());
+        }
+        let path = self.folder.join("clock");
+        durable::replace(&path, floor.millis().to_string().as_bytes(), durable::PLAIN)
+            .map_err(io_error("write", &path))?;
+        self.clock.raise_floor(floor.millis());
+        Ok(())
+    }
+
+    fn load_clock_floor(&self) -> Result<(), TrustError> {
+        self.clock.raise_floor(self.stored_clock_floor()?);
+        if let Some(floor) = self.set.time_floor() {
+            self.clock.raise_floor(floor.millis());
+        }
+        Ok(())
+    }
+
+    fn stored_clock_floor(&self) -> Result<i64, TrustError> {
+        let path = self.folder.join("clock");
+        let bytes = durable::read_optional(&path, 32).map_err(io_error("read", &path))?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MIN))
+    }
+}
+
+fn io_error(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> TrustError {
+    let path = path.to_path_buf();
+    move |source| TrustError::Io { action, path, source }
+}
