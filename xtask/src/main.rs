@@ -1,5 +1,6 @@
 //! Project commands: `cargo xtask demo`, `cargo xtask test`, and what else a developer needs.
 
+mod bench;
 mod boot_test;
 mod clock;
 mod demo;
@@ -34,6 +35,9 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure what the design sets budgets for, on release builds
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Boot the demonstration's firmware images in a virtual machine (needs QEMU; a minute per image)
     BootTest,
     /// Check bans, licences and sources of all dependencies (needs cargo-deny)
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test { arguments } => test::run(&arguments),
+        Task::Bench(what) => bench::run(&what),
         Task::Deny => deny::run(),
         Task::BootTest => boot_test::run(),
     };

@@ -4,8 +4,8 @@
 //! Everything is done by the three programs as anybody would call them, and checked by this one: on the devices' disks,
 //! not by what the programs say.
 
-mod cli;
-mod fleet;
+pub mod cli;
+pub mod fleet;
 mod rollouts;
 mod show;
 mod slots;

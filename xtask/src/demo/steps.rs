@@ -98,8 +98,8 @@ fn enroll(fleet: &mut Fleet, show: &mut Show) -> Result<()> {
 fn publish(fleet: &Fleet, show: &mut Show, step: &'static str, image: &Image) -> Result<()> {
     show.begin(step);
     let published = rollouts::publish(fleet, image)?;
-    let sent = number(&published, "/bytes_sent");
-    let [segments, new] = ["/segments", "/segments_sent"].map(|member| number(&published, member));
+    let sent = number(&published, "/bytesSent");
+    let [segments, new] = ["/segments", "/segmentsSent"].map(|member| number(&published, member));
     show.done(
         format!("signed offline; {new} of {segments} segments of {} were new", human_bytes(image.bytes)),
         Some(sent),

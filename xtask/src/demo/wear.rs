@@ -123,7 +123,7 @@ fn first_alert(stream: &Stream, watch: &Stopwatch) -> Result<Value> {
         };
         if let Some(alert) = change.get("alert").filter(|alert| alert.is_object())
             && text(alert, "/component") == COMPONENT
-            && text(alert, "/forecast/p50") != ""
+            && !text(alert, "/forecast/p50").is_empty()
         {
             return Ok(alert.clone());
         }
