@@ -9,9 +9,19 @@
 //! `api → service → store → model`, `api → store` for plain reads, `tasks → service, store, model`.
 
 pub mod api;
+mod bootstrap;
+mod chain;
 pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod limits;
+pub mod listen;
 pub mod model;
+pub mod objects;
+pub mod observe;
+pub mod pki;
 pub mod rng;
+pub mod serve;
 pub mod service;
 pub mod store;
 pub mod tasks;

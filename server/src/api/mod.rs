@@ -1,3 +1,62 @@
 //! gRPC and HTTP: authenticate, convert, map refusals to status. Nothing else.
 
+pub mod access_table;
+pub mod alert;
+pub mod alert_wire;
+pub mod auth;
+pub mod downloads;
+pub mod ending;
+pub mod enter;
+pub mod http;
+pub mod principal;
+pub mod release;
 pub mod status;
+pub mod trust;
+pub mod wire;
+
+use axum::{Router, middleware::from_fn_with_state};
+use slipway_proto::v1::FILE_DESCRIPTOR_SET;
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::service::Context;
+
+/// Everything that is served on the one port, each call through [`enter`].
+pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::Error> {
+    let mut routes = Routes::builder();
+    routes.add_service(release::service(ctx.clone()));
+
+    let described = [FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
+    let reflection = || {
+        described.into_iter().fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
+    };
+    routes.add_service(reflection().build_v1()?);
+    // What grpcurl and friends of some years ago ask for.
+    routes.add_service(reflection().build_v1alpha()?);
+
+    routes.add_service(alert::service(ctx.clone()));
+
+    let health = HealthReporter::new();
+    for service in [
+        "",
+        "EnrollmentService",
+        "DeviceService",
+        "FleetService",
+        "ReleaseService",
+        "RolloutService",
+        "AlertService",
+        "AccessService",
+    ] {
+        let name = if service.is_empty() { String::new() } else { format!("slipway.v1.{service}") };
+        health.set_service_status(name, ServingStatus::Serving).await;
+    }
+    routes.add_service(tonic_health::pb::health_server::HealthServer::new(
+        tonic_health::server::HealthService::from_health_reporter(health),
+    ));
+
+    let http = http::routes().merge(downloads::routes()).with_state(ctx.clone());
+    let grpc = routes.routes().into_axum_router().reset_fallback();
+    Ok(grpc.merge(http).layer(from_fn_with_state(ctx.clone(), enter::enter)))
+}

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+pub use crate::chain::chain;
 use crate::{
     model::refusal::{Kind, Reason, Refusal},
     service::Error,
@@ -68,16 +69,4 @@ pub fn refused(refusal: &Refusal) -> Status {
         details.set_retry_info(Some(span));
     }
     Status::with_error_details(code, refusal.message.clone(), details)
-}
-
-/// An error and all its sources in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        out.push_str(": ");
-        out.push_str(&source.to_string());
-        next = source.source();
-    }
-    out
 }

@@ -1,11 +1,38 @@
 //! Operations that decide something. Each takes the [`Context`] first and owns its transaction.
 
+pub mod alert_watch;
+pub mod alerts;
+pub mod assignments;
+pub mod device_cache;
+#[cfg(test)]
+pub mod fake_trust;
+pub mod forecasts;
+pub mod ingest;
+pub mod limits;
+pub mod manifests;
+pub mod online_keys;
+pub mod presence;
+pub mod publish;
+pub mod releases;
+pub mod segments;
+pub mod signing;
+pub mod stop;
 #[cfg(test)]
 pub mod testing;
+pub mod token_cache;
+pub mod trust;
+pub mod trust_init;
+pub mod trust_set;
+
+use std::sync::Arc;
 
 use crate::{
+    chain::chain,
     clock::Clock,
     model::refusal::{Reason, Refusal},
+    objects::{Objects, ObjectsError},
+    observe::Metrics,
+    pki::Pki,
     rng::Rng,
     store::{Db, StoreError},
 };
@@ -19,6 +46,26 @@ pub struct Context {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// Where the segments are.
+    pub objects: Objects,
+    /// The signed metadata in force, and the keys to sign with.
+    pub trust: trust::Trust,
+    /// Certificate authorities.
+    pub pki: Arc<Pki>,
+    /// Who may call with a token.
+    pub tokens: token_cache::TokenCache,
+    /// Devices in memory.
+    pub devices: device_cache::DeviceCache,
+    /// Last contacts that wait to be written.
+    pub presence: presence::Presence,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The end of the process.
+    pub stop: stop::Stop,
+    /// Readings that wait to be stored.
+    pub inbox: ingest::Inbox,
+    /// Wakes the watchers of alerts.
+    pub alerts: alerts::AlertFeed,
 }
 
 /// Why an operation did not happen.
@@ -41,14 +88,38 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full(_) => Refusal::new(
+            StoreError::Full(_) => storage_full().into(),
+            other => Error::Store(other),
+        }
+    }
+}
+
+fn storage_full() -> Refusal {
+    Refusal::new(
+        Reason::StorageFull,
+        "the server's disk is full; nothing was stored",
+        "free room on the server, then try again; what was acknowledged before is safe",
+    )
+    .retry_after(std::time::Duration::from_secs(60))
+}
+
+impl From<ObjectsError> for Error {
+    fn from(error: ObjectsError) -> Self {
+        match error {
+            ObjectsError::Full(_) => Refusal::new(
                 Reason::StorageFull,
-                "the server's disk is full; nothing was stored",
-                "free room on the server, then try again; what was acknowledged before is safe",
+                "the server's object store is full; nothing was stored",
+                "free room in the object store, then try again; what was acknowledged before is safe",
             )
             .retry_after(std::time::Duration::from_secs(60))
             .into(),
-            other => Error::Store(other),
+            ObjectsError::Failed(_) => {
+                tracing::warn!(error = %chain(&error), "the object store does not answer");
+                Refusal::new(Reason::Unavailable, "the object store does not answer", "try again in a moment")
+                    .retry_after(std::time::Duration::from_secs(5))
+                    .into()
+            }
+            other => Error::Internal(chain(&other)),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! A context for unit tests: a fresh SQLite database, a clock that stands still, seeded randomness.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use tempfile::TempDir;
 
-use super::Context;
-use crate::{clock::Clock, model::time::Timestamp, rng::Rng, store::Db};
+use super::{
+    Context, alerts::AlertFeed, device_cache::DeviceCache, fake_trust, ingest::Inbox, presence::Presence,
+    stop::StopHandle, token_cache::TokenCache, trust::Trust,
+};
+use crate::{
+    clock::Clock, model::time::Timestamp, objects::Objects, observe::Metrics, pki::Pki, rng::Rng, store::Db,
+};
 
 /// 2026-01-01T00:00:00Z, where every test starts.
 pub const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
@@ -16,6 +21,8 @@ pub struct TestContext {
     ctx: Context,
     /// Removed when the test ends.
     pub dir: TempDir,
+    /// What a stopping server raises.
+    pub stop_handle: StopHandle,
 }
 
 impl Deref for TestContext {
@@ -33,6 +40,25 @@ impl Context {
         let db = Db::open_sqlite(&dir.path().join("slipway.db")).await.expect("a database");
         let clock = Clock::manual(START);
         let rng = Rng::seeded(1);
-        TestContext { ctx: Context { db, clock, rng }, dir }
+        let objects = Objects::memory();
+        let trust = Trust::new(fake_trust::online_keys());
+        let (stop_handle, stop) = StopHandle::new();
+        let pki = Arc::new(Pki::in_memory(START).expect("two authorities"));
+        let ctx = Context {
+            db,
+            clock,
+            rng,
+            objects,
+            trust,
+            pki,
+            tokens: TokenCache::default(),
+            devices: DeviceCache::default(),
+            presence: Presence::default(),
+            metrics: Metrics::new(),
+            stop,
+            inbox: Inbox::default(),
+            alerts: AlertFeed::default(),
+        };
+        TestContext { ctx, dir, stop_handle }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use slipway_trust::Sha256;
+
 use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
@@ -41,6 +43,14 @@ pub async fn device_get(tx: &mut Tx, id: &str) -> Result<Option<Device>, StoreEr
     let sql = format!("SELECT {COLUMNS} FROM devices WHERE id = $1");
     let row: Option<Row> = on!(tx, conn =>
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(conn).await)?;
+    row.map(Device::try_from).transpose()
+}
+
+/// The device with this public key.
+pub async fn device_get_by_key(tx: &mut Tx, spki_sha256: &Sha256) -> Result<Option<Device>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM devices WHERE spki_sha256 = $1");
+    let row: Option<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(spki_sha256.as_bytes().as_slice()).fetch_optional(conn).await)?;
     row.map(Device::try_from).transpose()
 }
 

@@ -15,6 +15,9 @@ use std::sync::{
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub mod alert_events;
+pub mod alerts;
+pub mod assignments;
 pub mod audit;
 pub mod changes;
 pub mod claims;
@@ -22,11 +25,21 @@ mod column;
 mod connect;
 pub mod devices;
 mod error;
+pub mod inbox;
+pub mod limits;
+pub mod metadata;
 mod migrate;
 mod on;
 pub mod presence;
+pub mod releases;
+pub mod reports;
 pub mod requests;
+pub mod rollouts;
+pub mod series;
 pub mod tokens;
+pub mod update_lists;
+pub mod updates;
+pub mod waves;
 
 pub use error::StoreError;
 pub(crate) use on::on;
@@ -78,6 +91,13 @@ impl Db {
             Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
         };
         Ok(self.tx(inner))
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        let _: i64 = on!(tx, conn => sqlx::query_scalar("SELECT CAST(1 AS BIGINT)").fetch_one(conn).await)?;
+        Ok(())
     }
 
     /// How many statements ran since start; what "executes no SQL" is asserted by.

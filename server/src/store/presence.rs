@@ -70,6 +70,15 @@ pub async fn presence_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<S
     Ok(rows.into_iter().map(seen).collect())
 }
 
+/// Last contacts of the devices after `after` and up to `last`, by id.
+pub async fn presence_between(tx: &mut Tx, after: &str, last: &str) -> Result<Vec<Seen>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = on!(tx, conn => sqlx::query_as(
+        "SELECT device_id, seen_at, next_check_in_at FROM presence WHERE device_id > $1 AND device_id <= $2 \
+         ORDER BY device_id")
+        .bind(after).bind(last).fetch_all(conn).await)?;
+    Ok(rows.into_iter().map(seen).collect())
+}
+
 /// One device's last contact.
 pub async fn presence_get(tx: &mut Tx, device_id: &str) -> Result<Option<Seen>, StoreError> {
     let row: Option<(String, i64, i64)> = on!(tx, conn =>

@@ -42,12 +42,12 @@ pub async fn tokens_page(tx: &mut Tx, before: Option<&str>, limit: i64) -> Resul
     rows.into_iter().map(Token::try_from).collect()
 }
 
-/// Every token that is neither revoked nor expired: what a replica holds in memory.
-pub async fn tokens_live(tx: &mut Tx, now: Timestamp) -> Result<Vec<Token>, StoreError> {
+/// Every token that is not revoked and ends after `ends_after`: what a replica holds in memory.
+pub async fn tokens_live(tx: &mut Tx, ends_after: Timestamp) -> Result<Vec<Token>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM tokens WHERE revoked_at IS NULL AND expires_at > $1 ORDER BY id");
     let rows: Vec<Row> = on!(tx, conn =>
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now.millis()).fetch_all(conn).await)?;
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(ends_after.millis()).fetch_all(conn).await)?;
     rows.into_iter().map(Token::try_from).collect()
 }
 

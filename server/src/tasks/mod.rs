@@ -1,1 +1,10 @@
 //! Reconcilers: take no input, wake by signal and timer, read all state, idempotent, safe on every replica at once.
+
+pub mod alert_feed;
+pub mod changes;
+pub mod driver;
+pub mod inbox;
+pub mod metadata;
+pub mod presence;
+pub mod requests;
+pub mod retention;

@@ -1,0 +1,120 @@
+//! Who is calling, and may he: decided from the access table before anything is dispatched.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+
+use super::access_table::{Access, Rule};
+use crate::{
+    listen::Peer,
+    model::{
+        device::DeviceState,
+        refusal::{Reason, Refusal},
+        token::Role,
+    },
+    service::{Context, Error, device_cache::DeviceEntry, token_cache::TokenCaller},
+};
+
+/// A caller who may make the call he makes.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Nobody in particular.
+    Anyone,
+    /// A device.
+    Device(Arc<DeviceEntry>),
+    /// Somebody with a token.
+    Token(Arc<TokenCaller>),
+}
+
+impl Caller {
+    /// As log lines name him.
+    pub fn name(&self) -> String {
+        match self {
+            Caller::Anyone => "anyone".to_owned(),
+            Caller::Device(entry) => format!("devices/{}", entry.id()),
+            Caller::Token(caller) => format!("tokens/{}", caller.token.id),
+        }
+    }
+}
+
+/// Finds the caller and checks his right to `rule`; what handlers need goes into the extensions.
+pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Result<Caller, Error> {
+    let caller = match rule.access {
+        Access::Public | Access::Claim => Caller::Anyone,
+        Access::Device => device(ctx, parts).await?,
+        Access::Roles(roles) => token(ctx, rule, roles, &parts.headers)?,
+        Access::DeviceOr(roles) => {
+            if parts.headers.contains_key(AUTHORIZATION) {
+                token(ctx, rule, roles, &parts.headers)?
+            } else {
+                device(ctx, parts).await?
+            }
+        }
+        Access::LocalOr(roles) => {
+            let local = parts.extensions.get::<Peer>().is_some_and(|peer| peer.addr.ip().is_loopback());
+            if local && !parts.headers.contains_key(AUTHORIZATION) {
+                Caller::Anyone
+            } else {
+                token(ctx, rule, roles, &parts.headers)?
+            }
+        }
+    };
+    match &caller {
+        Caller::Anyone => {}
+        Caller::Device(entry) => drop(parts.extensions.insert(entry.clone())),
+        Caller::Token(caller) => drop(parts.extensions.insert(caller.clone())),
+    }
+    Ok(caller)
+}
+
+async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Error> {
+    let key = parts.extensions.get::<Peer>().and_then(|peer| peer.spki_sha256).ok_or_else(|| {
+        Refusal::new(
+            Reason::DeviceCertificateRequired,
+            "this call is for devices and needs a device certificate",
+            "enrol the device: slipway-agent enroll --claim FILE",
+        )
+    })?;
+    let entry = ctx.devices.find(ctx, &key).await?.ok_or_else(|| {
+        Refusal::new(
+            Reason::DeviceUnknown,
+            "no device of this fleet has the key of this certificate",
+            "enrol it again with a new claim; the server may have been set up anew",
+        )
+    })?;
+    if entry.state() == DeviceState::Revoked {
+        return Err(Refusal::new(
+            Reason::DeviceRevoked,
+            format!("the device {} was revoked", entry.id()),
+            "if it should come back, enrol it under a new key and a new id",
+        )
+        .into());
+    }
+    Ok(Caller::Device(entry))
+}
+
+fn token(ctx: &Context, rule: &Rule, roles: &'static [Role], headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
+        Refusal::new(
+            Reason::TokenRequired,
+            "this call needs a token",
+            "send `authorization: Bearer slip_…`; the command line takes --token-file or a profile",
+        )
+    })?;
+    let bearer = header.to_str().ok().and_then(|text| {
+        let (scheme, rest) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
+    });
+    let caller = ctx.tokens.find(bearer.unwrap_or_default(), ctx.clock.now())?;
+    if roles.contains(&caller.token.role) {
+        return Ok(Caller::Token(caller));
+    }
+    let wanted: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    Err(Refusal::new(
+        Reason::RoleRequired,
+        format!("{} is not for the role {}", rule.method, caller.token.role.as_str()),
+        format!("use a token with one of these roles: {}", wanted.join(", ")),
+    )
+    .fact("role", caller.token.role.as_str())
+    .fact("required", wanted.join(",")))
+}

@@ -1,0 +1,336 @@
+//! Configuration: flags over environment over a TOML file; whatever is not known is an error.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Where the server listens when nobody says: this machine only.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
+
+const ENV_PREFIX: &str = "SLIPWAYD_";
+const ENV_KNOWN: [&str; 9] = [
+    "SLIPWAYD_CONFIG",
+    "SLIPWAYD_DATA",
+    "SLIPWAYD_LISTEN",
+    "SLIPWAYD_PUBLIC_NAMES",
+    "SLIPWAYD_DATABASE_URL",
+    "SLIPWAYD_DATABASE_URL_FILE",
+    "SLIPWAYD_OBJECTS",
+    "SLIPWAYD_LOG",
+    "SLIPWAYD_LOG_FORMAT",
+];
+
+/// What the command line and the environment say.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Options {
+    /// Directory of keys, database and objects; made when it is not there
+    #[arg(long, value_name = "DIR", env = "SLIPWAYD_DATA")]
+    pub data: Option<PathBuf>,
+    /// Address of the one TLS port [default: 127.0.0.1:7443]
+    #[arg(long, value_name = "ADDR", env = "SLIPWAYD_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Name or address under which devices reach this server; may be repeated
+    #[arg(long = "public-name", value_name = "NAME", env = "SLIPWAYD_PUBLIC_NAMES", value_delimiter = ',')]
+    pub public_names: Vec<String>,
+    /// postgres://… instead of the SQLite database in the data directory
+    #[arg(long, value_name = "URL", env = "SLIPWAYD_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// File that holds the database URL, to keep its password out of sight
+    #[arg(long, value_name = "FILE", env = "SLIPWAYD_DATABASE_URL_FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
+    /// s3://… or another object store instead of the data directory
+    #[arg(long, value_name = "URL", env = "SLIPWAYD_OBJECTS")]
+    pub objects: Option<String>,
+    /// What is logged, as tracing's filter directives [default: info]
+    #[arg(long, value_name = "FILTER", env = "SLIPWAYD_LOG")]
+    pub log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "SLIPWAYD_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// TOML file with the same keys as these flags, '_' for '-'
+    #[arg(long, value_name = "FILE", env = "SLIPWAYD_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Listening address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Further names in the server's certificate; the first goes into profiles.
+    pub public_names: Vec<String>,
+    /// PostgreSQL, or none for SQLite. May hold a password: never printed.
+    #[serde(skip)]
+    pub database_url: Option<String>,
+    /// Object store, or none for the data directory.
+    pub objects: Option<String>,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+}
+
+/// Why the configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key that is not known; the text shows the line.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, and what is wrong there.
+        problem: String,
+    },
+    /// A variable with our prefix that is not ours.
+    #[error("the environment variable {0} is not known")]
+    Variable(String),
+    /// A value that makes no sense.
+    #[error("{key}: {problem}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// For tests and for embedding: everything default but the directory.
+    pub fn in_dir(data: impl Into<PathBuf>) -> Self {
+        Config {
+            data: data.into(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            public_names: Vec::new(),
+            database_url: None,
+            objects: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+
+    /// Merges flags and environment (in `options`) with the file, and checks the result.
+    pub fn resolve(options: Options) -> Result<Self, ConfigError> {
+        let file = match &options.config {
+            Some(path) => FileConfig::read(path)?,
+            None => FileConfig::default(),
+        };
+        let data = options.data.or(file.data).ok_or_else(|| ConfigError::Value {
+            key: "data",
+            problem: "no data directory was named; pass --data DIR".to_owned(),
+        })?;
+        // A source of the URL replaces the other one of a weaker layer.
+        let (url, url_file) = if options.database_url.is_some() || options.database_url_file.is_some() {
+            (options.database_url, options.database_url_file)
+        } else {
+            (file.database_url, file.database_url_file)
+        };
+        let public_names =
+            if options.public_names.is_empty() { file.public_names } else { options.public_names };
+        for name in &public_names {
+            check_name(name)?;
+        }
+        let objects = options.objects.or(file.objects);
+        if let Some(url) = &objects
+            && !url.contains("://")
+        {
+            return Err(ConfigError::Value { key: "objects", problem: format!("{url:?} is not a URL") });
+        }
+        let config = Config {
+            data,
+            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            public_names,
+            database_url: database_url(url, url_file)?,
+            objects,
+            log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_format: options.log_format.or(file.log_format).unwrap_or_default(),
+        };
+        config.log.parse::<tracing_subscriber::filter::Targets>().map_err(|error| ConfigError::Value {
+            key: "log",
+            problem: format!("{:?} is not a log filter: {error}", config.log),
+        })?;
+        Ok(config)
+    }
+
+    /// Every name and address in the server's certificate.
+    pub fn certificate_names(&self, host_name: &str) -> Vec<String> {
+        let mut names =
+            vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
+        if !self.listen.ip().is_unspecified() {
+            names.push(self.listen.ip().to_string());
+        }
+        if check_name(host_name).is_ok() {
+            names.push(host_name.to_owned());
+        }
+        names.extend(self.public_names.iter().cloned());
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+
+    /// The URL under which clients reach a server that is bound to `bound`.
+    pub fn public_url(&self, bound: SocketAddr) -> String {
+        let port = bound.port();
+        match (self.public_names.first(), bound.ip()) {
+            (Some(name), _) if name.contains(':') => format!("https://[{name}]:{port}"),
+            (Some(name), _) => format!("https://{name}:{port}"),
+            (None, ip) if ip.is_unspecified() => format!("https://127.0.0.1:{port}"),
+            (None, IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+            (None, ip) => format!("https://{ip}:{port}"),
+        }
+    }
+}
+
+/// Refuses variables that look like ours and are not: a typing error there is as bad as in a file.
+pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
+    for name in names {
+        if name.starts_with(ENV_PREFIX) && !ENV_KNOWN.contains(&name.as_str()) {
+            return Err(ConfigError::Variable(name));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileConfig {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    public_names: Vec<String>,
+    database_url: Option<String>,
+    database_url_file: Option<PathBuf>,
+    objects: Option<String>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+impl FileConfig {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            problem: error.to_string().trim_end().to_owned(),
+        })
+    }
+}
+
+fn database_url(url: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, ConfigError> {
+    let url = match (url, file) {
+        (Some(url), None) => url,
+        (None, Some(path)) => std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Unreadable { path, source })?
+            .trim()
+            .to_owned(),
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::Value {
+                key: "database_url_file",
+                problem: "database_url is given too; keep one of them".to_owned(),
+            });
+        }
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(ConfigError::Value {
+            key: "database_url",
+            problem: "it does not begin with postgres://; leave it out to use SQLite".to_owned(),
+        });
+    }
+    Ok(Some(url))
+}
+
+fn check_name(name: &str) -> Result<(), ConfigError> {
+    let is_host = !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        });
+    if is_host || name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: "public_names",
+        problem: format!("{name:?} is neither a host name nor an address (no scheme, no port)"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str, options: Options) -> Result<Config, ConfigError> {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("slipwayd.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::resolve(Options { config: Some(path), ..options })
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let options = Options { data: Some("/a".into()), ..Options::default() };
+        let config = with_file("data = \"/b\"\nlisten = \"0.0.0.0:1\"\n", options).unwrap();
+        assert_eq!((config.data.as_path(), config.listen.port()), (Path::new("/a"), 1));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error =
+            with_file("data = \"/b\"\nlisten_on = \"x\"\n", Options::default()).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn values_that_make_no_sense() {
+        for text in [
+            "listen = \"0.0.0.0:1\"",
+            "data = \"/a\"\npublic_names = [\"https://x\"]",
+            "data = \"/a\"\ndatabase_url = \"mysql://x\"",
+            "data = \"/a\"\nobjects = \"bucket\"",
+            "data = \"/a\"\nlisten = \"localhost\"",
+            "data = \"/a\"\nlog = \"a=b=c\"",
+        ] {
+            assert!(with_file(text, Options::default()).is_err(), "{text}");
+        }
+        assert!(check_environment(["SLIPWAYD_LISTENN".to_owned()].into_iter()).is_err());
+        assert!(check_environment(["PATH".to_owned(), "SLIPWAYD_LOG".to_owned()].into_iter()).is_ok());
+    }
+
+    #[test]
+    fn names_and_urls() {
+        let mut config = Config::in_dir("/a");
+        let bound: SocketAddr = "0.0.0.0:7443".parse().unwrap();
+        assert_eq!(config.public_url(bound), "https://127.0.0.1:7443");
+        config.public_names = vec!["fleet.example".to_owned()];
+        assert_eq!(config.public_url(bound), "https://fleet.example:7443");
+        let names = config.certificate_names("host_with_underscore");
+        assert_eq!(names, ["localhost", "127.0.0.1", "::1", "fleet.example"]);
+    }
+}

@@ -1,0 +1,343 @@
+//! The data directory: what stands in it, whose it is, and that only one process uses it.
+//!
+//! Every file is made by writing a temporary one, syncing it, renaming it and syncing the
+//! directory, and everything that is missing is made at the next start: a first start that was
+//! killed at any point is completed by the second.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{
+    model::time::Timestamp,
+    pki::{AuthorityPem, Pki, PkiError},
+};
+
+/// The layout this program writes and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// An open data directory; the lock is held until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    made: Vec<String>,
+    _lock: File,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another process has it.
+    #[error("{} is in use by another slipwayd (process {holder})", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process id it left.
+        holder: String,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "{} has format {found}, and this slipwayd reads up to {FORMAT}: it was written by a newer version",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// There is something else in it.
+    #[error("{} is not empty and is not a data directory of slipwayd", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file in it cannot be understood.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The operating system said no.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl DataDirError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            DataDirError::InUse { .. } => "stop the other one, or give this one its own --data directory",
+            DataDirError::Newer { .. } => {
+                "run the newer slipwayd, or restore a backup from before the upgrade"
+            }
+            DataDirError::Foreign { .. } => "name an empty or a new directory with --data",
+            DataDirError::Damaged { .. } => "restore the file from a backup; slipwayd does not guess",
+            DataDirError::Io { .. } => "check the path, its owner and the room on its disk",
+        }
+    }
+}
+
+impl DataDir {
+    /// Opens `root`, making it when it is not there, and locks it.
+    pub fn open(root: &Path) -> Result<Self, DataDirError> {
+        make_dir(root)?;
+        refuse_foreign(root)?;
+        let lock = take_lock(root)?;
+        let mut dir = DataDir { root: root.to_owned(), made: Vec::new(), _lock: lock };
+        match dir.read("version")? {
+            Some(text) => {
+                let found = text.trim().parse::<u32>().map_err(|_| DataDirError::Damaged {
+                    path: dir.path("version"),
+                    problem: format!("{:?} is not a format number", text.trim()),
+                })?;
+                if found > FORMAT {
+                    return Err(DataDirError::Newer { path: root.to_owned(), found });
+                }
+            }
+            None => {
+                dir.write("version", format!("{FORMAT}\n").as_bytes(), 0o644)?;
+                dir.made.push(format!("{} (data directory)", root.display()));
+            }
+        }
+        make_dir(&dir.path("keys"))?;
+        make_dir(&dir.path("objects"))?;
+        Ok(dir)
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// What was made since it was opened, for people.
+    pub fn made(&self) -> &[String] {
+        &self.made
+    }
+
+    /// Remembers something that was made, for [`DataDir::made`].
+    pub fn note_made(&mut self, name: &str, what: &str) {
+        self.made.push(format!("{} ({what})", self.path(name).display()));
+    }
+
+    /// The text of a file in it; none when there is none.
+    pub fn read(&self, name: &str) -> Result<Option<String>, DataDirError> {
+        let path = self.path(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DataDirError::Io { action: "read", path, source }),
+        }
+    }
+
+    /// Writes a file in it, whole or not at all; durable when this returns.
+    pub fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+        write_durably(&self.path(name), bytes, mode)
+    }
+
+    /// Reads a secret, or makes it with `make` and keeps it with mode 0600.
+    pub fn secret<E>(
+        &mut self,
+        name: &str,
+        what: &str,
+        make: impl FnOnce() -> Result<String, E>,
+    ) -> Result<Result<String, E>, DataDirError> {
+        if let Some(text) = self.read(name)? {
+            return Ok(Ok(text));
+        }
+        let text = match make() {
+            Ok(text) => text,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.write(name, text.as_bytes(), 0o600)?;
+        self.note_made(name, what);
+        Ok(Ok(text))
+    }
+
+    /// Both authorities, made where they are missing.
+    pub fn pki(&mut self, now: Timestamp) -> Result<Pki, DataDirError> {
+        let devices = self.authority("device-ca", "Slipway device CA", now)?;
+        let server = self.authority("server-ca", "Slipway server CA", now)?;
+        Pki::new(&devices, &server).map_err(|error| self.damaged("keys", &error))
+    }
+
+    fn authority(&mut self, name: &str, title: &str, now: Timestamp) -> Result<AuthorityPem, DataDirError> {
+        let key_file = format!("keys/{name}.pem");
+        let certificate_file = format!("{name}.pem");
+        // The key is written first: a key without its certificate can be completed, not the reverse.
+        if self.read(&certificate_file)?.is_some() && self.read(&key_file)?.is_none() {
+            return Err(DataDirError::Damaged {
+                path: self.path(&key_file),
+                problem: format!("it is gone, and {certificate_file} is of no use without it"),
+            });
+        }
+        let key = self
+            .secret(&key_file, &format!("key of the {title}"), || {
+                AuthorityPem::generate(title, now).map(|pem| pem.key)
+            })?
+            .map_err(|error| self.damaged(&key_file, &error))?;
+        if let Some(certificate) = self.read(&certificate_file)? {
+            return Ok(AuthorityPem { key, certificate });
+        }
+        let pem = AuthorityPem::from_key(key, title, now).map_err(|error| self.damaged(&key_file, &error))?;
+        self.write(&certificate_file, pem.certificate.as_bytes(), 0o644)?;
+        self.note_made(&certificate_file, title);
+        Ok(pem)
+    }
+
+    fn damaged(&self, name: &str, error: &PkiError) -> DataDirError {
+        DataDirError::Damaged { path: self.path(name), problem: crate::api::status::chain(error) }
+    }
+}
+
+/// Writes a file, whole or not at all, and syncs it and its directory.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+    let io = |action, source| DataDirError::Io { action, path: path.to_owned(), source };
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = parent.join(name);
+    // A leftover of a start that was killed may have another mode.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("replace", error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .map_err(|error| io("write", error))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| io("write", error))?;
+    fs::rename(&temporary, path).map_err(|error| io("write", error))?;
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| io("sync the directory of", error))
+}
+
+fn make_dir(path: &Path) -> Result<(), DataDirError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| DataDirError::Io {
+        action: "make",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Somebody's home directory is not ours to fill.
+fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
+    if root.join("lock").exists() || root.join("version").exists() {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(root).map_err(|source| DataDirError::Io {
+        action: "read",
+        path: root.to_owned(),
+        source,
+    })?;
+    // A fresh file system has this one.
+    let foreign = entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found"));
+    if foreign { Err(DataDirError::Foreign { path: root.to_owned() }) } else { Ok(()) }
+}
+
+fn take_lock(root: &Path) -> Result<File, DataDirError> {
+    let path = root.join("lock");
+    let io = |action, source| DataDirError::Io { action, path: path.clone(), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io("open", error))?;
+    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(io("lock", error.into()));
+        }
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        return Err(DataDirError::InUse { path: root.to_owned(), holder: holder.trim().to_owned() });
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|error| io("write", error))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+    #[test]
+    fn a_first_start_makes_what_the_second_finds() {
+        let temp = TempDir::new().unwrap();
+        let root = temp.path().join("data");
+        let mut first = DataDir::open(&root).unwrap();
+        let ca = first.pki(NOW).unwrap().server_ca_pem().to_owned();
+        assert_eq!(first.made().len(), 5, "{:?}", first.made());
+        drop(first);
+        let mut second = DataDir::open(&root).unwrap();
+        assert_eq!(second.pki(NOW).unwrap().server_ca_pem(), ca);
+        assert!(second.made().is_empty(), "{:?}", second.made());
+        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("keys"), mode("keys/device-ca.pem")), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_start_that_was_killed_is_completed() {
+        let temp = TempDir::new().unwrap();
+        let whole = temp.path().join("whole");
+        DataDir::open(&whole).unwrap().pki(NOW).unwrap();
+        for missing in
+            ["version", "server-ca.pem", "device-ca.pem", "keys/server-ca.pem", "keys/device-ca.pem"]
+        {
+            fs::remove_file(whole.join(missing)).unwrap();
+            if let Some(certificate) = missing.strip_prefix("keys/") {
+                fs::remove_file(whole.join(certificate)).unwrap();
+            }
+            fs::write(whole.join(format!("{missing}.new")), "torn").unwrap();
+            let mut dir = DataDir::open(&whole).unwrap();
+            dir.pki(NOW).unwrap();
+            assert!(!dir.made().is_empty(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let temp = TempDir::new().unwrap();
+        let _first = DataDir::open(temp.path()).unwrap();
+        let second = DataDir::open(temp.path()).unwrap_err();
+        assert!(
+            matches!(&second, DataDirError::InUse { holder, .. }
+            if *holder == std::process::id().to_string()),
+            "{second}"
+        );
+    }
+
+    #[test]
+    fn newer_and_foreign_directories_are_refused() {
+        let temp = TempDir::new().unwrap();
+        fs::write(temp.path().join("photo.jpg"), "x").unwrap();
+        assert!(matches!(DataDir::open(temp.path()), Err(DataDirError::Foreign { .. })));
+        fs::write(temp.path().join("version"), "2\n").unwrap();
+        assert!(matches!(DataDir::open(temp.path()), Err(DataDirError::Newer { found: 2, .. })));
+    }
+}

@@ -1,0 +1,76 @@
+//! Every limit on what comes from outside, with its reason.
+
+use std::time::Duration;
+
+/// Open connections at once. An idle one costs about 33 KiB, so these are half a gigabyte; more
+/// devices than this poll through several replicas. The next caller waits in the kernel's queue.
+pub const CONNECTIONS: usize = 16_384;
+
+/// Handshakes at once: each is about 0.4 ms of CPU. More would only make all of them slow.
+pub const HANDSHAKES: usize = 256;
+
+/// A handshake needs two round trips; whoever takes longer is on a dead link or holds a slot.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Calls at once on one connection. Agents make one or two; a command line that uploads, eight.
+pub const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// All headers of one call, decoded; ours are under 1 KiB.
+pub const HEADER_LIST: u32 = 16 * 1024;
+
+/// A connection on which nothing happened is asked whether somebody is there. Long enough not to
+/// wake a sleeping modem between check-ins of a minute, short enough to free dead ones.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(120);
+
+/// How long the answer to that may take.
+pub const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
+
+/// A whole HTTP/1.1 request head has to arrive within this time.
+pub const HEADER_READ: Duration = Duration::from_secs(10);
+
+/// One unary call, from its head to the head of its answer. The slowest, publishing a release with
+/// thousands of devices waiting for the database, takes a few seconds.
+pub const CALL: Duration = Duration::from_secs(60);
+
+/// An upload of segments in one call: 64 segments of 1 MiB over a line of 1 Mbit/s.
+pub const UPLOAD: Duration = Duration::from_secs(15 * 60);
+
+/// How long calls under way may take after SIGTERM; service managers kill after 90 s.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// One message of an ordinary call; the largest, 1,000 readings, is about 200 KB.
+pub const MESSAGE: usize = 1024 * 1024;
+
+/// One certificate signing request; one of P-256 is 250 bytes.
+pub const CSR: usize = 8 * 1024;
+
+/// What a device says of itself: entries, and bytes of each key and value. Enough for a serial
+/// number, a place and a few versions; not a file system.
+pub const ATTRIBUTES: usize = 64;
+/// Longest key and longest value of an attribute, in bytes.
+pub const ATTRIBUTE: usize = 256;
+
+/// Longest hardware model name: device-tree `compatible` strings are shorter.
+pub const HARDWARE: usize = 63;
+
+/// Longest request id: a UUID is 36.
+pub const REQUEST_ID: usize = 64;
+/// How long a request id is remembered: clients give up retrying long before.
+pub const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest reason given for an act, for the audit log.
+pub const REASON: usize = 1024;
+
+/// Life of a token when nobody says; long enough not to be renewed by hand each month.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Longest life of a token.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+/// Life of a claim when nobody says.
+pub const CLAIM_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Longest life of a claim: a production run, not a back door.
+pub const CLAIM_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Shortest life of either: less is a typing error.
+pub const LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// Life of a device certificate. It is a ticket: authority is the row that pins the key.
+pub const DEVICE_CERTIFICATE: Duration = Duration::from_secs(365 * 24 * 3600);

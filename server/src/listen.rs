@@ -1,0 +1,210 @@
+//! The one TLS port: accepts, shakes hands, learns who calls, serves HTTP/2 and HTTP/1.1.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rustls::{
+    RootCertStore, ServerConfig, crypto::CryptoProvider, pki_types::UnixTime, server::WebPkiClientVerifier,
+    time_provider::TimeProvider,
+};
+use slipway_trust::Sha256;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tower::ServiceExt as _;
+
+use crate::{
+    clock::Clock,
+    limits,
+    observe::Metrics,
+    pki::{Pki, ServerIdentity, spki_sha256},
+    service::stop::Stop,
+};
+
+/// Who is at the other end of the connection; in the extensions of every request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// SHA-256 of the public key of the certificate it showed, when the device authority signed it.
+    pub spki_sha256: Option<Sha256>,
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+pub struct Listener {
+    acceptor: TlsAcceptor,
+    app: Router,
+    metrics: Metrics,
+    stop: Stop,
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+}
+
+/// TLS as this server speaks it: a certificate of the device authority is welcome and not required.
+pub fn tls_config(pki: &Pki, identity: ServerIdentity, clock: Clock) -> Result<ServerConfig, rustls::Error> {
+    let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(pki.device_ca().clone())?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_details(provider, Arc::new(Now(clock)))
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain, identity.key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // A resumed handshake costs half. Tickets, because the session cache holds 256 devices; one,
+    // because a device that comes back needs one.
+    config.send_tls13_tickets = 1;
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    Ok(config)
+}
+
+impl Listener {
+    /// Ready to accept for `app`.
+    pub fn new(config: ServerConfig, app: Router, metrics: Metrics, stop: Stop) -> Self {
+        Listener {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            app,
+            metrics,
+            stop,
+            connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+            handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES)),
+        }
+    }
+
+    /// Accepts until the stop is raised, then waits until the calls under way are done, at most
+    /// [`limits::DRAIN`].
+    pub async fn run(self, tcp: TcpListener) {
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = self.accept(&tcp) => {}
+            () = stop.raised() => {}
+        }
+        drop(tcp);
+        let all = u32::try_from(limits::CONNECTIONS).unwrap_or(u32::MAX);
+        if timeout(limits::DRAIN, self.connections.acquire_many(all)).await.is_err() {
+            tracing::warn!(
+                seconds = limits::DRAIN.as_secs(),
+                open = limits::CONNECTIONS - self.connections.available_permits(),
+                "calls were still under way when the time to drain was over"
+            );
+        }
+    }
+
+    async fn accept(&self, tcp: &TcpListener) {
+        loop {
+            // The semaphore is never closed.
+            let Ok(permit) = self.connections.clone().acquire_owned().await else { return };
+            let (stream, addr) = match tcp.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if is_of_one_connection(&error) {
+                        continue;
+                    }
+                    // Out of file descriptors or memory: closing connections will free some.
+                    tracing::warn!(%error, "cannot accept connections at the moment");
+                    sleep(Duration::from_millis(200)).await;
+                    continue;
+                }
+            };
+            let this = self.clone();
+            tokio::spawn(async move {
+                let open = this.metrics.connection();
+                this.serve(stream, addr).await;
+                drop((open, permit));
+            });
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream, addr: SocketAddr) {
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = self.shake_hands(stream, addr).await else { return };
+        let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let peer = Peer { addr, spki_sha256: certificate.and_then(spki_sha256) };
+        let service = self.app.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            request
+        });
+        let builder = http();
+        let connection = builder.serve_connection(TokioIo::new(tls), TowerToHyperService::new(service));
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.raised() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            // Devices lose power and networks: nothing to wake anybody for.
+            tracing::debug!(%addr, %error, "a connection broke");
+        }
+    }
+
+    async fn shake_hands(&self, stream: TcpStream, addr: SocketAddr) -> Option<TlsStream<TcpStream>> {
+        let shake = async {
+            let _permit = self.handshakes.acquire().await;
+            self.acceptor.accept(stream).await
+        };
+        match timeout(limits::HANDSHAKE, shake).await {
+            Ok(Ok(tls)) => {
+                self.metrics.handshake("ok");
+                Some(tls)
+            }
+            Ok(Err(error)) => {
+                self.metrics.handshake("failed");
+                tracing::debug!(%addr, %error, "a handshake failed");
+                None
+            }
+            Err(_) => {
+                self.metrics.handshake("timeout");
+                tracing::debug!(%addr, "a handshake took too long");
+                None
+            }
+        }
+    }
+}
+
+fn http() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEADER_READ);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .max_header_list_size(limits::HEADER_LIST)
+        .keep_alive_interval(limits::KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);
+    builder
+}
+
+/// Errors of `accept` that belong to the caller who is gone again.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Certificates are checked against the server's clock, so that a test can hold it still.
+#[derive(Debug)]
+struct Now(Clock);
+
+impl TimeProvider for Now {
+    fn current_time(&self) -> Option<UnixTime> {
+        let millis = u64::try_from(self.0.now().millis()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
+    }
+}

@@ -1,0 +1,155 @@
+//! What an operator can see from outside: log lines and metrics.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use tracing_subscriber::{
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::config::LogFormat;
+
+/// Sends log lines to stderr. Does nothing when a subscriber is there already (in tests).
+pub fn init_logging(filter: &str, format: LogFormat) {
+    // The configuration has checked the filter.
+    let targets: Targets =
+        filter.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let lines = match format {
+        LogFormat::Text => lines.with_filter(targets).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(targets).boxed(),
+    };
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// Counters of this process, for Prometheus.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    seconds: Family<MethodLabels, Histogram, fn() -> Histogram>,
+    connections: Gauge<i64, AtomicI64>,
+    handshakes: Family<OutcomeLabels, Counter>,
+    statements: Gauge<u64, AtomicU64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("slipwayd");
+        let calls = Family::default();
+        let seconds: Family<MethodLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(call_histogram);
+        let connections = Gauge::default();
+        let handshakes = Family::default();
+        let statements = Gauge::default();
+        registry.register("calls", "Calls answered, by method and status", calls.clone());
+        registry.register("call_seconds", "Time to the head of the answer", seconds.clone());
+        registry.register("connections", "Open connections", connections.clone());
+        registry.register("handshakes", "TLS handshakes, by outcome", handshakes.clone());
+        registry.register("database_statements", "Statements since start", statements.clone());
+        Metrics(Arc::new(Inner { registry, calls, seconds, connections, handshakes, statements }))
+    }
+
+    /// One call was answered.
+    pub fn call(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.0.calls.get_or_create(&CallLabels { method, code }).inc();
+        self.0.seconds.get_or_create(&MethodLabels { method }).observe(took.as_secs_f64());
+    }
+
+    /// A handshake ended: "ok", "failed" or "timeout".
+    pub fn handshake(&self, outcome: &'static str) {
+        self.0.handshakes.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// A connection opened; it counts until the value is dropped.
+    pub fn connection(&self) -> OpenConnection {
+        self.0.connections.inc();
+        OpenConnection(self.0.connections.clone())
+    }
+
+    /// Everything in Prometheus's text format. `statements` is the store's own count.
+    pub fn text(&self, statements: u64) -> String {
+        self.0.statements.set(statements);
+        let mut out = String::new();
+        if encode(&mut out, &self.0.registry).is_err() {
+            // Writing to a String does not fail.
+            let _ = writeln!(out, "# encoding failed");
+        }
+        out
+    }
+}
+
+/// Counts one open connection.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge<i64, AtomicI64>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn call_histogram() -> Histogram {
+    // From a check-in that touches nothing (50 µs) to the longest call.
+    Histogram::new([0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_prometheus_reads() {
+        let metrics = Metrics::new();
+        metrics.call("FleetService/ListDevices", "OK", Duration::from_millis(2));
+        let open = metrics.connection();
+        let text = metrics.text(7);
+        assert!(
+            text.contains("slipwayd_calls_total{method=\"FleetService/ListDevices\",code=\"OK\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("slipwayd_connections 1"), "{text}");
+        assert!(text.contains("slipwayd_database_statements 7"), "{text}");
+        drop(open);
+        assert!(metrics.text(7).contains("slipwayd_connections 0"));
+    }
+}
