@@ -25,7 +25,7 @@ Stdout carries data, stderr everything else.";
 
 /// Signed firmware releases, rolled out to a fleet in waves; alerts before parts wear out.
 #[derive(Debug, Parser)]
-#[command(name = "slipway", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "slipway", version, after_help = EXIT_CODES)]
 pub struct Args {
     /// How to reach the server.
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, path::Path, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{connect::ConnectError, duration};
+use crate::{duration, tls::ConnectError};
 
 /// The domain of the reasons that have a page.
 const DOMAIN: &str = "slipway.v1";

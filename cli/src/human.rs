@@ -42,7 +42,7 @@ pub fn relative(time: &Timestamp, now: i64) -> String {
     let distance = Duration::from_millis(span.unsigned_abs());
     match span {
         -999..=999 => "just now".into(),
-        ..0 => format!("{} ago", duration::show(distance)),
+        ..-999 => format!("{} ago", duration::show(distance)),
         _ => format!("in {}", duration::show(distance)),
     }
 }

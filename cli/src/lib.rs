@@ -24,6 +24,7 @@ pub mod retry;
 pub mod rng;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 pub mod wave;
 
 use crate::{args::Args, error::Failure, output::Console};

@@ -74,7 +74,7 @@ pub fn plan(given: &[WaveSpec]) -> Result<Vec<v1::Wave>, String> {
     if reached < 100.0 {
         return Err(format!("the last wave ends at {reached} percent; the last --wave has to be 100"));
     }
-    Ok(given.iter().map(|WaveSpec(wave)| wave.clone()).collect())
+    Ok(given.iter().map(|WaveSpec(wave)| *wave).collect())
 }
 
 /// 5, 25 and 100 percent. A first wave is small and tolerates nothing: what is broken shows there.
