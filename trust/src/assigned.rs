@@ -53,7 +53,10 @@ impl TrustedSet {
                 return Err(Error::NotPublished { path: path.to_owned() });
             }
             Lookup::Needs { role, .. } => {
-                return Err(Error::Missing { document: format!("target {path}"), needs: document_name(role) });
+                return Err(Error::Missing {
+                    document: format!("target {path}"),
+                    needs: document_name(role),
+                });
             }
         };
         let mismatch = |what| Error::AssignmentMismatch { path: path.to_owned(), what };

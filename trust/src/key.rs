@@ -99,6 +99,7 @@ impl Keys {
         self.0.insert(id, key);
     }
 
+    #[cfg(feature = "keys")]
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         self.0.retain(|id, _| keep(id));
     }

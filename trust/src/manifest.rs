@@ -78,7 +78,11 @@ impl Manifest {
         let fields = Fields::of(DOCUMENT, "", &value)?;
         let found = fields.string("_type")?;
         if found != TYPE {
-            return Err(Error::WrongType { document: DOCUMENT.to_owned(), found: found.to_owned(), expected: TYPE });
+            return Err(Error::WrongType {
+                document: DOCUMENT.to_owned(),
+                found: found.to_owned(),
+                expected: TYPE,
+            });
         }
         let version = fields.string("version")?.parse();
         let manifest = Self {
@@ -124,7 +128,8 @@ impl Manifest {
 
     /// Every hardware model that some artifact is for, sorted.
     pub fn hardware(&self) -> Vec<String> {
-        let models: BTreeSet<&String> = self.artifacts.iter().flat_map(|artifact| &artifact.hardware).collect();
+        let models: BTreeSet<&String> =
+            self.artifacts.iter().flat_map(|artifact| &artifact.hardware).collect();
         models.into_iter().cloned().collect()
     }
 
@@ -182,7 +187,8 @@ impl Artifact {
 
 fn read_artifact(value: &Value) -> Result<Artifact, Error> {
     let fields = Fields::of(DOCUMENT, "artifacts[]", value)?;
-    let digest = |text: &str| text.parse().map_err(|error| fields.error("digest", format!("is none: {error}")));
+    let digest =
+        |text: &str| text.parse().map_err(|error| fields.error("digest", format!("is none: {error}")));
     let segment_size = u32::try_from(fields.integer("segment_size")?);
     Ok(Artifact {
         component: fields.string("component")?.to_owned(),
@@ -246,12 +252,15 @@ mod tests {
     fn reads_what_it_writes() {
         let bytes = manifest().to_bytes().expect("valid");
         assert_eq!(Manifest::parse(&bytes), Ok(manifest()));
-        assert!(bytes.starts_with(b"{\"_type\":\"slipway-release/v1\",\"artifacts\":[{\"component\":\"system\""));
+        assert!(
+            bytes.starts_with(b"{\"_type\":\"slipway-release/v1\",\"artifacts\":[{\"component\":\"system\"")
+        );
     }
 
     #[test]
     fn refuses_what_makes_no_sense() {
-        let cases: &[(&str, fn(&mut Manifest))] = &[
+        type Spoil = fn(&mut Manifest);
+        let cases: &[(&str, Spoil)] = &[
             ("product", |m| m.product = "Pump".to_owned()),
             ("no counter", |m| m.counter = 0),
             ("no artifact", |m| m.artifacts.clear()),

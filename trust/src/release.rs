@@ -1,7 +1,5 @@
 //! A release as its publishers list it in the product's role, and its name.
 
-use serde_json::Value;
-
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::limits;
@@ -54,8 +52,10 @@ impl ReleaseEntry {
         };
         target_path(path)?;
         let custom = Fields::of(&document, path, &target.custom)?;
-        let version: Version =
-            custom.string("version")?.parse().map_err(|error| bad("version", &format!("is none: {error}")))?;
+        let version: Version = custom
+            .string("version")?
+            .parse()
+            .map_err(|error| bad("version", &format!("is none: {error}")))?;
         if release_path(product, &version) != path {
             return Err(bad("version", "does not belong to this path"));
         }
@@ -124,17 +124,6 @@ pub(crate) fn read_hardware(fields: &Fields<'_>) -> Result<Vec<String>, Error> {
     Ok(models.into_iter().map(str::to_owned).collect())
 }
 
-/// The `custom` object of an entry.
-pub(crate) fn custom(entry: &ReleaseEntry) -> Value {
-    serde_json::json!({
-        "counter": entry.counter,
-        "floor": entry.floor,
-        "hardware": entry.hardware,
-        "min_from": entry.min_from,
-        "version": entry.version.as_str(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +133,9 @@ mod tests {
         for good in ["pump", "p", "7", "gateway-2", &"x".repeat(32)] {
             assert_eq!(product_name(good), Ok(()), "{good}");
         }
-        for bad in ["", "-pump", "Pump", "pump_1", "pump/x", "root", "director", "assignments", &"x".repeat(33)] {
+        for bad in
+            ["", "-pump", "Pump", "pump_1", "pump/x", "root", "director", "assignments", &"x".repeat(33)]
+        {
             assert!(product_name(bad).is_err(), "{bad}");
         }
     }

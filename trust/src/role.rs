@@ -181,7 +181,11 @@ impl Snapshot {
 }
 
 /// The fields that every body starts with: its type, and a specification version that this crate reads.
-pub(crate) fn header<'a>(document: &'a str, expected: &'static str, signed: &'a Value) -> Result<Fields<'a>, Error> {
+pub(crate) fn header<'a>(
+    document: &'a str,
+    expected: &'static str,
+    signed: &'a Value,
+) -> Result<Fields<'a>, Error> {
     let fields = Fields::of(document, "", signed)?;
     let found = fields.string("_type")?;
     if found != expected {

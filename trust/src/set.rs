@@ -211,7 +211,8 @@ impl TrustedSet {
             return Err(Error::ForeignAssignment { device: device.to_owned(), found: assignment.device });
         }
         if let Some(target) = &assignment.target {
-            let within = |targets: &Targets| targets.delegation(DIRECTOR).map(|d| d.paths.matches(&target.path));
+            let within =
+                |targets: &Targets| targets.delegation(DIRECTOR).map(|d| d.paths.matches(&target.path));
             // The delegation's pattern is `assignments/*/*` for `assignments/<product>/<version>.json`.
             if self.targets.as_ref().and_then(|targets| within(&targets.body)) != Some(true) {
                 return Err(Error::AssignmentPath { path: target.path.clone() });
@@ -230,10 +231,9 @@ impl TrustedSet {
         let Some(held) = held else {
             return Err(Error::Missing { document: document_name(role), needs: document_name(delegator) });
         };
-        held.body.authority(role).ok_or_else(|| Error::NotDelegated {
-            delegator: document_name(delegator),
-            role: role.to_owned(),
-        })
+        held.body
+            .authority(role)
+            .ok_or_else(|| Error::NotDelegated { delegator: document_name(delegator), role: role.to_owned() })
     }
 
     // ---- freshness -----------------------------------------------------------------------------
@@ -279,7 +279,10 @@ impl TrustedSet {
     fn drop_what_lost_its_keys(&mut self, rotated: bool) -> Vec<String> {
         let mut dropped = Vec::new();
         if rotated {
-            let held = [(self.timestamp.take().is_some(), "timestamp"), (self.snapshot.take().is_some(), "snapshot")];
+            let held = [
+                (self.timestamp.take().is_some(), "timestamp"),
+                (self.snapshot.take().is_some(), "snapshot"),
+            ];
             dropped.extend(held.into_iter().filter(|(held, _)| *held).map(|(_, name)| name.to_owned()));
         }
         let unsigned = |set: &Self, held: &Document<Targets>| set.verify_targets(&held.bytes).is_err();

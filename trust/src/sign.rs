@@ -4,7 +4,9 @@ use ed25519_dalek::pkcs8::KeypairBytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkcs8::der::SecretDocument;
 use pkcs8::pkcs5::{pbes2, scrypt};
-use pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
+use pkcs8::{
+    DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef,
+};
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
@@ -78,7 +80,11 @@ impl SecretKey {
 
     /// PKCS#8 PEM under a passphrase (scrypt, AES-256-CBC). `random` becomes salt and vector: 32 bytes
     /// from a cryptographic generator, used once.
-    pub fn to_encrypted_pem(&self, passphrase: &[u8], random: [u8; 32]) -> Result<Zeroizing<String>, SignError> {
+    pub fn to_encrypted_pem(
+        &self,
+        passphrase: &[u8],
+        random: [u8; 32],
+    ) -> Result<Zeroizing<String>, SignError> {
         let (salt, iv) = random.split_at(16);
         let iv: [u8; 16] = iv.try_into().map_err(malformed)?;
         let (log_n, r, p) = SCRYPT;
@@ -151,7 +157,8 @@ mod tests {
 
         let sealed = key.to_encrypted_pem(b"correct horse", [9; 32]).expect("encrypts");
         assert!(SecretKey::pem_is_encrypted(&sealed));
-        let open = |passphrase: Option<&[u8]>| SecretKey::from_pem(&sealed, passphrase).map(|key| key.public_key());
+        let open =
+            |passphrase: Option<&[u8]>| SecretKey::from_pem(&sealed, passphrase).map(|key| key.public_key());
         assert_eq!(open(Some(b"correct horse")), Ok(key.public_key()));
         assert_eq!(open(Some(b"wrong horse")), Err(SignError::PassphraseWrong));
         assert_eq!(open(None), Err(SignError::PassphraseRequired));
@@ -160,7 +167,11 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         for bad in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            assert_eq!(SecretKey::from_pem(bad, None).map_err(|e| e.code()).err(), Some("KEY_MALFORMED"), "{bad}");
+            assert_eq!(
+                SecretKey::from_pem(bad, None).map_err(|e| e.code()).err(),
+                Some("KEY_MALFORMED"),
+                "{bad}"
+            );
         }
     }
 

@@ -12,6 +12,9 @@ use crate::limits;
 use crate::read::Fields;
 use crate::role::RoleKeys;
 
+/// A key id and its signature, if that can be one.
+type Entry = (String, Option<[u8; 64]>);
+
 /// A document as it travels, read once: the canonical bytes that are signed, the value they stand
 /// for, and the signatures, not yet checked.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub struct Envelope {
     document: String,
     signed: Value,
     canonical: Vec<u8>,
-    signatures: Vec<(String, Option<[u8; 64]>)>,
+    signatures: Vec<Entry>,
 }
 
 impl Envelope {
@@ -76,7 +79,7 @@ impl Envelope {
 
 /// A signature that is no signature (empty, odd, of an unknown scheme) is kept as `None`: it counts
 /// for nothing and hinders nothing. The same id twice is refused: no honest tool writes that.
-fn read_signatures(fields: &Fields<'_>) -> Result<Vec<(String, Option<[u8; 64]>)>, Error> {
+fn read_signatures(fields: &Fields<'_>) -> Result<Vec<Entry>, Error> {
     let list = fields.array("signatures")?;
     if list.len() > limits::SIGNATURES {
         return Err(fields.error("signatures", format!("has more than {} entries", limits::SIGNATURES)));

@@ -250,9 +250,18 @@ mod tests {
     #[test]
     fn paths_that_lead_elsewhere_are_refused() {
         assert!(target_path("pump/1.0.0-rc.1+5.json").is_ok());
-        for bad in
-            ["", "/etc/passwd", "../../etc/passwd", "pump/../x", "pump//x", "pump/.", "a\0b", "a b", "a\\b", "\u{e9}"]
-        {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../../etc/passwd",
+            "pump/../x",
+            "pump//x",
+            "pump/.",
+            "a\0b",
+            "a b",
+            "a\\b",
+            "\u{e9}",
+        ] {
             assert!(target_path(bad).is_err(), "{bad:?}");
         }
         assert!(target_path(&"x".repeat(256)).is_err());

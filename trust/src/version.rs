@@ -172,8 +172,21 @@ mod tests {
     #[test]
     fn orders_as_semantic_versions() {
         let ascending = [
-            "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11",
-            "1.0.0-rc.1", "1.0", "1.0.0", "1.0.0+build.5", "1.0.1", "1.2", "1.10", "2.0-rc1", "2.0",
+            "0.9",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0",
+            "1.0.0",
+            "1.0.0+build.5",
+            "1.0.1",
+            "1.2",
+            "1.10",
+            "2.0-rc1",
+            "2.0",
         ];
         let parsed: Vec<Version> = ascending.iter().map(|text| text.parse().expect(text)).collect();
         assert!(parsed.is_sorted(), "{parsed:?}");
@@ -184,8 +197,23 @@ mod tests {
     fn refuses_ambiguity() {
         let long = format!("1.0-{}", "x".repeat(60));
         for bad in [
-            "", "1", "1.", ".1", "1.2.3.4", "v1.0", "01.2", "1.02", "1.0-", "1.0-a..b", "1.0+", "1.0 ", "1.0/2", "1.-1",
-            "1.0\u{e9}", "1.99999999999999999999", &long,
+            "",
+            "1",
+            "1.",
+            ".1",
+            "1.2.3.4",
+            "v1.0",
+            "01.2",
+            "1.02",
+            "1.0-",
+            "1.0-a..b",
+            "1.0+",
+            "1.0 ",
+            "1.0/2",
+            "1.-1",
+            "1.0\u{e9}",
+            "1.99999999999999999999",
+            &long,
         ] {
             assert!(bad.parse::<Version>().is_err(), "{bad:?}");
         }

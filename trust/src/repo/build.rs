@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use crate::assignment::{AssignedTarget, Assignment};
 use crate::date::Date;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::key::{Keys, PublicKey};
 use crate::manifest::Manifest;
-use crate::release::{self, ReleaseEntry, product_name};
+use crate::release::{ReleaseEntry, product_name};
 use crate::role::{MetaFile, RoleKeys, Root, Snapshot, Timestamp};
 use crate::set::{DIRECTOR, TARGETS};
 use crate::targets::{DelegatedRole, Delegations, Paths, Target, Targets};
@@ -147,13 +149,23 @@ impl Targets {
                 return Err(Error::NotNewer { release, newest, problem });
             }
         }
-        let target = Target { length: entry.length, sha256: entry.sha256, custom: release::custom(&entry) };
+        let target = Target { length: entry.length, sha256: entry.sha256, custom: custom(&entry) };
         // Read back as a device will: nonsense in the rules shows here and not in the field.
         let entry = ReleaseEntry::read(&entry.product, &entry.path(), &target)?;
         Manifest::verify(&entry, manifest_bytes)?;
         self.targets.insert(entry.path(), target);
         Ok(entry)
     }
+}
+
+fn custom(entry: &ReleaseEntry) -> Value {
+    json!({
+        "counter": entry.counter,
+        "floor": entry.floor,
+        "hardware": entry.hardware,
+        "min_from": entry.min_from,
+        "version": entry.version.as_str(),
+    })
 }
 
 /// A snapshot of these signed files, by role: the top-level targets, every product, the director.

@@ -9,9 +9,7 @@ mod json;
 
 use std::collections::BTreeMap;
 
-pub use build::{
-    ReleaseRules, RoleSpec, RootKeys, assignment, root, snapshot, targets, timestamp,
-};
+pub use build::{ReleaseRules, RoleSpec, RootKeys, assignment, root, snapshot, targets, timestamp};
 pub use json::Body;
 use serde_json::{Value, json};
 
@@ -98,7 +96,8 @@ impl Repository {
     /// Believes it as a new device would, from the first root on, every role of it and every release
     /// of every product. What this refuses may not be published.
     pub fn check(&self, now: Date) -> Result<TrustedSet, Error> {
-        let missing = |needs: &str| Error::Missing { document: "the repository".to_owned(), needs: needs.to_owned() };
+        let missing =
+            |needs: &str| Error::Missing { document: "the repository".to_owned(), needs: needs.to_owned() };
         let (first, later) = self.roots.split_first().ok_or_else(|| missing("root 1"))?;
         let mut set = TrustedSet::from_root(first)?;
         for root in later {
@@ -137,7 +136,10 @@ impl Repository {
         let listed = set.snapshot().map(|held| held.body.meta.keys().cloned().collect::<Vec<_>>());
         for role in listed.unwrap_or_default() {
             if role != crate::TARGETS && !self.delegated.contains_key(&role) {
-                return Err(Error::Missing { document: "the repository".to_owned(), needs: format!("role {role}") });
+                return Err(Error::Missing {
+                    document: "the repository".to_owned(),
+                    needs: format!("role {role}"),
+                });
             }
         }
         Ok(())
