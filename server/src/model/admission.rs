@@ -1,0 +1,250 @@
+//! Whether a device is offered a release at its poll. The poll, `ExplainDevice`, `PreviewRollout`
+//! and the reconciler all use what is decided here; there is no second implementation.
+
+use std::sync::Arc;
+
+use super::{
+    device::DeviceState,
+    facts::{Facts, Taken},
+    obstacle::Obstacle,
+    rollout::{Rollout, RolloutState},
+    selector::Selector,
+    time::Timestamp,
+    update::UpdateState,
+    wave::{LINE, Wave, WaveState, position},
+};
+
+/// What a device says whose updates stopped until somebody looks at it. Whatever else blocks a
+/// device, stale metadata above all, is healed by what the next offer brings: that must not wait.
+const FROZEN: &str = "UPDATES_FROZEN";
+
+/// A rollout that is not over, and what the publisher says of its release.
+#[derive(Clone, Debug)]
+pub struct ActiveRollout {
+    /// The rollout with its waves.
+    pub rollout: Rollout,
+    /// Its id, shared by every verdict about it.
+    pub id: Arc<str>,
+    /// Its selector, read.
+    pub selector: Selector,
+    /// The release.
+    pub release: Target,
+    /// Earlier releases of the product, to go back to; only while it rolls back.
+    pub earlier: Arc<[Target]>,
+}
+
+/// What the publisher says of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its version.
+    pub version: Arc<str>,
+    /// Its place in the order of releases.
+    pub counter: u64,
+    /// The lowest counter from which it may be installed.
+    pub min_from: u64,
+    /// What it is made for.
+    pub hardware: Arc<[String]>,
+}
+
+/// What one rollout means for one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The wave it belongs to, from 1; 0 when it is not selected.
+    pub wave: u32,
+    /// Where it stands on the line, in millionths.
+    pub position: u32,
+    /// The version it would be offered: the rollout's, or the one to go back to.
+    pub version: Arc<str>,
+    /// It would bring the device back.
+    pub rolls_back: bool,
+    /// Why not; empty means that it is offered.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl Verdict {
+    /// Whether the rollout makes an offer.
+    pub fn is_offer(&self) -> bool {
+        self.obstacles.is_empty()
+    }
+
+    /// Whether the rollout still has something to expect of the device: it is in flight, or only
+    /// waits for its turn.
+    pub fn is_expected(&self) -> bool {
+        self.wave != 0 && self.obstacles.iter().all(Obstacle::passes_by_itself)
+    }
+
+    /// The earliest moment at which it can change by time alone.
+    pub fn changes_at(&self) -> Option<Timestamp> {
+        self.obstacles.iter().filter_map(Obstacle::until).max()
+    }
+}
+
+/// The rollout that makes an offer now, and its verdict: the one with the newest release, so that
+/// a device takes a stepping stone only while it cannot take more.
+pub fn decide<'a>(
+    facts: &Facts,
+    rollouts: impl IntoIterator<Item = &'a ActiveRollout>,
+    now: Timestamp,
+) -> Option<(&'a ActiveRollout, Verdict)> {
+    rollouts
+        .into_iter()
+        .map(|active| (active, verdict(facts, active, now)))
+        .filter(|(_, verdict)| verdict.is_offer())
+        // Going back comes before anything new; then the newest release, then the newest rollout.
+        .max_by_key(|(active, verdict)| (verdict.rolls_back, active.release.counter, active.id.clone()))
+}
+
+/// What one rollout means for one device, with every obstacle there is.
+pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict {
+    let rollout = &active.rollout;
+    let mut verdict = Verdict {
+        wave: 0,
+        position: 0,
+        version: active.release.version.clone(),
+        rolls_back: false,
+        obstacles: Vec::new(),
+    };
+    if rollout.product != *facts.product || !active.selector.matches(facts) {
+        verdict.obstacles.push(Obstacle::NotSelected);
+        return verdict;
+    }
+    let key = facts.label(&rollout.spread_by).filter(|_| !rollout.spread_by.is_empty());
+    verdict.position = position(&rollout.seed, key.unwrap_or(&facts.id));
+    let wave = wave_at(&rollout.waves, verdict.position);
+    verdict.wave = wave.map_or(0, |wave| wave.number);
+    if rollout.state == RolloutState::RollingBack {
+        return going_back(facts, active, now, verdict);
+    }
+    of_release(facts, active, &mut verdict.obstacles);
+    of_device(facts, now, &mut verdict.obstacles);
+    of_rollout(rollout, wave, &mut verdict.obstacles);
+    verdict
+}
+
+/// The wave that holds this place on the line.
+pub fn wave_at(waves: &[Wave], position: u32) -> Option<&Wave> {
+    waves.iter().find(|wave| position < wave.upper)
+}
+
+/// How much of the line a wave holds, in millionths.
+pub fn share(waves: &[Wave], number: u32) -> u32 {
+    let mut below = 0;
+    for wave in waves {
+        if wave.number == number {
+            return wave.upper.min(LINE) - below;
+        }
+        below = wave.upper;
+    }
+    0
+}
+
+fn of_release(facts: &Facts, active: &ActiveRollout, obstacles: &mut Vec<Obstacle>) {
+    let release = &active.release;
+    if let Some(taken) = last_taken(facts, active) {
+        obstacles.push(Obstacle::AlreadyTried { state: taken.state });
+    }
+    if facts.inventory_digest == 0 {
+        obstacles.push(Obstacle::InventoryUnknown);
+        return;
+    }
+    if facts.counter >= release.counter || *facts.version == *release.version {
+        obstacles.push(Obstacle::AlreadyThere { version: facts.version.clone() });
+        return;
+    }
+    if !release.hardware.iter().any(|hardware| **hardware == *facts.hardware) {
+        obstacles.push(Obstacle::IncompatibleHardware {
+            hardware: facts.hardware.clone(),
+            wanted: release.hardware.clone(),
+        });
+    }
+    if release.counter < facts.floor {
+        obstacles.push(Obstacle::BelowFloor { counter: release.counter, floor: facts.floor });
+    }
+    if facts.counter < release.min_from {
+        obstacles.push(Obstacle::BelowSteppingStone { counter: facts.counter, min_from: release.min_from });
+    }
+}
+
+fn of_device(facts: &Facts, now: Timestamp, obstacles: &mut Vec<Obstacle>) {
+    match (facts.state, facts.quarantined_until) {
+        (DeviceState::Revoked, _) => obstacles.push(Obstacle::Revoked),
+        (DeviceState::Quarantined, Some(until)) if until > now => {
+            obstacles.push(Obstacle::Quarantined { until });
+        }
+        _ => {}
+    }
+    if let Some(blocked) = facts.blocked.as_ref().filter(|blocked| blocked.code == FROZEN) {
+        obstacles.push(Obstacle::Blocked(blocked.clone()));
+    }
+    if let Some(active) = &facts.active {
+        let update_id = active.update_id.clone();
+        obstacles.push(Obstacle::Busy { update_id, deadline: active.deadline_at });
+    }
+}
+
+fn of_rollout(rollout: &Rollout, wave: Option<&Wave>, obstacles: &mut Vec<Obstacle>) {
+    if rollout.state != RolloutState::Running {
+        obstacles.push(Obstacle::RolloutHeld { state: rollout.state });
+    }
+    let Some(wave) = wave else { return };
+    match wave.state {
+        WaveState::Pending => {
+            let before = rollout.waves.iter().take_while(|other| other.number < wave.number).last();
+            let opens = before
+                .filter(|before| before.state == WaveState::Soaking)
+                .and_then(|before| Some(before.soaking_since?.after(before.gate.soak)));
+            obstacles.push(Obstacle::WaveNotOpen { wave: wave.number, opens });
+        }
+        WaveState::Failed => obstacles.push(Obstacle::WaveFailed { wave: wave.number }),
+        WaveState::Open | WaveState::Soaking | WaveState::Passed => {
+            if wave.is_full() {
+                obstacles.push(Obstacle::WaveFull { wave: wave.number, limit: wave.max_in_flight });
+            }
+        }
+    }
+}
+
+/// The rollout goes back: a device that took the release is offered what it ran before.
+fn going_back(facts: &Facts, active: &ActiveRollout, now: Timestamp, mut verdict: Verdict) -> Verdict {
+    let obstacles = &mut verdict.obstacles;
+    let back = facts.taken.iter().rfind(|taken| taken.rollout_id == active.id && taken.rolled_back);
+    let took = facts.taken.iter().rfind(|taken| {
+        taken.rollout_id == active.id && taken.state == UpdateState::Succeeded && !taken.rolled_back
+    });
+    match (took, back) {
+        (_, Some(back)) => obstacles.push(Obstacle::AlreadyTried { state: back.state }),
+        (None, None) => obstacles.push(Obstacle::RolloutHeld { state: active.rollout.state }),
+        // Somebody else changed what it runs: nothing of this rollout is left to undo.
+        (Some(_), None) if !runs(facts, &active.release) => {
+            obstacles.push(Obstacle::AlreadyThere { version: facts.version.clone() });
+        }
+        (Some(took), None) => match way_back(facts, active, took) {
+            Some(target) => {
+                verdict.version = target.version.clone();
+                verdict.rolls_back = true;
+            }
+            None => obstacles.push(Obstacle::NothingToGoBackTo),
+        },
+    }
+    of_device(facts, now, obstacles);
+    verdict
+}
+
+fn runs(facts: &Facts, release: &Target) -> bool {
+    facts.counter == release.counter || *facts.version == *release.version
+}
+
+fn way_back<'a>(facts: &Facts, active: &'a ActiveRollout, took: &Taken) -> Option<&'a Target> {
+    active.earlier.iter().find(|target| {
+        *target.version == *took.from_version
+            && target.counter >= facts.floor
+            && target.hardware.iter().any(|hardware| **hardware == *facts.hardware)
+    })
+}
+
+fn last_taken<'a>(facts: &'a Facts, active: &ActiveRollout) -> Option<&'a Taken> {
+    facts.taken.iter().rfind(|taken| taken.rollout_id == active.id)
+}
+
+#[cfg(test)]
+mod tests;
