@@ -70,7 +70,7 @@ CREATE TABLE presence (
     next_check_in_at BIGINT NOT NULL
 );
 
--- Signed documents, byte for byte. role is a TUF role name; only the newest snapshot and timestamp matter, roots are kept for ever.
+-- Signed documents, byte for byte. role is a TUF role name; roots are kept for ever, of the others the newest counts.
 CREATE TABLE metadata (
     role TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
@@ -96,6 +96,7 @@ CREATE TABLE releases (
     rollback_floor BIGINT NOT NULL,
     min_from BIGINT NOT NULL,
     hardware TEXT COLLATE "C" NOT NULL,
+    artifacts TEXT COLLATE "C" NOT NULL,
     manifest BYTEA NOT NULL,
     manifest_sha256 TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
@@ -206,7 +207,7 @@ CREATE TABLE inbox (
     readings BYTEA NOT NULL,
     PRIMARY KEY (device_id, sequence)
 );
-CREATE INDEX inbox_waiting ON inbox (received_at, device_id, sequence) WHERE consumed = 0;
+CREATE INDEX inbox_order ON inbox (consumed, received_at, device_id, sequence);
 
 CREATE TABLE series (
     device_id TEXT COLLATE "C" NOT NULL,
@@ -253,9 +254,10 @@ CREATE TABLE alerts (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     resolved_at BIGINT,
-    generation BIGINT NOT NULL,
-    UNIQUE (device_id, component, cause)
+    generation BIGINT NOT NULL
 );
+CREATE UNIQUE INDEX alerts_living ON alerts (device_id, component, cause) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_device ON alerts (device_id, updated_at);
 CREATE INDEX alerts_updated ON alerts (updated_at, id);
 
 -- Every change of an alert in commit order; `position` comes from `changes`, so that no watcher can miss one.

@@ -70,7 +70,7 @@ CREATE TABLE presence (
     next_check_in_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Signed documents, byte for byte. role is a TUF role name; only the newest snapshot and timestamp matter, roots are kept for ever.
+-- Signed documents, byte for byte. role is a TUF role name; roots are kept for ever, of the others the newest counts.
 CREATE TABLE metadata (
     role TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -96,6 +96,7 @@ CREATE TABLE releases (
     rollback_floor INTEGER NOT NULL,
     min_from INTEGER NOT NULL,
     hardware TEXT NOT NULL,
+    artifacts TEXT NOT NULL,
     manifest BLOB NOT NULL,
     manifest_sha256 TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -206,7 +207,7 @@ CREATE TABLE inbox (
     readings BLOB NOT NULL,
     PRIMARY KEY (device_id, sequence)
 ) STRICT;
-CREATE INDEX inbox_waiting ON inbox (received_at, device_id, sequence) WHERE consumed = 0;
+CREATE INDEX inbox_order ON inbox (consumed, received_at, device_id, sequence);
 
 CREATE TABLE series (
     device_id TEXT NOT NULL,
@@ -253,9 +254,10 @@ CREATE TABLE alerts (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     resolved_at INTEGER,
-    generation INTEGER NOT NULL,
-    UNIQUE (device_id, component, cause)
+    generation INTEGER NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX alerts_living ON alerts (device_id, component, cause) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_device ON alerts (device_id, updated_at);
 CREATE INDEX alerts_updated ON alerts (updated_at, id);
 
 -- Every change of an alert in commit order; `position` comes from `changes`, so that no watcher can miss one.

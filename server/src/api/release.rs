@@ -11,7 +11,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{principal, status::refused, wire};
 use crate::{
-    limits,
     model::{
         refusal::{Reason, Refusal},
         release::{Release, check_product, digest},

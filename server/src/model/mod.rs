@@ -2,13 +2,29 @@
 //!
 //! Nothing here knows tokio, SQL, gRPC or the clock.
 
+pub mod admission;
+pub mod advance;
+pub mod alert;
+mod alert_text;
 pub mod claim;
 pub mod device;
+pub mod facts;
 pub mod filter;
+pub mod gate;
 pub mod id;
 pub mod label;
+pub mod limit;
+pub mod obstacle;
 pub mod page;
+pub mod plan;
+pub mod range;
+pub mod reading;
 pub mod refusal;
+pub mod release;
+pub mod rollout;
 pub mod selector;
 pub mod time;
 pub mod token;
+pub mod trust;
+pub mod update;
+pub mod wave;

@@ -48,6 +48,25 @@ pub async fn request_begin(
     Ok(Some(Request { at: Timestamp::from_millis(at), digest, resource, ..call.clone() }))
 }
 
+/// The earlier call with the same actor, method and id, made at or after `since`.
+pub async fn request_find(
+    tx: &mut Tx,
+    call: &Request,
+    since: Timestamp,
+) -> Result<Option<Request>, StoreError> {
+    let row: Option<(i64, String, String)> = on!(tx, conn => sqlx::query_as(
+        "SELECT at, digest, resource FROM requests \
+         WHERE actor = $1 AND method = $2 AND request_id = $3 AND at >= $4")
+        .bind(call.actor.as_str()).bind(call.method.as_str()).bind(call.id.as_str()).bind(since.millis())
+        .fetch_optional(conn).await)?;
+    Ok(row.map(|(at, digest, resource)| Request {
+        at: Timestamp::from_millis(at),
+        digest,
+        resource,
+        ..call.clone()
+    }))
+}
+
 /// Forgets calls from before `before`; returns how many.
 pub async fn requests_delete_before(tx: &mut Tx, before: Timestamp) -> Result<u64, StoreError> {
     let gone = on!(tx, conn => sqlx::query("DELETE FROM requests WHERE at < $1")

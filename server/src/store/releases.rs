@@ -1,0 +1,144 @@
+//! Published releases and their manifests.
+
+use std::collections::BTreeSet;
+
+use super::{StoreError, Tx, on};
+use crate::model::{release::Release, time::Timestamp};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    product: String,
+    version: String,
+    counter: i64,
+    rollback_floor: i64,
+    min_from: i64,
+    hardware: String,
+    artifacts: String,
+    manifest_sha256: String,
+    created_at: i64,
+    created_by: String,
+}
+
+impl TryFrom<Row> for Release {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let id = format!("{}/{}", row.product, row.version);
+        let bad = |column: &'static str, value: &str| StoreError::Inconsistent {
+            table: "releases",
+            column,
+            id: id.clone(),
+            value: value.to_owned(),
+        };
+        Ok(Release {
+            version: row.version.parse().map_err(|_| bad("version", &row.version))?,
+            counter: row.counter.unsigned_abs(),
+            floor: row.rollback_floor.unsigned_abs(),
+            min_from: row.min_from.unsigned_abs(),
+            hardware: serde_json::from_str(&row.hardware).map_err(|_| bad("hardware", &row.hardware))?,
+            artifacts: serde_json::from_str(&row.artifacts).map_err(|_| bad("artifacts", &row.artifacts))?,
+            manifest_digest: row
+                .manifest_sha256
+                .parse()
+                .map_err(|_| bad("manifest_sha256", &row.manifest_sha256))?,
+            created_at: Timestamp::from_millis(row.created_at),
+            created_by: row.created_by,
+            product: row.product,
+        })
+    }
+}
+
+/// Adds a release with its manifest; a conflict when the version or the counter is taken.
+pub async fn release_insert(tx: &mut Tx, release: &Release, manifest: &[u8]) -> Result<(), StoreError> {
+    // Lists of strings and of plain numbers always serialize.
+    let hardware = serde_json::to_string(&release.hardware).unwrap_or_default();
+    let artifacts = serde_json::to_string(&release.artifacts).unwrap_or_default();
+    on!(tx, conn => sqlx::query(
+        "INSERT INTO releases (product, version, counter, rollback_floor, min_from, hardware, artifacts,
+           manifest, manifest_sha256, created_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    )
+    .bind(&release.product)
+    .bind(release.version.as_str())
+    .bind(release.counter.cast_signed())
+    .bind(release.floor.cast_signed())
+    .bind(release.min_from.cast_signed())
+    .bind(hardware)
+    .bind(artifacts)
+    .bind(manifest)
+    .bind(release.manifest_digest.to_string())
+    .bind(release.created_at.millis())
+    .bind(&release.created_by)
+    .execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// One release.
+pub async fn release_get(tx: &mut Tx, product: &str, version: &str) -> Result<Option<Release>, StoreError> {
+    let row: Option<Row> = on!(tx, conn => sqlx::query_as(
+        "SELECT product, version, counter, rollback_floor, min_from, hardware, artifacts, manifest_sha256,
+           created_at, created_by
+         FROM releases WHERE product = $1 AND version = $2"
+    ).bind(product).bind(version).fetch_optional(conn).await)?;
+    row.map(Release::try_from).transpose()
+}
+
+/// Where a page of [`releases_page`] goes on: the last release of the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// When it was published.
+    pub created_at: Timestamp,
+    /// Its product.
+    pub product: String,
+    /// Its counter.
+    pub counter: u64,
+}
+
+impl After {
+    /// After this release.
+    pub fn release(release: &Release) -> Self {
+        After { created_at: release.created_at, product: release.product.clone(), counter: release.counter }
+    }
+}
+
+/// At most `limit` releases, newest first, following `after`.
+pub async fn releases_page(
+    tx: &mut Tx,
+    after: Option<&After>,
+    limit: u32,
+) -> Result<Vec<Release>, StoreError> {
+    let (at, product, counter) = match after {
+        Some(after) => (after.created_at.millis(), after.product.as_str(), after.counter.cast_signed()),
+        None => (i64::MAX, "", i64::MAX),
+    };
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+        "SELECT product, version, counter, rollback_floor, min_from, hardware, artifacts, manifest_sha256,
+           created_at, created_by
+         FROM releases
+         WHERE created_at < $1 OR (created_at = $1 AND (product > $2 OR (product = $2 AND counter < $3)))
+         ORDER BY created_at DESC, product, counter DESC LIMIT $4"
+    )
+    .bind(at).bind(product).bind(counter).bind(i64::from(limit))
+    .fetch_all(conn).await)?;
+    rows.into_iter().map(Release::try_from).collect()
+}
+
+/// The manifest of a release, unchecked: compare it with what the publishers signed.
+pub async fn release_manifest(
+    tx: &mut Tx,
+    product: &str,
+    version: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let row: Option<(Vec<u8>,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT manifest FROM releases WHERE product = $1 AND version = $2"
+    ).bind(product).bind(version).fetch_optional(conn).await)?;
+    Ok(row.map(|(manifest,)| manifest))
+}
+
+/// Hardware models that a device or a claim of the product has.
+pub async fn hardware_known(tx: &mut Tx, product: &str) -> Result<BTreeSet<String>, StoreError> {
+    let rows: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT hardware FROM devices WHERE product = $1 UNION SELECT hardware FROM claims WHERE product = $1"
+    ).bind(product).fetch_all(conn).await)?;
+    Ok(rows.into_iter().map(|(model,)| model).filter(|model| !model.is_empty()).collect())
+}
