@@ -1,12 +1,16 @@
 //! gRPC and HTTP: authenticate, convert, map refusals to status. Nothing else.
 
+pub mod access;
 pub mod access_table;
 pub mod alert;
 pub mod alert_wire;
 pub mod auth;
 pub mod downloads;
 pub mod ending;
+pub mod enrollment;
 pub mod enter;
+pub mod fleet;
+pub mod fleet_wire;
 pub mod http;
 pub mod principal;
 pub mod release;
@@ -24,6 +28,9 @@ use crate::service::Context;
 /// Everything that is served on the one port, each call through [`enter`].
 pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
+    routes.add_service(enrollment::service(ctx.clone()));
+    routes.add_service(fleet::service(ctx.clone()));
+    routes.add_service(access::service(ctx.clone()));
     routes.add_service(release::service(ctx.clone()));
 
     let described = [FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];

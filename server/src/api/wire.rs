@@ -39,6 +39,15 @@ pub fn from_duration(span: &prost_types::Duration) -> Option<Duration> {
     Some(Duration::new(seconds, nanos.min(999_999_999)))
 }
 
+/// How long something shall live; none when the caller leaves it to the server. A negative span
+/// is refused with `reason`.
+pub fn life(asked: Option<prost_types::Duration>, reason: Reason) -> Result<Option<Duration>, Status> {
+    let Some(span) = asked else { return Ok(None) };
+    from_duration(&span).map(Some).ok_or_else(|| {
+        refused(&Refusal::new(reason, "a life cannot be negative", "ask for another life").field("ttl"))
+    })
+}
+
 /// The id within a resource name, or `NAME_INVALID` for the request field `field`.
 pub fn id_in(collection: &str, name: &str, field: &str) -> Result<String, Status> {
     id::within(collection, name).map(str::to_owned).ok_or_else(|| {

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod gate;
 pub mod id;
 pub mod label;
+pub mod life;
 pub mod limit;
 pub mod obstacle;
 pub mod page;

@@ -1,9 +1,14 @@
 //! Operations that decide something. Each takes the [`Context`] first and owns its transaction.
 
+#[cfg(test)]
+mod alert_testing;
 pub mod alert_watch;
 pub mod alerts;
 pub mod assignments;
+pub mod claims;
 pub mod device_cache;
+pub mod devices;
+pub mod enroll;
 #[cfg(test)]
 pub mod fake_trust;
 pub mod forecasts;
@@ -20,6 +25,7 @@ pub mod stop;
 #[cfg(test)]
 pub mod testing;
 pub mod token_cache;
+pub mod tokens;
 pub mod trust;
 pub mod trust_init;
 pub mod trust_set;

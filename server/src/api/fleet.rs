@@ -1,0 +1,172 @@
+//! `FleetService`: devices and claims.
+
+use slipway_proto::v1::{
+    self, ClearQuarantineRequest, CreateClaimRequest, CreateClaimResponse, ExplainDeviceRequest,
+    ExplainDeviceResponse, GetDeviceRequest, ListClaimsRequest, ListClaimsResponse, ListDevicesRequest,
+    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, RevokeClaimRequest, RevokeDeviceRequest,
+    UpdateDeviceRequest,
+    fleet_service_server::{FleetService, FleetServiceServer},
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    fleet_wire::{claim, device, label_change},
+    principal, wire,
+};
+use crate::{
+    limits,
+    model::{filter::Filter, page::Page, refusal::Reason},
+    service::{
+        Context, Error,
+        claims::{self, NewClaim},
+        devices,
+        token_cache::TokenCaller,
+    },
+};
+
+/// The handlers.
+#[derive(Debug)]
+pub struct Api {
+    ctx: Context,
+}
+
+/// The service, for the router.
+pub fn service(ctx: Context) -> FleetServiceServer<Api> {
+    FleetServiceServer::new(Api { ctx }).max_decoding_message_size(limits::MESSAGE)
+}
+
+impl Api {
+    /// A device that the caller may see; another one is as good as none.
+    async fn find(&self, caller: &TokenCaller, name: &str, field: &str) -> Result<devices::Seen, Status> {
+        let id = wire::id_in("devices", name, field)?;
+        let seen = devices::get(&self.ctx, &id).await?;
+        if caller.may_see(&seen.device) {
+            return Ok(seen);
+        }
+        Err(Error::from(devices::not_found(&id)).into())
+    }
+}
+
+#[tonic::async_trait]
+impl FleetService for Api {
+    async fn list_devices(
+        &self,
+        request: Request<ListDevicesRequest>,
+    ) -> Result<Response<ListDevicesResponse>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let binding = ["devices", &asked.filter, caller.scope().as_str()];
+        let page = Page::parse(asked.page_size, &asked.page_token, &binding).map_err(Error::from)?;
+        let filter = Filter::parse(&asked.filter, devices::FIELDS, Reason::FilterInvalid)
+            .map_err(|refusal| Error::from(refusal.field("filter")))?;
+        let found = devices::list(&self.ctx, &page, &filter, caller.scope()).await?;
+        Ok(Response::new(ListDevicesResponse {
+            devices: found.devices.iter().map(device).collect(),
+            next_page_token: found.next,
+            total_size: found.total,
+        }))
+    }
+
+    async fn get_device(&self, request: Request<GetDeviceRequest>) -> Result<Response<v1::Device>, Status> {
+        let caller = principal::token(&request)?;
+        let found = self.find(&caller, &request.get_ref().name, "name").await?;
+        Ok(Response::new(device(&found)))
+    }
+
+    async fn update_device(
+        &self,
+        request: Request<UpdateDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let wanted = asked.device.unwrap_or_default();
+        let change = label_change(&asked.update_mask.unwrap_or_default(), &wanted).map_err(Error::from)?;
+        let id = self.find(&caller, &wanted.name, "device.name").await?.device.id;
+        let changed = devices::set_labels(&self.ctx, &caller.actor(), &id, &change, &wanted.etag).await?;
+        Ok(Response::new(device(&changed)))
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<RevokeDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let id = wire::id_in("devices", &asked.name, "name")?;
+        let revoked = devices::revoke(&self.ctx, &caller.actor(), &id, &asked.reason).await?;
+        Ok(Response::new(device(&revoked)))
+    }
+
+    async fn clear_quarantine(
+        &self,
+        request: Request<ClearQuarantineRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let caller = principal::token(&request)?;
+        let id = wire::id_in("devices", &request.into_inner().name, "name")?;
+        let cleared = devices::clear_quarantine(&self.ctx, &caller.actor(), &id).await?;
+        Ok(Response::new(device(&cleared)))
+    }
+
+    async fn explain_device(
+        &self,
+        request: Request<ExplainDeviceRequest>,
+    ) -> Result<Response<ExplainDeviceResponse>, Status> {
+        let caller = principal::token(&request)?;
+        let _found = self.find(&caller, &request.get_ref().name, "name").await?;
+        Err(Status::unimplemented("explain"))
+    }
+
+    async fn list_updates(
+        &self,
+        request: Request<ListUpdatesRequest>,
+    ) -> Result<Response<ListUpdatesResponse>, Status> {
+        let _caller = principal::token(&request)?;
+        Err(Status::unimplemented("updates"))
+    }
+
+    async fn create_claim(
+        &self,
+        request: Request<CreateClaimRequest>,
+    ) -> Result<Response<CreateClaimResponse>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let wanted = asked.claim.unwrap_or_default();
+        let new = NewClaim {
+            product: wanted.product,
+            hardware: wanted.hardware,
+            labels: wanted.labels.into_iter().collect(),
+            uses: wanted.uses,
+            device_id: wanted.device_id,
+            ttl: wire::life(asked.ttl, Reason::ClaimInvalid)?,
+            request_id: asked.request_id,
+        };
+        let (made, token) = claims::create(&self.ctx, &caller.actor(), new).await?;
+        Ok(Response::new(CreateClaimResponse {
+            claim: Some(claim(&made)),
+            token,
+            server_ca_pem: self.ctx.pki.server_ca_pem().to_owned(),
+            root: self.ctx.trust.newest_root().map(Into::into).unwrap_or_default(),
+        }))
+    }
+
+    async fn list_claims(
+        &self,
+        request: Request<ListClaimsRequest>,
+    ) -> Result<Response<ListClaimsResponse>, Status> {
+        let asked = request.into_inner();
+        let page = Page::parse(asked.page_size, &asked.page_token, &["claims"]).map_err(Error::from)?;
+        let (found, next_page_token) = claims::list(&self.ctx, &page).await?;
+        let claims = found.iter().map(claim).collect();
+        Ok(Response::new(ListClaimsResponse { claims, next_page_token }))
+    }
+
+    async fn revoke_claim(
+        &self,
+        request: Request<RevokeClaimRequest>,
+    ) -> Result<Response<v1::Claim>, Status> {
+        let caller = principal::token(&request)?;
+        let id = wire::id_in("claims", &request.into_inner().name, "name")?;
+        let ended = claims::revoke(&self.ctx, &caller.actor(), &id).await?;
+        Ok(Response::new(claim(&ended)))
+    }
+}

@@ -1,0 +1,135 @@
+//! Devices and claims, to and from the wire.
+
+use slipway_proto::v1;
+
+use super::wire;
+use crate::{
+    model::{
+        claim::Claim,
+        device::{Blocked, Component, DataClass, DeviceState},
+        label,
+        refusal::{Reason, Refusal},
+    },
+    service::devices::{LabelChange, Seen},
+};
+
+/// A device.
+pub fn device(seen: &Seen) -> v1::Device {
+    let device = &seen.device;
+    let inventory = &device.inventory;
+    let state = match device.state {
+        DeviceState::Active => v1::DeviceState::Active,
+        DeviceState::Quarantined => v1::DeviceState::Quarantined,
+        DeviceState::Revoked => v1::DeviceState::Revoked,
+    };
+    v1::Device {
+        name: format!("devices/{}", device.id),
+        product: device.product.clone(),
+        hardware: device.hardware.clone(),
+        state: state.into(),
+        labels: device.labels.clone().into_iter().collect(),
+        attributes: inventory.attributes.clone().into_iter().collect(),
+        components: inventory.components.iter().map(component).collect(),
+        agent_version: inventory.agent_version.clone(),
+        last_seen_time: seen.contact.map(|contact| wire::timestamp(contact.seen_at)),
+        create_time: Some(wire::timestamp(device.created_at)),
+        certificate_expire_time: Some(wire::timestamp(device.certificate_not_after)),
+        consent: inventory.consent.iter().map(|class| data_class(*class).into()).collect(),
+        online: seen.is_online,
+        quarantined_until: device.quarantined_until.map(wire::timestamp),
+        floor: inventory.floor,
+        blocked: inventory.blocked.as_ref().map(blocked),
+        etag: device.etag(),
+    }
+}
+
+/// A claim, without its text.
+pub fn claim(claim: &Claim) -> v1::Claim {
+    v1::Claim {
+        name: format!("claims/{}", claim.id),
+        product: claim.product.clone(),
+        hardware: claim.hardware.clone(),
+        labels: claim.labels.clone().into_iter().collect(),
+        uses: claim.uses,
+        used: claim.used,
+        device_id: claim.device_id.clone(),
+        expire_time: Some(wire::timestamp(claim.expires_at)),
+        create_time: Some(wire::timestamp(claim.created_at)),
+        revoked: claim.revoked_at.is_some(),
+    }
+}
+
+/// What a field mask and a device mean as a change of labels.
+pub fn label_change(mask: &prost_types::FieldMask, device: &v1::Device) -> Result<LabelChange, Refusal> {
+    let invalid = |message: String| {
+        Refusal::new(
+            Reason::FieldMaskInvalid,
+            message,
+            "name `labels` for the whole map, or `labels.KEY` for each key to set or remove",
+        )
+        .field("update_mask")
+    };
+    if mask.paths.is_empty() {
+        return Err(invalid("the update mask names no field".to_owned()));
+    }
+    if mask.paths.iter().any(|path| path == "labels") {
+        return match mask.paths.as_slice() {
+            [_] => Ok(LabelChange::All(device.labels.clone().into_iter().collect())),
+            _ => Err(invalid("the update mask names the whole map and single keys".to_owned())),
+        };
+    }
+    let change = |path: &String| {
+        let key = path
+            .strip_prefix("labels.")
+            .ok_or_else(|| invalid(format!("the field {path:?} cannot be changed")))?;
+        label::check_key(key).map_err(|refusal| refusal.field("update_mask"))?;
+        Ok((key.to_owned(), device.labels.get(key).cloned()))
+    };
+    mask.paths.iter().map(change).collect::<Result<_, _>>().map(LabelChange::Some)
+}
+
+fn component(component: &Component) -> v1::InstalledComponent {
+    v1::InstalledComponent {
+        component: component.component.clone(),
+        version: component.version.clone(),
+        counter: component.counter,
+        digest: component.digest.clone(),
+        slot: component.slot.clone(),
+    }
+}
+
+fn blocked(blocked: &Blocked) -> v1::Reason {
+    v1::Reason { code: blocked.code.clone(), detail: blocked.detail.clone() }
+}
+
+fn data_class(class: DataClass) -> v1::DataClass {
+    match class {
+        DataClass::Essential => v1::DataClass::Essential,
+        DataClass::Diagnostic => v1::DataClass::Diagnostic,
+        DataClass::Usage => v1::DataClass::Usage,
+        DataClass::Location => v1::DataClass::Location,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(paths: &[&str]) -> Result<LabelChange, Reason> {
+        let mask = prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
+        let labels = [("site".to_owned(), "north".to_owned())].into();
+        label_change(&mask, &v1::Device { labels, ..v1::Device::default() }).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn masks() {
+        let labels = [("site".to_owned(), "north".to_owned())].into();
+        assert_eq!(change(&["labels"]), Ok(LabelChange::All(labels)));
+        let some = vec![("site".to_owned(), Some("north".to_owned())), ("cell".to_owned(), None)];
+        assert_eq!(change(&["labels.site", "labels.cell"]), Ok(LabelChange::Some(some)));
+        for bad in [&[][..], &["state"], &["labels", "labels.site"], &["*"]] {
+            assert_eq!(change(bad), Err(Reason::FieldMaskInvalid), "{bad:?}");
+        }
+        assert_eq!(change(&["labels."]), Err(Reason::LabelInvalid));
+    }
+}

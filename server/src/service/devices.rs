@@ -1,0 +1,248 @@
+//! Devices as operators see and change them.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use super::{Context, Result, presence::Contact};
+use crate::{
+    limits,
+    model::{
+        device::{Device, DeviceState},
+        filter::{Filter, Subject},
+        label::{self, Labels},
+        page::Page,
+        refusal::{Reason, Refusal},
+        selector::Selector,
+    },
+    store::{
+        audit::audit_append,
+        devices::{device_get, device_update, devices_count, devices_page},
+        presence::{presence_between, presence_get},
+    },
+};
+
+/// What devices can be filtered by.
+pub const FIELDS: &[&str] =
+    &["id", "product", "hardware", "state", "version", "labels.", "attributes.", "online"];
+
+/// Rows read at once while a filter is applied.
+const CHUNK: i64 = 500;
+/// A change without an etag is tried again when the device's record changed under it.
+const ROUNDS: usize = 5;
+
+/// A device and its last contact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Its record.
+    pub device: Device,
+    /// When it called last, if it ever did.
+    pub contact: Option<Contact>,
+    /// It missed no check-in lately.
+    pub is_online: bool,
+}
+
+/// One page of devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Devices {
+    /// In the order of their ids.
+    pub devices: Vec<Seen>,
+    /// Token of the next page; empty on the last.
+    pub next: String,
+    /// How many match in all.
+    pub total: i64,
+}
+
+/// What an operator changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LabelChange {
+    /// The whole map.
+    All(Labels),
+    /// Some keys; none removes one.
+    Some(Vec<(String, Option<String>)>),
+}
+
+/// One device.
+pub async fn get(ctx: &Context, id: &str) -> Result<Seen> {
+    let mut tx = ctx.db.read().await?;
+    let device = device_get(&mut tx, id).await?.ok_or_else(|| not_found(id))?;
+    let written = presence_get(&mut tx, id).await?;
+    Ok(seen(ctx, device, written.as_ref().map(Contact::from)))
+}
+
+/// Devices of `scope` (empty for all) that match `filter`, by id.
+///
+/// With a filter every device is looked at, for the total: the whole fleet passes through memory
+/// in pieces. Without one, only the page is read.
+pub async fn list(ctx: &Context, page: &Page, filter: &Filter, scope: &Selector) -> Result<Devices> {
+    let after = page.after.clone().unwrap_or_default();
+    if filter.is_empty() && scope.is_empty() {
+        let mut devices = chunk(ctx, &after, page.probe()).await?;
+        let mut tx = ctx.db.read().await?;
+        let total = devices_count(&mut tx).await?;
+        let next = page.cut(&mut devices, |seen| seen.device.id.clone());
+        return Ok(Devices { devices, next, total });
+    }
+    let (mut devices, mut total, mut from) = (Vec::new(), 0, String::new());
+    loop {
+        let found = chunk(ctx, &from, CHUNK).await?;
+        let Some(last) = found.last() else { break };
+        from.clone_from(&last.device.id);
+        for seen in found {
+            if !filter.matches(&seen) || !(scope.is_empty() || scope.matches(&seen.device)) {
+                continue;
+            }
+            total += 1;
+            if seen.device.id > after && devices.len() <= page.size {
+                devices.push(seen);
+            }
+        }
+    }
+    let next = page.cut(&mut devices, |seen| seen.device.id.clone());
+    Ok(Devices { devices, next, total })
+}
+
+/// Changes labels; `etag`, when not empty, has to be the record's present one.
+pub async fn set_labels(
+    ctx: &Context,
+    actor: &str,
+    id: &str,
+    change: &LabelChange,
+    etag: &str,
+) -> Result<Seen> {
+    change_record(ctx, actor, id, "UpdateDevice", |device| {
+        if !etag.is_empty() && etag != device.etag() {
+            return Err(Refusal::new(
+                Reason::EtagMismatch,
+                format!("the device {} was changed since it was read", device.id),
+                "read it again and repeat the change",
+            )
+            .field("device.etag"));
+        }
+        let labels = changed(&device.labels, change);
+        label::check(&labels, "device.labels")?;
+        if labels == device.labels {
+            return Ok(None);
+        }
+        device.labels = labels;
+        Ok(Some(format!("{:?}", device.labels)))
+    })
+    .await
+}
+
+/// Revokes a device's identity; every later call of it is refused.
+pub async fn revoke(ctx: &Context, actor: &str, id: &str, reason: &str) -> Result<Seen> {
+    let reason: String = reason.chars().take(limits::REASON).collect();
+    change_record(ctx, actor, id, "RevokeDevice", |device| {
+        if device.state == DeviceState::Revoked {
+            return Ok(None);
+        }
+        device.state = DeviceState::Revoked;
+        device.quarantined_until = None;
+        Ok(Some(reason.clone()))
+    })
+    .await
+}
+
+/// Lets a quarantined device be offered updates again; one that is not quarantined stays as it is.
+pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Seen> {
+    change_record(ctx, actor, id, "ClearQuarantine", |device| {
+        if device.state != DeviceState::Quarantined {
+            return Ok(None);
+        }
+        device.state = DeviceState::Active;
+        device.failures = 0;
+        device.quarantined_until = None;
+        Ok(Some(String::new()))
+    })
+    .await
+}
+
+/// Reads, changes and writes a record, with its audit entry; `change` returns its detail, or none
+/// when there is nothing to change.
+async fn change_record(
+    ctx: &Context,
+    actor: &str,
+    id: &str,
+    action: &str,
+    change: impl Fn(&mut Device) -> std::result::Result<Option<String>, Refusal>,
+) -> Result<Seen> {
+    for _ in 0..ROUNDS {
+        let now = ctx.clock.now();
+        let mut tx = ctx.db.write().await?;
+        let mut device = device_get(&mut tx, id).await?.ok_or_else(|| not_found(id))?;
+        let Some(detail) = change(&mut device)? else { return get(ctx, id).await };
+        audit_append(&mut tx, now, actor, action, &format!("devices/{id}"), &detail).await?;
+        if device_update(&mut tx, &mut device, now).await? {
+            tx.commit().await?;
+            ctx.devices.refresh(ctx, id).await?;
+            return get(ctx, id).await;
+        }
+    }
+    Err(Refusal::new(
+        Reason::EtagMismatch,
+        format!("the record of {id} changes faster than it can be written"),
+        "try again in a moment",
+    )
+    .into())
+}
+
+fn changed(labels: &Labels, change: &LabelChange) -> Labels {
+    match change {
+        LabelChange::All(labels) => labels.clone(),
+        LabelChange::Some(keys) => {
+            let mut labels = labels.clone();
+            for (key, value) in keys {
+                match value {
+                    Some(value) => drop(labels.insert(key.clone(), value.clone())),
+                    None => drop(labels.remove(key)),
+                }
+            }
+            labels
+        }
+    }
+}
+
+async fn chunk(ctx: &Context, after: &str, limit: i64) -> Result<Vec<Seen>> {
+    let mut tx = ctx.db.read().await?;
+    let devices = devices_page(&mut tx, after, limit).await?;
+    let Some(last) = devices.last() else { return Ok(Vec::new()) };
+    let contacts: HashMap<String, Contact> = presence_between(&mut tx, after, &last.id)
+        .await?
+        .iter()
+        .map(|seen| (seen.device_id.clone(), Contact::from(seen)))
+        .collect();
+    let with_contact = |device: Device| {
+        let written = contacts.get(&device.id).copied();
+        seen(ctx, device, written)
+    };
+    Ok(devices.into_iter().map(with_contact).collect())
+}
+
+fn seen(ctx: &Context, device: Device, written: Option<Contact>) -> Seen {
+    let waiting = ctx.presence.get(&device.id);
+    let contact = [written, waiting].into_iter().flatten().max_by_key(|contact| contact.seen_at);
+    let is_online = contact.is_some_and(|contact| contact.is_online(ctx.clock.now()));
+    Seen { device, contact, is_online }
+}
+
+/// The refusal for a device that is not there, or not for this caller.
+pub fn not_found(id: &str) -> Refusal {
+    Refusal::new(
+        Reason::DeviceNotFound,
+        format!("there is no device {id}"),
+        "slipway device list shows those there are",
+    )
+    .field("name")
+}
+
+impl Subject for Seen {
+    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        match path {
+            "online" => Some(if self.is_online { "true" } else { "false" }.into()),
+            _ => self.device.field(path),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "devices_tests.rs"]
+mod tests;

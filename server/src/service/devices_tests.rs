@@ -1,0 +1,100 @@
+//! Lists, labels, revocation.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use slipway_trust::Sha256;
+
+use super::*;
+use crate::{
+    model::{device::Have, device::Inventory, time::Timestamp},
+    service::{Error, testing::START},
+    store::{audit::audit_page, devices::device_insert},
+};
+
+async fn add(ctx: &Context, id: &str, site: &str) {
+    let device = Device {
+        id: id.to_owned(),
+        product: "pump".to_owned(),
+        hardware: "gw-a".to_owned(),
+        state: DeviceState::Active,
+        spki_sha256: Sha256::of(id.as_bytes()),
+        certificate_serial: String::new(),
+        certificate_not_after: Timestamp::default(),
+        claim_id: String::new(),
+        labels: BTreeMap::from([("site".to_owned(), site.to_owned())]),
+        inventory: Inventory::default(),
+        have: Have::default(),
+        failures: 0,
+        quarantined_until: None,
+        created_at: START,
+        updated_at: START,
+        generation: 1,
+    };
+    let mut tx = ctx.db.write().await.unwrap();
+    device_insert(&mut tx, &device).await.unwrap();
+    tx.commit().await.unwrap();
+    ctx.devices.refresh(ctx, id).await.unwrap();
+}
+
+fn filter(text: &str) -> Filter {
+    Filter::parse(text, FIELDS, Reason::FilterInvalid).unwrap()
+}
+
+async fn ids(ctx: &Context, size: i32, text: &str) -> (Vec<Vec<String>>, i64) {
+    let (mut pages, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = Page::parse(size, &token, &[text]).unwrap();
+        let found = list(ctx, &page, &filter(text), &Selector::default()).await.unwrap();
+        pages.push(found.devices.iter().map(|seen| seen.device.id.clone()).collect());
+        if found.next.is_empty() {
+            return (pages, found.total);
+        }
+        token = found.next;
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_every_match_once() {
+    let ctx = Context::for_test().await;
+    for (id, site) in [("a", "north"), ("b", "south"), ("c", "north"), ("d", "north")] {
+        add(&ctx, id, site).await;
+    }
+    assert_eq!(ids(&ctx, 3, "").await, (vec![vec!["a".into(), "b".into(), "c".into()], vec!["d".into()]], 4));
+    let north = ids(&ctx, 2, "labels.site = \"north\"").await;
+    assert_eq!(north, (vec![vec!["a".into(), "c".into()], vec!["d".into()]], 3));
+    assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec![]], 0));
+    let contact = Contact { seen_at: START, next_check_in_at: START.after(Duration::from_secs(60)) };
+    ctx.presence.saw(&Arc::from("b"), contact);
+    assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec!["b".into()]], 1));
+    ctx.presence.flush(&ctx).await.unwrap();
+    assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec!["b".into()]], 1));
+}
+
+#[tokio::test]
+async fn a_stale_etag_changes_nothing() {
+    let ctx = Context::for_test().await;
+    add(&ctx, "a", "north").await;
+    let old = get(&ctx, "a").await.unwrap().device.etag();
+    let change = LabelChange::Some(vec![("cell".into(), Some("7".into())), ("site".into(), None)]);
+    let changed = set_labels(&ctx, "tokens/a", "a", &change, &old).await.unwrap();
+    assert_eq!(changed.device.labels, BTreeMap::from([("cell".to_owned(), "7".to_owned())]));
+    let all = LabelChange::All(BTreeMap::new());
+    let refused = set_labels(&ctx, "tokens/a", "a", &all, &old).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused(refusal) if refusal.reason == Reason::EtagMismatch));
+    assert_eq!(get(&ctx, "a").await.unwrap(), changed);
+    let mut tx = ctx.db.read().await.unwrap();
+    assert_eq!(audit_page(&mut tx, 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_device_is_known_as_such_at_once() {
+    let ctx = Context::for_test().await;
+    add(&ctx, "a", "north").await;
+    revoke(&ctx, "tokens/a", "a", "stolen").await.unwrap();
+    revoke(&ctx, "tokens/a", "a", "stolen").await.unwrap();
+    let entry = ctx.devices.find(&ctx, &Sha256::of(b"a")).await.unwrap().unwrap();
+    assert_eq!(entry.state(), DeviceState::Revoked);
+    let cleared = clear_quarantine(&ctx, "tokens/a", "a").await.unwrap();
+    assert_eq!(cleared.device.state, DeviceState::Revoked, "quarantine is another matter");
+    assert!(get(&ctx, "nobody").await.is_err());
+}
