@@ -2,10 +2,13 @@
 //!
 //! `machine` decides, purely; `shell` makes each decision durable in the `journal` and has it done;
 //! everything else is an adapter: `slots` (disk and boot loader), `link` (the server), `fetch` (bytes),
-//! `verify` (signed metadata), `identity`, `health`, `local` (what the device says on the spot).
+//! `verify` (signed metadata), `identity`, `health`, `local` (what the device says on the spot). Readings go
+//! from `collect` through `consent` into the `spool`; `telemetry` ties them together.
 
 pub mod clock;
+pub mod collect;
 pub mod config;
+pub mod consent;
 pub mod contact;
 pub mod diary;
 pub mod durable;
@@ -20,11 +23,14 @@ pub mod local;
 pub mod machine;
 pub mod manifest;
 pub mod readings;
+pub mod replay;
 pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod shell;
 pub mod slots;
+pub mod spool;
+pub mod telemetry;
 pub mod verify;
 
 pub use config::{Config, StateDir};

@@ -1,0 +1,436 @@
+//! Readings that the server does not have yet: a bounded ring of files that survives power cuts.
+//!
+//! A batch is marked on disk before it is handed out: handed out again, also after a crash, it has
+//! the same sequence and the same readings, and the server drops the repeat. When the ring is full or
+//! the disk is, the oldest readings go first. Reports of updates are not here: they are in the journal,
+//! in the same record as the state they report, and are never dropped.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+};
+
+use file::{Active, Header, Mark, Place, Record};
+use prost::Message as _;
+use slipway_proto::v1::{Reading, SendTelemetryRequest};
+
+use crate::durable;
+
+/// Readings in one batch: what the server takes.
+pub const BATCH_READINGS: usize = 1000;
+/// Readings in one set, the unit that is written and dropped: two make a batch.
+const SET_READINGS: usize = BATCH_READINGS / 2;
+/// Left free in every file for marks and acknowledgements, so that they do not need a new one.
+const RESERVE: u64 = 4 << 10;
+
+/// How much the spool may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all files together.
+    pub total: u64,
+    /// Bytes of one file; the smallest amount that is dropped.
+    pub file: u64,
+}
+
+impl Default for Limits {
+    /// 4 MiB are a week of 50 readings every five minutes; 256 KiB files lose some hours at a time.
+    fn default() -> Self {
+        Self { total: 4 << 20, file: 256 << 10 }
+    }
+}
+
+/// The spool cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct SpoolError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl SpoolError {
+    /// The stable reason.
+    pub fn code(&self) -> &'static str {
+        if self.disk_full() { "SPOOL_DISK_FULL" } else { "SPOOL_IO_FAILED" }
+    }
+
+    fn disk_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// What opening found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Files that were cut at a torn or damaged record, or left out.
+    pub damaged: usize,
+}
+
+/// A set of readings on disk.
+#[derive(Debug, Clone, Copy)]
+struct Set {
+    number: u64,
+    /// Which file it is in.
+    file: u64,
+    place: Place,
+    readings: usize,
+}
+
+/// The spool, open.
+#[derive(Debug)]
+pub struct Spool {
+    folder: PathBuf,
+    limits: Limits,
+    /// Numbers of the files, oldest first; the last one is appended to.
+    files: VecDeque<u64>,
+    active: Active,
+    /// Sets that the server does not have, oldest first.
+    pending: VecDeque<Set>,
+    /// The batch that was handed out and not acknowledged.
+    in_flight: Option<Mark>,
+    /// Where the spool stands now; `first` is the number of the next set.
+    at: Header,
+    unsynced: bool,
+    /// After a failed sync nobody knows what the file holds: go on in a new one.
+    doubtful: bool,
+    dropped: u64,
+}
+
+impl Spool {
+    /// Opens or makes the spool in `folder`. Sequences go on where they were; a spool that is new, or
+    /// lost a part, goes on above `seed`, which has to grow from start to start (seconds since the
+    /// epoch do): a sequence used twice would make the server drop what is new.
+    ///
+    /// # Errors
+    /// When files cannot be read or made. Torn and damaged ones are not errors.
+    pub fn open(folder: &Path, limits: Limits, seed: u64) -> Result<(Self, Recovered), SpoolError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| SpoolError { action, path, source }
+        };
+        durable::make_folder(folder).map_err(failed("make", folder))?;
+        let mut state = Found::default();
+        let mut last = None;
+        for number in file::list(folder).map_err(failed("list", folder))? {
+            let path = file::path(folder, number);
+            match file::scan(&path, limits.file).map_err(failed("read", &path))? {
+                Some(scan) => {
+                    state.take(number, &scan);
+                    last = Some((number, scan.end));
+                }
+                None => {
+                    state.damaged += 1;
+                    durable::remove(&path).map_err(failed("remove", &path))?;
+                }
+            }
+        }
+        let mut at = Header { first: state.at.first.max(1), ..state.at };
+        if last.is_none() || state.damaged > 0 {
+            at.sequence = at.sequence.max(seed);
+        }
+        let active = match last {
+            Some((number, end)) => {
+                let path = file::path(folder, number);
+                Active::open(&path, end, limits.file).map_err(failed("open", &path))?
+            }
+            None => {
+                let path = file::path(folder, at.first);
+                state.files.push_back(at.first);
+                Active::create(&path, at, limits.file).map_err(failed("make", &path))?
+            }
+        };
+        let mut spool = Self {
+            folder: folder.to_path_buf(),
+            limits,
+            files: state.files,
+            active,
+            pending: state.pending,
+            in_flight: state.mark.filter(|mark| mark.last > at.acknowledged),
+            at,
+            unsynced: false,
+            doubtful: false,
+            dropped: 0,
+        };
+        spool.settle()?;
+        Ok((spool, Recovered { damaged: state.damaged }))
+    }
+
+    /// Keeps readings. They are durable after the next [`sync`](Self::sync) or [`batch`](Self::batch).
+    ///
+    /// # Errors
+    /// When they cannot be written; what was kept before stays, and on a full disk the oldest
+    /// readings were given up first.
+    pub fn append(&mut self, readings: Vec<Reading>) -> Result<(), SpoolError> {
+        let mut rest = readings.into_iter().peekable();
+        while rest.peek().is_some() {
+            let readings: Vec<Reading> = rest.by_ref().take(SET_READINGS).collect();
+            let count = readings.len();
+            let number = self.at.first;
+            let body = file::set_body(number, count, &SendTelemetryRequest { sequence: 0, readings });
+            let place = self.write(file::SET, &body, RESERVE)?;
+            self.at.first += 1;
+            let file = self.files.back().copied().unwrap_or_default();
+            self.pending.push_back(Set { number, file, place, readings: count });
+        }
+        while self.total() > self.limits.total && self.drop_oldest()? {}
+        Ok(())
+    }
+
+    /// The oldest batch that the server does not have, the same until it is acknowledged, and durable.
+    ///
+    /// # Errors
+    /// When the batch cannot be marked or read.
+    pub fn batch(&mut self) -> Result<Option<SendTelemetryRequest>, SpoolError> {
+        let mark = match self.in_flight {
+            Some(mark) => mark,
+            None => match self.mark()? {
+                Some(mark) => mark,
+                None => return Ok(None),
+            },
+        };
+        let mut readings = Vec::new();
+        for set in self.pending.iter().take_while(|set| set.number <= mark.last) {
+            let path = file::path(&self.folder, set.file);
+            let body = file::read_set(&path, set.place).map_err(|source| {
+                let path = path.clone();
+                SpoolError { action: "read", path, source }
+            })?;
+            // A set that the medium lost is lost; the others are not held back by it.
+            let request = body.and_then(|body| SendTelemetryRequest::decode(&*body).ok());
+            readings.extend(request.unwrap_or_default().readings);
+        }
+        Ok(Some(SendTelemetryRequest { sequence: mark.sequence, readings }))
+    }
+
+    /// The server has every batch up to `sequence`. Repeats and older ones change nothing.
+    ///
+    /// # Errors
+    /// When that cannot be written down. The batch is then handed out again after a restart, which is
+    /// harmless.
+    pub fn acknowledge(&mut self, sequence: u64) -> Result<(), SpoolError> {
+        let Some(mark) = self.in_flight.filter(|mark| mark.sequence <= sequence) else { return Ok(()) };
+        self.forget(mark.last);
+        self.write(file::ACK, &mark.last.to_le_bytes(), 0)?;
+        self.remove_finished()
+    }
+
+    /// Makes everything kept so far durable.
+    ///
+    /// # Errors
+    /// When the disk fails to.
+    pub fn sync(&mut self) -> Result<(), SpoolError> {
+        if !self.unsynced {
+            return Ok(());
+        }
+        if let Err(source) = self.active.sync() {
+            self.doubtful = true;
+            return Err(self.error("sync", source));
+        }
+        self.unsynced = false;
+        Ok(())
+    }
+
+    /// Readings that the server does not have.
+    pub fn waiting(&self) -> usize {
+        self.pending.iter().map(|set| set.readings).sum()
+    }
+
+    /// Readings that were given up since the spool was opened.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    // ---- batches -------------------------------------------------------------------------------
+
+    fn mark(&mut self) -> Result<Option<Mark>, SpoolError> {
+        let Some(first) = self.pending.front().map(|set| set.number) else { return Ok(None) };
+        let mut last = first;
+        let mut count = 0;
+        for set in &self.pending {
+            count += set.readings;
+            if count > BATCH_READINGS {
+                break;
+            }
+            last = set.number;
+        }
+        let mark = Mark { sequence: self.at.sequence + 1, first, last };
+        self.write(file::MARK, &file::mark_body(mark), 0)?;
+        self.at.sequence = mark.sequence;
+        // Writing may have had to give up the oldest sets, those of this batch.
+        let whole = self.pending.front().is_some_and(|set| set.number == first);
+        self.in_flight = Some(mark);
+        if !whole {
+            self.abandon()?;
+            return self.mark();
+        }
+        self.sync()?;
+        Ok(Some(mark))
+    }
+
+    /// Gives up a batch that lost a part: under its sequence the server may have the whole.
+    fn abandon(&mut self) -> Result<(), SpoolError> {
+        let Some(mark) = self.in_flight else { return Ok(()) };
+        self.dropped += self.forget(mark.last);
+        self.write(file::ACK, &mark.last.to_le_bytes(), 0).map(drop)
+    }
+
+    /// Takes every set up to `last` off the list; says how many readings that were.
+    fn forget(&mut self, last: u64) -> u64 {
+        let mut readings = 0;
+        while let Some(set) = self.pending.pop_front_if(|set| set.number <= last) {
+            readings += set.readings as u64;
+        }
+        self.at.acknowledged = self.at.acknowledged.max(last);
+        self.in_flight = self.in_flight.filter(|mark| mark.last > last);
+        readings
+    }
+
+    /// After opening: a batch whose sets are not all there is given up.
+    fn settle(&mut self) -> Result<(), SpoolError> {
+        if let Some(mark) = self.in_flight {
+            let there =
+                self.pending.iter().filter(|set| (mark.first..=mark.last).contains(&set.number)).count();
+            if there as u64 != mark.last - mark.first + 1 {
+                self.abandon()?;
+            }
+        }
+        self.remove_finished()
+    }
+
+    // ---- files ---------------------------------------------------------------------------------
+
+    fn total(&self) -> u64 {
+        self.files.len() as u64 * self.limits.file
+    }
+
+    /// Appends a record, in a new file when there are not `spare` bytes to go in this one. On a full
+    /// disk the oldest file is given up, and the next oldest, until there is room or only one is left.
+    fn write(&mut self, kind: u8, body: &[u8], spare: u64) -> Result<Place, SpoolError> {
+        loop {
+            let error = match self.try_write(kind, body, spare) {
+                Ok(place) => {
+                    self.unsynced = true;
+                    return Ok(place);
+                }
+                Err(error) => error,
+            };
+            if !error.disk_full() || !self.drop_oldest()? {
+                return Err(error);
+            }
+        }
+    }
+
+    fn try_write(&mut self, kind: u8, body: &[u8], spare: u64) -> Result<Place, SpoolError> {
+        let size = self.limits.file;
+        let full = self.active.length + body.len() as u64 + spare > size;
+        if full || self.doubtful {
+            self.rotate()?;
+        }
+        self.active.append(kind, body, size).map_err(|source| self.error("write", source))
+    }
+
+    fn rotate(&mut self) -> Result<(), SpoolError> {
+        if self.files.back() == Some(&self.at.first) {
+            // It has no set yet: the number is taken, and a number without a set is harmless.
+            self.at.first += 1;
+        }
+        if !self.doubtful {
+            self.sync()?;
+        }
+        let path = file::path(&self.folder, self.at.first);
+        self.active = Active::create(&path, self.at, self.limits.file).map_err(|source| SpoolError {
+            action: "make",
+            path,
+            source,
+        })?;
+        self.files.push_back(self.at.first);
+        (self.unsynced, self.doubtful) = (false, false);
+        Ok(())
+    }
+
+    /// Gives up the oldest file with what is in it; false when only the active one is left.
+    fn drop_oldest(&mut self) -> Result<bool, SpoolError> {
+        if self.files.len() < 2 {
+            return Ok(false);
+        }
+        let Some(oldest) = self.files.front().copied() else { return Ok(false) };
+        let last = self.pending.iter().take_while(|set| set.file == oldest).last().map(|set| set.number);
+        let torn = self.in_flight.filter(|mark| last.is_some_and(|last| last >= mark.first));
+        // A batch that reaches into the next file goes as a whole.
+        let last = last.max(torn.map(|mark| mark.last));
+        if let Some(last) = last {
+            self.dropped += self.forget(last);
+        }
+        self.remove(oldest)?;
+        Ok(true)
+    }
+
+    /// Files before the active one without a set that waits.
+    fn remove_finished(&mut self) -> Result<(), SpoolError> {
+        while self.files.len() > 1 {
+            let Some(oldest) = self.files.front().copied() else { break };
+            if self.pending.front().is_some_and(|set| set.file == oldest) {
+                break;
+            }
+            self.remove(oldest)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, number: u64) -> Result<(), SpoolError> {
+        let path = file::path(&self.folder, number);
+        durable::remove(&path).map_err(|source| SpoolError { action: "remove", path, source })?;
+        self.files.pop_front();
+        Ok(())
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> SpoolError {
+        let number = self.files.back().copied().unwrap_or_default();
+        SpoolError { action, path: file::path(&self.folder, number), source }
+    }
+}
+
+/// What the files say together, read in order.
+#[derive(Debug, Default)]
+struct Found {
+    files: VecDeque<u64>,
+    pending: VecDeque<Set>,
+    mark: Option<Mark>,
+    at: Header,
+    damaged: usize,
+}
+
+impl Found {
+    fn take(&mut self, number: u64, scan: &file::Scan) {
+        self.files.push_back(number);
+        self.damaged += usize::from(scan.torn);
+        self.at.first = self.at.first.max(scan.header.first);
+        self.at.sequence = self.at.sequence.max(scan.header.sequence);
+        self.acknowledge(scan.header.acknowledged);
+        for record in &scan.records {
+            match *record {
+                Record::Set { number: set, place, readings } => {
+                    self.at.first = self.at.first.max(set + 1);
+                    if set > self.at.acknowledged {
+                        self.pending.push_back(Set { number: set, file: number, place, readings });
+                    }
+                }
+                Record::Mark(mark) => {
+                    self.at.sequence = self.at.sequence.max(mark.sequence);
+                    self.mark = Some(mark);
+                }
+                Record::Ack { last } => self.acknowledge(last),
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, last: u64) {
+        self.at.acknowledged = self.at.acknowledged.max(last);
+        self.pending.retain(|set| set.number > last);
+    }
+}
