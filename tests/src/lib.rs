@@ -1,7 +1,10 @@
 //! The real thing for tests: a server on a real port with real TLS, real databases, real agents.
 
+pub mod clock;
+pub mod fleet;
 pub mod operator;
 pub mod postgres;
 pub mod processes;
 pub mod raw;
 pub mod s3;
+pub mod world;

@@ -1,0 +1,3 @@
+//! Stories, each on a real server: one file a story.
+
+mod access;

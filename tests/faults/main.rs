@@ -1,0 +1,6 @@
+//! SIGKILL at random moments, for the agents and for the server, as processes on real files.
+//!
+//! The seed is printed; `SLIPWAY_SEED=N` runs the same kills again.
+
+mod invariants;
+mod kills;
