@@ -48,7 +48,7 @@ impl Fleet {
         let data = dir.path().join("server");
         let mut command = clean(&binaries.server);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--check-in-interval", "1s", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -70,7 +70,7 @@ impl Fleet {
         });
         let url = ready.recv_timeout(START).map_err(|_| {
             anyhow!(
-                "slipwayd was not ready in time; it said:\n{}",
+                "slipwayd did not get ready; it said:\n{}",
                 fs::read_to_string(&log_path).unwrap_or_default()
             )
         })?;

@@ -126,6 +126,10 @@ impl Debian {
 }
 
 impl Source for Debian {
+    fn name(&self) -> &'static str {
+        "Debian packages"
+    }
+
     fn fill(&self, version: &str, tree: &Path) -> Result<String> {
         let newest = self.kernels.first().context("no kernel is on offer")?;
         let (age, kernel, added) = match version {
@@ -141,7 +145,7 @@ impl Source for Debian {
         for part in MODULES_LEFT_OUT {
             leave_out(tree, &format!("usr/lib/modules/*/kernel/{part}"))?;
         }
-        Ok(format!("Debian packages with {kernel}"))
+        Ok(kernel.trim_start_matches("linux-image-").to_owned())
     }
 
     fn extend(&self, tree: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::{PRODUCT, Source, initramfs};
 
@@ -109,13 +109,16 @@ fn boot(tree: &Path) -> Result<()> {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .find_map(|name| Some(name.strip_prefix("vmlinuz-")?.to_owned()));
     let Some(release) = kernel else {
-        bail!("there is no kernel to take");
+        replace(tree, "etc/slipway/kernel", b"none\n")?;
+        return Ok(());
     };
     fs::rename(boot.join(format!("vmlinuz-{release}")), boot.join("vmlinuz"))?;
     replace(tree, "etc/slipway/kernel", format!("{release}\n").as_bytes())?;
     let modules = Some(tree.join("usr/lib/modules").join(&release)).filter(|dir| dir.is_dir());
-    let initrd = initramfs::build(&tree.join("usr/bin/busybox"), modules.as_deref())?;
-    fs::write(boot.join("initrd.img"), initrd)?;
+    let busybox = tree.join("usr/bin/busybox");
+    if busybox.is_file() {
+        fs::write(boot.join("initrd.img"), initramfs::build(&busybox, modules.as_deref())?)?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Source;
 use crate::{tools, workspace};
@@ -17,6 +17,10 @@ const BASE: &[&str] = &[
     "mount", "mv", "poweroff", "ps", "rm", "sed", "setsid", "sleep", "sort", "sync", "tail", "touch", "tr",
     "umount", "uname", "wc",
 ];
+
+/// Modules that a virtual machine needs.
+const MODULES: &[&str] =
+    &["drivers/block", "drivers/virtio", "drivers/net/virtio_net.ko", "fs/ext4", "fs/jbd2", "lib", "crypto"];
 
 /// Commands that 2.0.0 adds, those of them that the machine has.
 const ADDED: &[&str] = &["openssl", "curl", "awk", "find", "tar", "gzip", "xz"];
@@ -36,25 +40,22 @@ const BUNDLES: &[&str] = &[
 pub struct Host;
 
 impl Source for Host {
+    fn name(&self) -> &'static str {
+        "files of this machine"
+    }
+
     fn fill(&self, version: &str, tree: &Path) -> Result<String> {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let (kernel, release) = kernel(&release)?;
-        copy(&kernel, &tree.join(format!("boot/vmlinuz-{release}")))?;
-        let busybox = tools::find("busybox")
-            .context("no busybox to make an initramfs of: install it, statically linked")?;
-        copy(&busybox, &tree.join("usr/bin/busybox"))?;
-        let modules = PathBuf::from("/lib/modules").join(&release).join("kernel");
-        for part in [
-            "drivers/block",
-            "drivers/virtio",
-            "drivers/net/virtio_net.ko",
-            "fs/ext4",
-            "fs/jbd2",
-            "lib",
-            "crypto",
-        ] {
-            let to = tree.join("usr/lib/modules").join(&release).join("kernel").join(part);
-            copy_all(&modules.join(part), &to)?;
+        let kernel = kernel(&rustix::system::uname().release().to_string_lossy());
+        if let Some((path, release)) = &kernel {
+            copy(path, &tree.join(format!("boot/vmlinuz-{release}")))?;
+            let modules = Path::new("/lib/modules").join(release).join("kernel");
+            for part in MODULES {
+                let to = tree.join("usr/lib/modules").join(release).join("kernel").join(part);
+                copy_all(&modules.join(part), &to)?;
+            }
+        }
+        if let Some(busybox) = tools::find("busybox") {
+            copy(&busybox, &tree.join("usr/bin/busybox"))?;
         }
         commands(BASE, tree)?;
         if version != "1.0.0" {
@@ -67,7 +68,10 @@ impl Source for Host {
             .find(|path| path.is_file())
             .context("this machine has no certificate authorities: install ca-certificates")?;
         copy(bundle, &tree.join("etc/ssl/certs/ca-certificates.crt"))?;
-        Ok(format!("files of this machine with kernel {release}"))
+        Ok(kernel.map_or_else(
+            || "without a kernel, because this machine's cannot be read: the images do not boot".to_owned(),
+            |(_, release)| release,
+        ))
     }
 
     fn extend(&self, tree: &Path) -> Result<()> {
@@ -75,8 +79,8 @@ impl Source for Host {
     }
 }
 
-/// The kernel that runs, or the newest that can be read, with its version.
-fn kernel(running: &str) -> Result<(PathBuf, String)> {
+/// The kernel that runs, or the newest that can be read, with its version. In a container there may be none.
+fn kernel(running: &str) -> Option<(PathBuf, String)> {
     let mut candidates = vec![
         (PathBuf::from(format!("/boot/vmlinuz-{running}")), running.to_owned()),
         (PathBuf::from(format!("/usr/lib/modules/{running}/vmlinuz")), running.to_owned()),
@@ -93,12 +97,7 @@ fn kernel(running: &str) -> Result<(PathBuf, String)> {
         .collect();
     others.sort();
     candidates.extend(others.into_iter().rev());
-    for (path, release) in candidates {
-        if fs::File::open(&path).is_ok() {
-            return Ok((path, release));
-        }
-    }
-    bail!("this machine's kernel cannot be read: run on Debian, where it comes from a package, or as root")
+    candidates.into_iter().find(|(path, _)| fs::File::open(path).is_ok())
 }
 
 /// Copies commands of the machine, those that it has, with the libraries that they load.

@@ -92,7 +92,9 @@ fn from_packages_or_files(dir: &Path, note: &dyn Fn(&str)) -> Result<String> {
 
 /// Where the files of a firmware come from.
 trait Source: Sync {
-    /// Fills an empty tree with the files of a version; says what it took.
+    /// What it is, for people.
+    fn name(&self) -> &'static str;
+    /// Fills an empty tree with the files of a version; says which kernel it took.
     fn fill(&self, version: &str, tree: &Path) -> Result<String>;
     /// Adds to the tree of 2.0.0 what 2.1.0 has more.
     fn extend(&self, tree: &Path) -> Result<()>;
@@ -121,7 +123,8 @@ fn build(dir: &Path, source: &dyn Source, note: &dyn Fn(&str)) -> Result<String>
     firmware::break_it(&new)?;
     note("writing the file system of 2.1.0");
     ext4::make(&new, &file(dir, "2.1.0"), size, firmware::EPOCH)?;
-    Ok(if first == second { first } else { format!("{first}; then {second}") })
+    let kernels = if first == second { first } else { format!("{first} and {second}") };
+    Ok(format!("{}, {kernels}", source.name()))
 }
 
 fn made(dir: &Path) -> Result<Firmware> {
