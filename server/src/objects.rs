@@ -74,8 +74,16 @@ impl fmt::Debug for Download {
 }
 
 impl Objects {
-    /// Objects in `folder`, which is made when it is missing. What was put survives a power cut.
+    /// Objects in `folder`, which is made when it is missing and which only this process writes.
+    /// What was put survives a power cut; what a power cut left unfinished is removed.
     pub fn local(folder: &Path) -> Result<Self, ObjectsError> {
+        let objects = Objects::folder(folder)?;
+        remove_unfinished(&folder.join("segments"))
+            .map_err(|source| ObjectsError::Address { url: objects.to_string(), why: source.to_string() })?;
+        Ok(objects)
+    }
+
+    fn folder(folder: &Path) -> Result<Self, ObjectsError> {
         let failed = |source: io::Error| ObjectsError::Address {
             url: folder.display().to_string(),
             why: source.to_string(),
@@ -110,7 +118,8 @@ impl Objects {
             if !folder.starts_with('/') {
                 return Err(address("file:// is followed by an absolute path, as in file:///srv/objects"));
             }
-            return Objects::local(Path::new(folder));
+            // Other replicas may be writing there: their unfinished files are left alone.
+            return Objects::folder(Path::new(folder));
         }
         let Some(rest) = url.strip_prefix("s3://") else {
             return Err(address("it begins with file://, s3:// or memory:"));
@@ -173,6 +182,18 @@ impl fmt::Display for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.place)
     }
+}
+
+/// The store writes `digest#number` and renames it when it is whole; a process that was killed leaves
+/// the former behind.
+fn remove_unfinished(segments: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(segments)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().contains(&b'#') {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn name(digest: &Sha256) -> Name {
@@ -253,6 +274,19 @@ mod tests {
     async fn a_folder_holds_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         contract(Objects::local(&folder.path().join("objects")).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::local(folder.path()).unwrap();
+        let digest = Sha256::of(b"decoded");
+        objects.put(&digest, Bytes::from_static(b"frame")).await.unwrap();
+        let unfinished = folder.path().join(format!("segments/{digest}#1"));
+        std::fs::write(&unfinished, b"fra").unwrap();
+        let objects = Objects::local(folder.path()).unwrap();
+        assert!(!unfinished.exists());
+        assert_eq!(objects.get(&digest).await.unwrap(), "frame");
     }
 
     #[test]

@@ -154,3 +154,6 @@ fn text(value: String) -> HeaderValue {
     // Digits and fixed words: always a header value.
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use super::{
     trust_set::{TrustSet, foreign_role},
 };
 use crate::{
+    limits,
     model::{
         refusal::{Reason, Refusal},
         release::{self, Release},
@@ -23,8 +24,6 @@ use crate::{
 };
 
 const METHOD: &str = "PublishRelease";
-/// How long an answered request id is remembered.
-const REPEAT_MS: i64 = 86_400_000;
 /// Another product's publication, or a renewed timestamp, can come between; each costs one round.
 const ROUNDS: usize = 4;
 
@@ -50,6 +49,7 @@ pub struct Publication<'a> {
 /// Publishes a release, or says exactly why not. `actor` is the token that asks.
 pub async fn publish(ctx: &Context, actor: &str, publication: Publication<'_>) -> Result<Release> {
     release::check_product(publication.product)?;
+    check_request_id(publication.request_id)?;
     let manifest = Manifest::parse(publication.manifest).map_err(|error| manifest_refused(&error))?;
     let request = request(ctx.clock.now(), actor, &publication, &manifest);
     let mut known_to_exist = BTreeSet::new();
@@ -94,8 +94,7 @@ async fn write(
     let now = release.created_at;
     releases::release_insert(tx, release, manifest).await?;
     if let Some(request) = request {
-        let since = Timestamp::from_millis(now.millis() - REPEAT_MS);
-        if requests::request_begin(tx, request, since).await?.is_some() {
+        if requests::request_begin(tx, request, now.before(limits::REQUEST_MEMORY)).await?.is_some() {
             return Err(StoreError::Conflict { constraint: "requests".to_owned() });
         }
     }
@@ -214,8 +213,8 @@ async fn check_segments(ctx: &Context, manifest: &Manifest, known: &mut BTreeSet
 /// The release that this request made before, if it is a repeat.
 async fn answered(ctx: &Context, request: Option<&Request>, now: Timestamp) -> Result<Option<Release>> {
     let Some(request) = request else { return Ok(None) };
-    let since = Timestamp::from_millis(now.millis() - REPEAT_MS);
     let mut tx = ctx.db.read().await?;
+    let since = now.before(limits::REQUEST_MEMORY);
     let Some(before) = requests::request_find(&mut tx, request, since).await? else {
         return Ok(None);
     };
@@ -230,6 +229,14 @@ async fn answered(ctx: &Context, request: Option<&Request>, now: Timestamp) -> R
     }
     let Some((product, version)) = release::parse_name(&before.resource) else { return Ok(None) };
     Ok(releases::release_get(&mut tx, product, version.as_str()).await?)
+}
+
+fn check_request_id(id: &str) -> std::result::Result<(), Refusal> {
+    if id.len() <= limits::REQUEST_ID {
+        return Ok(());
+    }
+    let message = format!("a request id of {} bytes is longer than {}", id.len(), limits::REQUEST_ID);
+    Err(Refusal::new(Reason::NameInvalid, message, "use a UUID").field("request_id"))
 }
 
 fn request(

@@ -83,3 +83,81 @@ pub fn check_asked(count: usize) -> std::result::Result<(), Refusal> {
     )
     .field("digests"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(bytes: &[u8]) -> (Sha256, Bytes) {
+        (Sha256::of(bytes), Bytes::from(slipway_payload::encode(bytes).unwrap()))
+    }
+
+    async fn reason(ctx: &Context, digest: Sha256, frame: Bytes) -> Reason {
+        match store(ctx, digest, frame).await {
+            Err(Error::Refused(refusal)) => refusal.reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_segment_is_stored_once() {
+        let ctx = Context::for_test().await;
+        let (digest, frame) = segment(b"one");
+        let (other, _) = segment(b"two");
+        assert_eq!(missing(&ctx, &[digest, other]).await.unwrap(), [digest, other]);
+        assert_eq!(store(&ctx, digest, frame.clone()).await.unwrap(), Some(frame.len() as u64));
+        assert_eq!(store(&ctx, digest, frame).await.unwrap(), None);
+        assert_eq!(missing(&ctx, &[other, digest]).await.unwrap(), [other]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_decode_to_its_digest_is_not_stored() {
+        let ctx = Context::for_test().await;
+        let (digest, frame) = segment(&[7; 5000]);
+        let mut flipped = frame.to_vec();
+        *flipped.last_mut().unwrap() ^= 1;
+        let (_, foreign) = segment(b"something else");
+        for bad in [Bytes::from(flipped), foreign, Bytes::new(), Bytes::from_static(b"no frame")] {
+            assert_eq!(reason(&ctx, digest, bad).await, Reason::SegmentDigestMismatch);
+        }
+        assert_eq!(reason(&ctx, digest, vec![0; FRAME_MAX + 1].into()).await, Reason::SegmentTooLarge);
+        assert_eq!(missing(&ctx, &[digest]).await.unwrap(), [digest]);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_grows_without_end_is_refused() {
+        let ctx = Context::for_test().await;
+        let large = vec![0; 8 * 1024 * 1024];
+        // The encoder refuses it; the attacker's does not.
+        let frame = zstd_of_zeros();
+        assert_eq!(reason(&ctx, Sha256::of(&large), frame).await, Reason::SegmentDigestMismatch);
+    }
+
+    /// A frame of 64 blocks of 128 KiB, each one repeated byte: 8 MiB out of 270 bytes (RFC 8878, 3.1.1).
+    fn zstd_of_zeros() -> Bytes {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+        for block in 0..64_u32 {
+            let header = (128 * 1024) << 3 | 1 << 1 | u32::from(block == 63);
+            frame.extend_from_slice(&header.to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        frame.into()
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_rotted_is_healed_by_the_next_upload() {
+        let ctx = Context::for_test().await;
+        let (digest, frame) = segment(&[3; 9000]);
+        for rotten in [Bytes::from_static(b"rotten"), Bytes::new(), vec![1; FRAME_MAX + 9].into()] {
+            ctx.objects.put(&digest, rotten).await.unwrap();
+            assert!(store(&ctx, digest, frame.clone()).await.unwrap().is_some());
+            assert_eq!(ctx.objects.get(&digest).await.unwrap(), frame);
+        }
+    }
+
+    #[test]
+    fn questions_have_a_limit() {
+        assert!(check_asked(MAX_ASKED).is_ok());
+        assert_eq!(check_asked(MAX_ASKED + 1).unwrap_err().reason, Reason::TooManySegments);
+    }
+}

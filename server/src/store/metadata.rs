@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{StoreError, Tx, on};
+use super::{StoreError, Tx, column::Place, on};
 use crate::model::{time::Timestamp, trust::SignedFile};
 
 #[derive(sqlx::FromRow)]
@@ -18,12 +18,7 @@ impl TryFrom<Row> for SignedFile {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let version = u64::try_from(row.version).map_err(|_| StoreError::Inconsistent {
-            table: "metadata",
-            column: "version",
-            id: row.role.clone(),
-            value: row.version.to_string(),
-        })?;
+        let version = Place { table: "metadata", id: &row.role }.number("version", row.version)?;
         Ok(SignedFile {
             role: row.role,
             version,

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{StoreError, Tx, on};
+use super::{
+    StoreError, Tx,
+    column::{Place, json},
+    on,
+};
 use crate::model::{release::Release, time::Timestamp};
 
 #[derive(sqlx::FromRow)]
@@ -24,23 +28,19 @@ impl TryFrom<Row> for Release {
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let id = format!("{}/{}", row.product, row.version);
-        let bad = |column: &'static str, value: &str| StoreError::Inconsistent {
-            table: "releases",
-            column,
-            id: id.clone(),
-            value: value.to_owned(),
-        };
+        let place = Place { table: "releases", id: &id };
         Ok(Release {
-            version: row.version.parse().map_err(|_| bad("version", &row.version))?,
-            counter: row.counter.unsigned_abs(),
-            floor: row.rollback_floor.unsigned_abs(),
-            min_from: row.min_from.unsigned_abs(),
-            hardware: serde_json::from_str(&row.hardware).map_err(|_| bad("hardware", &row.hardware))?,
-            artifacts: serde_json::from_str(&row.artifacts).map_err(|_| bad("artifacts", &row.artifacts))?,
-            manifest_digest: row
-                .manifest_sha256
-                .parse()
-                .map_err(|_| bad("manifest_sha256", &row.manifest_sha256))?,
+            version: place.word("version", &row.version, row.version.parse().ok())?,
+            counter: place.number("counter", row.counter)?,
+            floor: place.number("rollback_floor", row.rollback_floor)?,
+            min_from: place.number("min_from", row.min_from)?,
+            hardware: place.json("hardware", &row.hardware)?,
+            artifacts: place.json("artifacts", &row.artifacts)?,
+            manifest_digest: place.word(
+                "manifest_sha256",
+                &row.manifest_sha256,
+                row.manifest_sha256.parse().ok(),
+            )?,
             created_at: Timestamp::from_millis(row.created_at),
             created_by: row.created_by,
             product: row.product,
@@ -50,9 +50,8 @@ impl TryFrom<Row> for Release {
 
 /// Adds a release with its manifest; a conflict when the version or the counter is taken.
 pub async fn release_insert(tx: &mut Tx, release: &Release, manifest: &[u8]) -> Result<(), StoreError> {
-    // Lists of strings and of plain numbers always serialize.
-    let hardware = serde_json::to_string(&release.hardware).unwrap_or_default();
-    let artifacts = serde_json::to_string(&release.artifacts).unwrap_or_default();
+    let hardware = json(&release.hardware);
+    let artifacts = json(&release.artifacts);
     on!(tx, conn => sqlx::query(
         "INSERT INTO releases (product, version, counter, rollback_floor, min_from, hardware, artifacts,
            manifest, manifest_sha256, created_at, created_by)
@@ -137,8 +136,17 @@ pub async fn release_manifest(
 
 /// Hardware models that a device or a claim of the product has.
 pub async fn hardware_known(tx: &mut Tx, product: &str) -> Result<BTreeSet<String>, StoreError> {
-    let rows: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
-        "SELECT hardware FROM devices WHERE product = $1 UNION SELECT hardware FROM claims WHERE product = $1"
+    let of_devices: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT DISTINCT hardware FROM devices WHERE product = $1"
     ).bind(product).fetch_all(conn).await)?;
-    Ok(rows.into_iter().map(|(model,)| model).filter(|model| !model.is_empty()).collect())
+    // A claim holds a list of models.
+    let of_claims: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT DISTINCT hardware FROM claims WHERE product = $1"
+    ).bind(product).fetch_all(conn).await)?;
+    let mut known: BTreeSet<String> = of_devices.into_iter().map(|(model,)| model).collect();
+    for (models,) in of_claims {
+        let place = Place { table: "claims", id: product };
+        known.extend(place.json::<Vec<String>>("hardware", &models)?);
+    }
+    Ok(known)
 }
