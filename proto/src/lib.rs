@@ -4,7 +4,12 @@
 
 /// Package `slipway.v1`.
 pub mod v1 {
-    #![expect(unused_qualifications, reason = "generated code spells paths out")]
+    #![expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code spells paths out and silences its own lints"
+    )]
     tonic::include_proto!("slipway.v1");
 
     /// The encoded `FileDescriptorSet`, with comments, for reflection and for tests that walk it.
