@@ -48,7 +48,7 @@ impl Fleet {
         let data = dir.path().join("server");
         let mut command = clean(&binaries.server);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--check-in-interval", "1", "--data"])
             .arg(&data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
