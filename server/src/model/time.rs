@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// 24 hours.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -1,12 +1,12 @@
 //! A context for unit tests: a fresh SQLite database, a clock that stands still, seeded randomness.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 
 use super::{
-    Context, alerts::AlertFeed, device_cache::DeviceCache, fake_trust, ingest::Inbox, presence::Presence,
-    stop::StopHandle, token_cache::TokenCache, trust::Trust,
+    Context, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache, fake_trust,
+    ingest::Inbox, presence::Presence, stop::StopHandle, token_cache::TokenCache, trust::Trust, wake::Wake,
 };
 use crate::{
     clock::Clock, model::time::Timestamp, objects::Objects, observe::Metrics, pki::Pki, rng::Rng, store::Db,
@@ -58,6 +58,9 @@ impl Context {
             stop,
             inbox: Inbox::default(),
             alerts: AlertFeed::default(),
+            rollouts: ActiveRollouts::default(),
+            wake: Wake::default(),
+            check_in_interval: Duration::from_secs(60),
         };
         TestContext { ctx, dir, stop_handle }
     }

@@ -75,11 +75,13 @@ pub(crate) enum Inner {
 }
 
 impl Db {
-    /// A transaction that only reads.
+    /// A transaction that only reads, all of it as of one moment.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let inner = match &self.pools {
             Pools::Sqlite { read, .. } => Inner::Sqlite(read.begin().await?),
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres(pool) => {
+                Inner::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?)
+            }
         };
         Ok(self.tx(inner))
     }

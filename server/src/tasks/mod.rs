@@ -8,3 +8,4 @@ pub mod metadata;
 pub mod presence;
 pub mod requests;
 pub mod retention;
+pub mod rollouts;

@@ -1,0 +1,154 @@
+//! The two sentences of an alert, for a service technician.
+
+use slipway_insight::{Finding, Forecast};
+
+use super::{alert::Observation, time::Timestamp};
+
+/// Crossing times closer together than this are told with the hour.
+const HOURS_MATTER_MS: i64 = 2 * slipway_insight::DAY_MS;
+
+/// The sentences.
+pub(super) struct Text {
+    pub summary: String,
+    pub recommendation: String,
+}
+
+/// Says what a finding means and what to do by when.
+pub(super) fn write(
+    seen: &Observation,
+    finding: &Finding,
+    act_by: Option<Timestamp>,
+    now: Timestamp,
+) -> Text {
+    let part = if seen.limit.part.is_empty() { seen.component } else { &seen.limit.part };
+    let place = format!("{part} of {}", seen.device_id);
+    let what = metric_words(&seen.evidence.metric);
+    let unit = &seen.evidence.unit;
+    let limit = quantity(seen.evidence.limit, unit);
+    let consumable = seen.limit.consumable;
+    let Finding::Expected(forecast) = finding else {
+        let value = quantity(seen.evidence.value, unit);
+        let side = if seen.limit.side == slipway_insight::Side::Above { "above" } else { "below" };
+        let deed = if consumable { "Refill or replace" } else { "Inspect" };
+        return Text {
+            summary: format!("The {place}: {what} is {value}, at or {side} the limit of {limit}."),
+            recommendation: format!("{deed} the {place} now."),
+        };
+    };
+    let value = quantity(seen.evidence.value, unit);
+    let when = when(forecast, now);
+    let deed = if consumable { "Reorder for" } else { "Inspect" };
+    let by = match act_by {
+        Some(date) if date > now => format!("by {}", day(date.millis(), now)),
+        _ => "now".to_owned(),
+    };
+    Text {
+        summary: format!("The {place}: {what} is {value} and will reach {limit} {when}."),
+        recommendation: format!("{deed} the {place} {by}: {what} will reach {limit} {when}."),
+    }
+}
+
+fn when(forecast: &Forecast, now: Timestamp) -> String {
+    let claim = forecast.percent.map(|percent| format!(" ({percent} % sure)")).unwrap_or_default();
+    match (forecast.percent, forecast.p90_ms) {
+        (None, _) => format!("about {} (from few readings)", moment(forecast.p50_ms, false, now)),
+        (Some(_), None) => format!(
+            "about {}, not before {}",
+            moment(forecast.p50_ms, false, now),
+            moment(forecast.p10_ms, false, now)
+        ),
+        (Some(_), Some(p90_ms)) => {
+            let hours = p90_ms.saturating_sub(forecast.p10_ms) < HOURS_MATTER_MS;
+            let (from, to) = (moment(forecast.p10_ms, hours, now), moment(p90_ms, hours, now));
+            if from == to {
+                format!("on {from}{claim}")
+            } else {
+                format!("between {} and {to}{claim}", without_common_end(&from, &to))
+            }
+        }
+    }
+}
+
+/// "1" of "1 March" and "12 March"; the whole where the months differ.
+fn without_common_end<'a>(from: &'a str, to: &str) -> &'a str {
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((day, rest)), Some((_, other))) if rest == other => day,
+        _ => from,
+    }
+}
+
+fn day(at_ms: i64, now: Timestamp) -> String {
+    moment(at_ms, false, now)
+}
+
+/// "3 March", with the year unless it is the present one, with the hour where asked; in UTC.
+fn moment(at_ms: i64, hours: bool, now: Timestamp) -> String {
+    let civil = |millis: i64| {
+        jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
+    };
+    let (Some(at), Some(now)) = (civil(at_ms), civil(now.millis())) else {
+        return "a date beyond the calendar".to_owned();
+    };
+    let format = match (hours, at.year() == now.year()) {
+        (false, true) => "%-d %B",
+        (false, false) => "%-d %B %Y",
+        (true, true) => "%-d %B %H:%M UTC",
+        (true, false) => "%-d %B %Y %H:%M UTC",
+    };
+    at.strftime(format).to_string()
+}
+
+/// "pressure drop" of "filter.pressure_drop": the last part of the name, in words.
+fn metric_words(metric: &str) -> String {
+    let last = metric.rsplit(['.', '/']).next().unwrap_or(metric);
+    // "utilization" alone says too little: take what it is the utilization of along.
+    let words = if last.contains('_') || last.len() == metric.len() { last } else { two_last(metric) };
+    words.replace(['_', '.', '/'], " ")
+}
+
+fn two_last(metric: &str) -> &str {
+    let mut ends = metric.rmatch_indices(['.', '/']);
+    match (ends.next(), ends.next()) {
+        (Some(_), Some((second, _))) => &metric[second + 1..],
+        _ => metric,
+    }
+}
+
+/// "250 Pa", "95 %" of a ratio, "61.5 °C".
+fn quantity(value: f64, unit: &str) -> String {
+    match unit {
+        "1" if value.abs() <= 1.0 => format!("{} %", number(value * 100.0)),
+        "1" | "" => number(value),
+        "Cel" => format!("{} °C", number(value)),
+        "By" => format!("{} bytes", number(value)),
+        other => format!("{} {}", number(value), other.trim_matches(['{', '}'])),
+    }
+}
+
+/// Three significant digits below 1,000, whole numbers above.
+fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        size if size >= 100.0 || value.fract() == 0.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 4,
+    };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_and_quantities_read_like_words() {
+        assert_eq!(metric_words("filter.pressure_drop"), "pressure drop");
+        assert_eq!(metric_words("system.filesystem.utilization"), "filesystem utilization");
+        assert_eq!(metric_words("load"), "load");
+        assert_eq!(quantity(0.953, "1"), "95.3 %");
+        assert_eq!(quantity(250.0, "Pa"), "250 Pa");
+        assert_eq!(quantity(61.54, "Cel"), "61.5 °C");
+        assert_eq!(quantity(12.0, "{errors}"), "12 errors");
+    }
+}

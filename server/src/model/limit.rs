@@ -1,0 +1,178 @@
+//! Limits: the bounds that series are forecast against.
+
+use std::time::Duration;
+
+use slipway_insight::{Bound, Side};
+
+use super::{
+    reading::{is_component, is_metric},
+    refusal::{Reason, Refusal},
+    selector::Selector,
+    time::{DAY, Timestamp, span_millis},
+};
+
+/// Looked ahead when the operator does not say.
+pub const DEFAULT_HORIZON: Duration = DAY.saturating_mul(90);
+/// A shorter look ahead is no forecast.
+const MIN_HORIZON: Duration = Duration::from_secs(3600);
+/// A longer one is no forecast either.
+const MAX_HORIZON: Duration = DAY.saturating_mul(5 * 366);
+/// A spare part that takes longer is bought before it wears.
+const MAX_LEAD_TIME: Duration = DAY.saturating_mul(366);
+/// Every limit is held against every series of its metric: a fleet needs tens.
+pub const MAX_LIMITS: usize = 1000;
+/// Longest part name, in bytes: it stands in a sentence.
+const MAX_PART: usize = 63;
+
+/// A bound that a metric should not cross.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// Chosen by whoever made it; the cause of its alerts.
+    pub id: String,
+    /// Which devices.
+    pub selector: Selector,
+    /// Component; empty means any.
+    pub component: String,
+    /// Metric.
+    pub metric: String,
+    /// The bound, in the metric's unit.
+    pub value: f64,
+    /// The bad side.
+    pub side: Side,
+    /// Whether it is the stock of something that is used up.
+    pub consumable: bool,
+    /// How long getting a spare part takes.
+    pub lead_time: Duration,
+    /// How far to look ahead.
+    pub horizon: Duration,
+    /// What the part is called for people; empty means the component.
+    pub part: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+}
+
+impl Limit {
+    /// Refuses what no limit may be, naming the field.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let refuse = |field: &str, wrong: String, hint: &str| {
+            Err(Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}")))
+        };
+        if !is_limit_id(&self.id) {
+            let hint = "name it limits/ID with an id of 1 to 63 of a-z, 0-9 and '-'";
+            return refuse("name", format!("{:?} is no name for a limit", self.id), hint);
+        }
+        if !self.component.is_empty() && !is_component(&self.component) {
+            let hint = "use 1 to 63 of a-z, 0-9, '-', '_', '.' and '/', or leave it empty for any";
+            return refuse("component", format!("component {:?} is no name", self.component), hint);
+        }
+        if !is_metric(&self.metric) {
+            let hint = "name the metric as the device sends it: 1 to 128 of a-z, 0-9, '_', '.' and '/'";
+            return refuse("metric", format!("metric {:?} is no name", self.metric), hint);
+        }
+        if !self.value.is_finite() {
+            return refuse("value", format!("{} cannot be crossed", self.value), "give a finite number");
+        }
+        if self.lead_time > MAX_LEAD_TIME {
+            return refuse(
+                "lead_time",
+                "the lead time is more than a year".to_owned(),
+                "give at most a year",
+            );
+        }
+        if !(MIN_HORIZON..=MAX_HORIZON).contains(&self.horizon) {
+            let hint = "give one hour to five years, or nothing for 90 days";
+            return refuse(
+                "horizon",
+                format!("nothing is forecast {} s ahead", self.horizon.as_secs()),
+                hint,
+            );
+        }
+        if self.part.len() > MAX_PART || self.part.chars().any(char::is_control) {
+            let hint = "use at most 63 bytes without control characters";
+            return refuse("part", "the part's name does not fit a sentence".to_owned(), hint);
+        }
+        Ok(())
+    }
+
+    /// Whether it is about this series; whether about the device is for its selector to say.
+    pub fn is_about(&self, component: &str, metric: &str) -> bool {
+        self.metric == metric && (self.component.is_empty() || self.component == component)
+    }
+
+    /// Whether both judge the same series in the same direction, so that alerts of one are the other's.
+    pub fn judges_same(&self, other: &Limit) -> bool {
+        self.selector.as_str() == other.selector.as_str()
+            && self.component == other.component
+            && self.metric == other.metric
+            && self.side == other.side
+    }
+
+    /// What the forecaster is asked.
+    pub fn bound(&self) -> Bound {
+        Bound { value: self.value, side: self.side, horizon_ms: span_millis(self.horizon) }
+    }
+}
+
+fn is_limit_id(id: &str) -> bool {
+    (1..=63).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The direction in which a series wears, when all limits about it agree.
+pub fn wear<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<Side> {
+    let mut sides = limits.into_iter().map(|limit| limit.side);
+    let first = sides.next()?;
+    sides.all(|side| side == first).then_some(first)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn filter_limit() -> Limit {
+        Limit {
+            id: "filter".to_owned(),
+            selector: Selector::default(),
+            component: "filter".to_owned(),
+            metric: "filter.pressure_drop".to_owned(),
+            value: 250.0,
+            side: Side::Above,
+            consumable: false,
+            lead_time: DAY.saturating_mul(3),
+            horizon: DEFAULT_HORIZON,
+            part: "air filter".to_owned(),
+            created_at: Timestamp::from_millis(0),
+            created_by: "tests".to_owned(),
+        }
+    }
+
+    #[test]
+    fn names_the_field_at_fault() {
+        assert_eq!(filter_limit().check(), Ok(()));
+        let good = filter_limit;
+        let cases = [
+            ("name", Limit { id: "A".to_owned(), ..good() }),
+            ("component", Limit { component: "a b".to_owned(), ..good() }),
+            ("metric", Limit { metric: String::new(), ..good() }),
+            ("value", Limit { value: f64::INFINITY, ..good() }),
+            ("lead_time", Limit { lead_time: DAY.saturating_mul(400), ..good() }),
+            ("horizon", Limit { horizon: Duration::ZERO, ..good() }),
+            ("part", Limit { part: "a\nb".to_owned(), ..good() }),
+        ];
+        for (field, limit) in cases {
+            let refusal = limit.check().unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some(format!("limit.{field}").as_str()));
+        }
+    }
+
+    #[test]
+    fn limits_on_both_sides_say_nothing_of_wear() {
+        let up = filter_limit();
+        let down = Limit { side: Side::Below, ..filter_limit() };
+        assert_eq!(wear([&up, &up]), Some(Side::Above));
+        assert_eq!(wear([&up, &down]), None);
+        assert_eq!(wear([]), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! A reading as a device hands it over, and what a batch of them may hold.
+
+use super::{
+    device::DataClass,
+    refusal::{Reason, Refusal},
+    time::{DAY, Timestamp},
+};
+
+/// More in one message is a spool that was not cut; at 60 bytes each this is 60 kB.
+pub const MAX_READINGS: usize = 1000;
+/// Longest component name, in bytes.
+pub const MAX_COMPONENT: usize = 63;
+/// Longest metric name, in bytes: OpenTelemetry's longest hardware metric has 47.
+pub const MAX_METRIC: usize = 128;
+/// Longest UCUM unit, in bytes.
+pub const MAX_UNIT: usize = 16;
+/// Longest boot id, in bytes.
+pub const MAX_BOOT_ID: usize = 64;
+/// Series that one device may have; readings of further ones are kept in the inbox and not forecast.
+pub const MAX_SERIES: usize = 1000;
+
+/// 2000-01-01T00:00:00Z. What is older was read before the device knew the time.
+const EARLIEST: Timestamp = Timestamp::from_seconds(946_684_800);
+
+/// One value of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Part of the device.
+    pub component: String,
+    /// Metric name.
+    pub metric: String,
+    /// UCUM unit.
+    pub unit: String,
+    /// The consent it needs; none when the class is not known here.
+    pub class: Option<DataClass>,
+    /// When it was read; none when the device did not say.
+    pub at: Option<Timestamp>,
+    /// The value.
+    pub value: f64,
+    /// For counters, the boot in which it started from zero.
+    pub boot_id: String,
+}
+
+/// Refuses more readings than one batch may hold.
+pub fn check_size(readings: usize) -> Result<(), Refusal> {
+    if readings <= MAX_READINGS {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::BatchTooLarge,
+        format!("{readings} readings are more than the {MAX_READINGS} of one batch"),
+        "cut the batch; each part needs a sequence of its own",
+    )
+    .field("readings"))
+}
+
+impl Reading {
+    /// Refuses what no reading may be, naming `index` and the field.
+    pub fn check(&self, index: usize, now: Timestamp) -> Result<(), Refusal> {
+        let refuse = |field: &str, wrong: String, hint: &str| {
+            Err(Refusal::new(Reason::BatchInvalid, format!("reading {index}: {wrong}"), hint)
+                .field(format!("readings[{index}].{field}"))
+                .fact("index", index))
+        };
+        if !is_component(&self.component) {
+            let wrong = format!("component {:?} is no name", shown(&self.component));
+            return refuse("component", wrong, "use 1 to 63 of a-z, 0-9, '-', '_', '.' and '/'");
+        }
+        if !is_metric(&self.metric) {
+            let wrong = format!("metric {:?} is no name", shown(&self.metric));
+            return refuse("metric", wrong, "use 1 to 128 of a-z, 0-9, '_', '.' and '/'");
+        }
+        if self.unit.len() > MAX_UNIT || !self.unit.bytes().all(|b| b.is_ascii_graphic()) {
+            let wrong = format!("unit {:?} is none", shown(&self.unit));
+            return refuse(
+                "unit",
+                wrong,
+                "use a UCUM unit of at most 16 printable characters, \"1\" for a ratio",
+            );
+        }
+        if self.boot_id.len() > MAX_BOOT_ID || self.boot_id.chars().any(char::is_control) {
+            return refuse("boot_id", "the boot id is none".to_owned(), "use at most 64 printable bytes");
+        }
+        if !self.value.is_finite() {
+            let wrong = format!("the value of {} is {}", self.metric, self.value);
+            return refuse("value", wrong, "leave out what could not be read");
+        }
+        match self.at {
+            None => refuse("time", "it has no time".to_owned(), "say when it was read"),
+            Some(at) if at < EARLIEST || at > now.after(DAY) => {
+                let wrong = format!("its time {} ms lies before 2000 or more than a day ahead", at.millis());
+                refuse("time", wrong, "set the device's clock, or settle the time before sending")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether it may name a component.
+pub fn is_component(name: &str) -> bool {
+    is_name(name, MAX_COMPONENT) || (name.contains('-') && is_name(&name.replace('-', "_"), MAX_COMPONENT))
+}
+
+/// Whether it may name a metric.
+pub fn is_metric(name: &str) -> bool {
+    is_name(name, MAX_METRIC)
+}
+
+fn is_name(name: &str, longest: usize) -> bool {
+    (1..=longest).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'/'))
+}
+
+/// The beginning of a text from outside, short enough for a message.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+    fn good() -> Reading {
+        Reading {
+            component: "nvme-0".to_owned(),
+            metric: "hw.temperature".to_owned(),
+            unit: "Cel".to_owned(),
+            class: Some(DataClass::Diagnostic),
+            at: Some(NOW),
+            value: 40.0,
+            boot_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn names_index_and_field() {
+        assert_eq!(good().check(0, NOW), Ok(()));
+        let far = NOW.after(DAY).after(std::time::Duration::from_millis(1));
+        let cases: [(&str, Reading); 10] = [
+            ("component", Reading { component: String::new(), ..good() }),
+            ("component", Reading { component: "a b".to_owned(), ..good() }),
+            ("metric", Reading { metric: "Temp".to_owned(), ..good() }),
+            ("metric", Reading { metric: "m".repeat(129), ..good() }),
+            ("unit", Reading { unit: "\u{7}".to_owned(), ..good() }),
+            ("unit", Reading { unit: "x".repeat(17), ..good() }),
+            ("value", Reading { value: f64::NAN, ..good() }),
+            ("time", Reading { at: None, ..good() }),
+            ("time", Reading { at: Some(Timestamp::from_millis(0)), ..good() }),
+            ("time", Reading { at: Some(far), ..good() }),
+        ];
+        for (field, reading) in cases {
+            let refusal = reading.check(7, NOW).unwrap_err();
+            assert_eq!(refusal.reason, Reason::BatchInvalid);
+            assert_eq!(refusal.field.as_deref(), Some(format!("readings[7].{field}").as_str()));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_an_end() {
+        assert_eq!(check_size(1000), Ok(()));
+        assert_eq!(check_size(1001).unwrap_err().reason, Reason::BatchTooLarge);
+    }
+}

@@ -1,0 +1,234 @@
+//! What people do with alerts. Everything is bounded by the caller's scope: an alert of a device
+//! outside of it does not exist for him.
+
+use std::{borrow::Cow, sync::Arc};
+
+use tokio::sync::watch;
+
+use super::{Context, Error, Result, token_cache::TokenCaller};
+use crate::{
+    model::{
+        alert::Alert,
+        filter::{Filter, Subject},
+        page::Page,
+        refusal::{Reason, Refusal},
+        time::Timestamp,
+        token::Role,
+    },
+    store::{
+        Tx,
+        alert_events::alert_event_append,
+        alerts::{alert_get, alert_update, alerts_page},
+        audit::audit_append,
+        changes::Generations,
+        devices::device_get,
+        inbox::inbox_lock,
+        series::series_delete,
+    },
+};
+
+/// What alerts may be filtered by.
+pub const FILTER_FIELDS: &[&str] = &["state", "device", "component", "kind", "severity", "metric"];
+/// Alerts looked at for one page; a filter that few pass answers with a short page and a token.
+const SCAN: usize = 5_000;
+/// Alerts fetched at once.
+const FETCH: i64 = 500;
+
+/// Wakes the watchers of alerts. It only wakes: what there is to see stands in the store.
+#[derive(Clone, Debug)]
+pub struct AlertFeed(Arc<watch::Sender<Seen>>);
+
+/// How far the store is known to have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Newest position of an event.
+    pub events: i64,
+    /// Generation of the device records, on which scopes depend.
+    pub devices: i64,
+}
+
+impl Default for AlertFeed {
+    fn default() -> Self {
+        AlertFeed(Arc::new(watch::Sender::new(Seen::default())))
+    }
+}
+
+impl AlertFeed {
+    /// An event with this position was committed here.
+    pub fn moved(&self, position: i64) {
+        self.advance(Seen { events: position, devices: 0 });
+    }
+
+    /// The store has come so far, by whichever replica.
+    pub fn seen(&self, generations: &Generations) {
+        self.advance(Seen { events: generations.alert_events, devices: generations.devices });
+    }
+
+    /// Whether anybody watches.
+    pub fn is_watched(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    /// Told whenever the store has moved.
+    pub fn subscribe(&self) -> watch::Receiver<Seen> {
+        self.0.subscribe()
+    }
+
+    fn advance(&self, to: Seen) {
+        self.0.send_if_modified(|seen| {
+            let next = Seen { events: seen.events.max(to.events), devices: seen.devices.max(to.devices) };
+            std::mem::replace(seen, next) != next
+        });
+    }
+}
+
+impl Subject for Alert {
+    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        Some(match path {
+            "state" => self.state.as_str().into(),
+            "device" => self.device_id.as_str().into(),
+            "component" => self.component.as_str().into(),
+            "kind" => self.kind.as_str().into(),
+            "severity" => self.severity.as_str().into(),
+            "metric" => self.evidence.metric.as_str().into(),
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the caller may know of alerts of this device now.
+pub async fn is_visible(tx: &mut Tx, caller: &TokenCaller, device_id: &str) -> Result<bool> {
+    if caller.token.role != Role::Client {
+        return Ok(true);
+    }
+    let device = device_get(tx, device_id).await?;
+    Ok(device.is_some_and(|device| caller.may_see(&device)))
+}
+
+/// One page of the alerts that pass the filter, last changed first, and the token of the next.
+pub async fn list(
+    ctx: &Context,
+    caller: &TokenCaller,
+    page: &Page,
+    filter: &Filter,
+) -> Result<(Vec<Alert>, String)> {
+    let (mut before, mut before_id) = match &page.after {
+        None => (Timestamp::from_millis(i64::MAX), String::new()),
+        Some(cursor) => place(cursor)?,
+    };
+    let mut tx = ctx.db.read().await?;
+    let (mut found, mut scanned) = (Vec::new(), 0);
+    loop {
+        let batch = alerts_page(&mut tx, before, &before_id, FETCH).await?;
+        let is_last = i64::try_from(batch.len()).unwrap_or(i64::MAX) < FETCH;
+        for alert in batch {
+            scanned += 1;
+            before = alert.updated_at;
+            before_id.clone_from(&alert.id);
+            if filter.matches(&alert) && is_visible(&mut tx, caller, &alert.device_id).await? {
+                found.push(alert);
+            }
+            if found.len() == page.size || scanned == SCAN {
+                return Ok((found, page.next(&format!("{}/{before_id}", before.millis()))));
+            }
+        }
+        if is_last {
+            return Ok((found, String::new()));
+        }
+    }
+}
+
+fn place(cursor: &str) -> Result<(Timestamp, String)> {
+    let place = cursor
+        .split_once('/')
+        .and_then(|(millis, id)| Some((Timestamp::from_millis(millis.parse().ok()?), id.to_owned())));
+    place.ok_or_else(|| {
+        Refusal::new(
+            Reason::PageTokenInvalid,
+            "the page token does not belong to this list",
+            "pass next_page_token of the previous answer unchanged, or start without one",
+        )
+        .field("page_token")
+        .into()
+    })
+}
+
+/// One alert.
+pub async fn get(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<Alert> {
+    let mut tx = ctx.db.read().await?;
+    visible(&mut tx, caller, id).await
+}
+
+/// Somebody takes care.
+pub async fn acknowledge(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) -> Result<Alert> {
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.write().await?;
+    let alert = visible(&mut tx, caller, id).await?;
+    check_etag(&alert, etag)?;
+    match alert.acknowledge(&caller.actor(), now)? {
+        Some(next) => change(ctx, tx, caller, "AcknowledgeAlert", next).await,
+        None => Ok(alert),
+    }
+}
+
+/// Somebody says that the cause is gone. What was learned of the series goes with it: the part is
+/// another one now, or was put right, and its trend starts afresh.
+pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) -> Result<Alert> {
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.write().await?;
+    // Else a chunk under way would put the old state of the series back.
+    inbox_lock(&mut tx).await?;
+    let alert = visible(&mut tx, caller, id).await?;
+    check_etag(&alert, etag)?;
+    let next = alert.resolve(now)?;
+    series_delete(&mut tx, &next.device_id, &next.component, &next.evidence.metric).await?;
+    change(ctx, tx, caller, "ResolveAlert", next).await
+}
+
+async fn visible(tx: &mut Tx, caller: &TokenCaller, id: &str) -> Result<Alert> {
+    if let Some(alert) = alert_get(tx, id).await?
+        && is_visible(tx, caller, &alert.device_id).await?
+    {
+        return Ok(alert);
+    }
+    Err(Refusal::new(
+        Reason::AlertNotFound,
+        format!("there is no alert {id:?}, or not for you"),
+        "list what there is: slipway alert list",
+    )
+    .field("name")
+    .into())
+}
+
+fn check_etag(alert: &Alert, etag: &str) -> Result<()> {
+    if etag.is_empty() || etag == alert.etag() {
+        return Ok(());
+    }
+    Err(changed_meanwhile(&alert.id))
+}
+
+fn changed_meanwhile(id: &str) -> Error {
+    Refusal::new(
+        Reason::EtagMismatch,
+        format!("alert {id} has changed since it was read"),
+        "read it again, and decide again",
+    )
+    .field("etag")
+    .into()
+}
+
+async fn change(ctx: &Context, mut tx: Tx, caller: &TokenCaller, action: &str, next: Alert) -> Result<Alert> {
+    if !alert_update(&mut tx, &next).await? {
+        return Err(changed_meanwhile(&next.id));
+    }
+    let resource = format!("alerts/{}", next.id);
+    audit_append(&mut tx, next.updated_at, &caller.actor(), action, &resource, &next.summary).await?;
+    let position = alert_event_append(&mut tx, &next).await?;
+    tx.commit().await?;
+    ctx.alerts.moved(position);
+    Ok(next)
+}
+
+#[cfg(test)]
+#[path = "alerts_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    model::{alert::AlertState, time::DAY},
+    service::alert_testing::{caller, device, filter_limit, month, reading, relabel, report},
+    store::{alerts::alerts_living, audit::audit_page, series::series_of_device},
+};
+
+async fn only_alert(ctx: &Context) -> Alert {
+    let mut tx = ctx.db.read().await.unwrap();
+    alerts_living(&mut tx, "", 10).await.unwrap().remove(0)
+}
+
+fn reason(error: Error) -> Reason {
+    match error {
+        Error::Refused(refusal) => refusal.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn ids(ctx: &Context, caller: &TokenCaller, filter: &str) -> Vec<String> {
+    let filter = Filter::parse(filter, FILTER_FIELDS, Reason::FilterInvalid).unwrap();
+    let mut token = String::new();
+    let mut found = Vec::new();
+    loop {
+        let page = Page::parse(1, &token, &["alerts"]).unwrap();
+        let (alerts, next) = list(ctx, caller, &page, &filter).await.unwrap();
+        found.extend(alerts.into_iter().map(|alert| alert.device_id));
+        if next.is_empty() {
+            return found;
+        }
+        token = next;
+    }
+}
+
+#[tokio::test]
+async fn out_of_scope_does_not_exist() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    report(&ctx, &pump, 1, month(ctx.clock.now(), 230.0, 2.0)).await;
+    let alert = only_alert(&ctx).await;
+    let north = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
+    let south = caller(&ctx, "bb", Role::Client, "labels.site = \"south\"").await;
+    assert_eq!(get(&ctx, &north, &alert.id).await.unwrap(), alert);
+    assert_eq!(ids(&ctx, &north, "").await, ["pump-1"]);
+    assert_eq!(ids(&ctx, &south, "").await, [""; 0]);
+    for refused in [
+        get(&ctx, &south, &alert.id).await,
+        acknowledge(&ctx, &south, &alert.id, "").await,
+        resolve(&ctx, &south, &alert.id, "").await,
+        get(&ctx, &north, "nothing").await,
+    ] {
+        assert_eq!(reason(refused.unwrap_err()), Reason::AlertNotFound);
+    }
+    relabel(&ctx, "pump-1", "south").await;
+    assert!(get(&ctx, &south, &alert.id).await.is_ok());
+    assert_eq!(reason(get(&ctx, &north, &alert.id).await.unwrap_err()), Reason::AlertNotFound);
+}
+
+#[tokio::test]
+async fn lists_last_changed_first_in_pages_by_filter() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    for index in 0..3 {
+        let pump = device(&ctx, &format!("pump-{index}"), "north").await;
+        report(&ctx, &pump, 1, month(ctx.clock.now(), 230.0, 2.0)).await;
+        ctx.clock.advance(Duration::from_secs(60));
+    }
+    let viewer = caller(&ctx, "aa", Role::Viewer, "").await;
+    assert_eq!(ids(&ctx, &viewer, "").await, ["pump-2", "pump-1", "pump-0"]);
+    assert_eq!(ids(&ctx, &viewer, "device = \"pump-1\" AND state = \"open\"").await, ["pump-1"]);
+    assert_eq!(ids(&ctx, &viewer, "severity = \"critical\"").await, [""; 0]);
+    assert_eq!(ids(&ctx, &viewer, "metric:pressure AND kind = \"prognosis\"").await.len(), 3);
+}
+
+#[tokio::test]
+async fn acknowledged_once_and_told_to_the_audit_log() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    report(&ctx, &pump, 1, month(ctx.clock.now(), 230.0, 2.0)).await;
+    let alert = only_alert(&ctx).await;
+    let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
+    let other = caller(&ctx, "bb", Role::Operator, "").await;
+    assert_eq!(reason(acknowledge(&ctx, &desk, &alert.id, "77").await.unwrap_err()), Reason::EtagMismatch);
+    let taken = acknowledge(&ctx, &desk, &alert.id, &alert.etag()).await.unwrap();
+    assert_eq!(
+        (taken.state, taken.acknowledged_by.as_str()),
+        (AlertState::Acknowledged, desk.actor().as_str())
+    );
+    assert_eq!(acknowledge(&ctx, &desk, &alert.id, "").await.unwrap(), taken);
+    assert_eq!(
+        reason(acknowledge(&ctx, &other, &alert.id, "").await.unwrap_err()),
+        Reason::AlertStateRefused
+    );
+    let mut tx = ctx.db.read().await.unwrap();
+    let audit = audit_page(&mut tx, 0, 100).await.unwrap();
+    let acts = audit.iter().filter(|entry| entry.action == "AcknowledgeAlert").count();
+    assert_eq!(acts, 1);
+}
+
+#[tokio::test]
+async fn resolving_forgets_the_old_part_and_opens_again_under_the_same_id() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let minute = |minute: u32| now.after(DAY / 1440 * minute);
+    report(&ctx, &pump, 1, vec![reading(minute(0), 300.0), reading(minute(1), 300.0)]).await;
+    let alert = only_alert(&ctx).await;
+    let desk = caller(&ctx, "aa", Role::Operator, "").await;
+    let resolved = resolve(&ctx, &desk, &alert.id, "").await.unwrap();
+    assert_eq!((resolved.state, resolved.resolved_at), (AlertState::Resolved, Some(now)));
+    assert_eq!(reason(resolve(&ctx, &desk, &alert.id, "").await.unwrap_err()), Reason::AlertStateRefused);
+    {
+        let mut tx = ctx.db.read().await.unwrap();
+        assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap(), []);
+    }
+    // One reading may be the hand of the technician; two are the cause.
+    report(&ctx, &pump, 2, vec![reading(minute(2), 300.0)]).await;
+    assert_eq!(get(&ctx, &desk, &alert.id).await.unwrap().state, AlertState::Resolved);
+    report(&ctx, &pump, 3, vec![reading(minute(3), 300.0)]).await;
+    let again = only_alert(&ctx).await;
+    assert_eq!((&again.id, again.state, again.created_at), (&alert.id, AlertState::Open, alert.created_at));
+}

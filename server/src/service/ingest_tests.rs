@@ -1,0 +1,137 @@
+use super::*;
+use crate::{
+    model::time::DAY,
+    service::alert_testing::{device, reading},
+    store::inbox::inbox_waiting,
+};
+
+async fn waiting(ctx: &Context) -> Vec<InboxRow> {
+    let mut tx = ctx.db.read().await.unwrap();
+    inbox_waiting(&mut tx, 10_000).await.unwrap()
+}
+
+fn request(sequence: u64, readings: Vec<v1::Reading>) -> v1::SendTelemetryRequest {
+    v1::SendTelemetryRequest { sequence, readings }
+}
+
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_batch_is_a_batch_once() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    for _ in 0..3 {
+        let answer = batch(&ctx, &pump, request(5, vec![reading(now, 1.0)])).await.unwrap();
+        assert_eq!((answer.sequence, answer.dropped), (5, 0));
+    }
+    assert_eq!(waiting(&ctx).await.len(), 1);
+    let other = device(&ctx, "pump-2", "north").await;
+    batch(&ctx, &other, request(5, vec![reading(now, 1.0)])).await.unwrap();
+    assert_eq!(waiting(&ctx).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_owner_switched_off_is_dropped_and_counted() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let of = |class: i32| v1::Reading { data_class: class, ..reading(now, 1.0) };
+    let classes = [v1::DataClass::Essential, v1::DataClass::Diagnostic, v1::DataClass::Location];
+    let mut readings: Vec<v1::Reading> = classes.iter().map(|class| of((*class).into())).collect();
+    readings.push(of(0));
+    readings.push(of(99));
+    let answer = batch(&ctx, &pump, request(1, readings)).await.unwrap();
+    assert_eq!(answer.dropped, 3);
+    let kept = decode(&waiting(&ctx).await[0].readings).unwrap();
+    let kept: Vec<_> = kept.iter().map(|reading| reading.class).collect();
+    assert_eq!(kept, [Some(DataClass::Essential), Some(DataClass::Diagnostic)]);
+}
+
+#[tokio::test]
+async fn a_refused_batch_leaves_nothing() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let bad = v1::Reading { value: f64::NAN, ..reading(now, 0.0) };
+    let error = batch(&ctx, &pump, request(1, vec![reading(now, 1.0), bad])).await.unwrap_err();
+    assert_eq!(refusal(error).field.as_deref(), Some("readings[1].value"));
+    let late = vec![reading(now.after(DAY * 2), 1.0)];
+    assert_eq!(refusal(batch(&ctx, &pump, request(2, late)).await.unwrap_err()).reason, Reason::BatchInvalid);
+    let many = vec![reading(now, 1.0); 1001];
+    assert_eq!(
+        refusal(batch(&ctx, &pump, request(3, many)).await.unwrap_err()).reason,
+        Reason::BatchTooLarge
+    );
+    let error = batch(&ctx, &pump, request(u64::MAX, vec![])).await.unwrap_err();
+    assert_eq!(refusal(error).field.as_deref(), Some("sequence"));
+    assert!(waiting(&ctx).await.is_empty());
+}
+
+#[tokio::test]
+async fn batches_that_arrive_together_share_commits() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let before = ctx.db.statements();
+    let sends = (1..=100).map(|sequence| batch(&ctx, &pump, request(sequence, vec![reading(now, 1.0)])));
+    for answer in futures_util::future::join_all(sends).await {
+        answer.unwrap();
+    }
+    // 100 inserts, and a handful of transactions instead of 100.
+    assert!(ctx.db.statements() - before < 110, "{}", ctx.db.statements() - before);
+    assert_eq!(waiting(&ctx).await.len(), 100);
+}
+
+#[tokio::test]
+async fn a_full_queue_pushes_back() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    // Somebody holds the writer: nothing can be committed.
+    let writer = ctx.db.write().await.unwrap();
+    let sends: Vec<_> = (1..=300)
+        .map(|sequence| {
+            let (ctx, pump) = (Context::clone(&ctx), pump.clone());
+            tokio::spawn(async move { batch(&ctx, &pump, request(sequence, vec![reading(now, 1.0)])).await })
+        })
+        .collect();
+    // Every task has run up to where it waits, or was refused, before this one runs again.
+    tokio::task::yield_now().await;
+    drop(writer);
+    let mut refused = 0;
+    for send in sends {
+        match send.await.unwrap() {
+            Ok(_) => {}
+            Err(error) => {
+                let refusal = refusal(error);
+                assert_eq!(refusal.reason, Reason::Unavailable);
+                assert!(refusal.retry_after.is_some());
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..=100).contains(&refused), "{refused}");
+    assert_eq!(waiting(&ctx).await.len(), 300 - refused);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_cut_off_costs_the_others_nothing() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let writer = ctx.db.write().await.unwrap();
+    let mut leader = Box::pin(batch(&ctx, &pump, request(1, vec![reading(now, 1.0)])));
+    assert!(futures_util::poll!(leader.as_mut()).is_pending());
+    let mut follower = Box::pin(batch(&ctx, &pump, request(2, vec![reading(now, 2.0)])));
+    assert!(futures_util::poll!(follower.as_mut()).is_pending());
+    drop(leader);
+    drop(writer);
+    follower.await.unwrap();
+    assert_eq!(waiting(&ctx).await.iter().filter(|row| row.sequence == 2).count(), 1);
+}

@@ -1,0 +1,113 @@
+//! Limits: what series are forecast against.
+
+use super::{Context, Result, forecasts::append};
+use crate::{
+    model::{
+        alert::Alert,
+        limit::{Limit, MAX_LIMITS},
+        page::Page,
+        refusal::{Reason, Refusal},
+        time::Timestamp,
+    },
+    store::{
+        Tx,
+        alerts::{alert_update, alerts_of_cause},
+        audit::audit_append,
+        inbox::inbox_lock,
+        limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
+    },
+};
+
+/// Alerts resolved at once when their limit goes.
+const FETCH: i64 = 500;
+
+/// Sets a limit; one of the same name is replaced. Alerts of the one before stay where both judge
+/// the same series; the next reading brings them up to date.
+pub async fn create(ctx: &Context, actor: &str, limit: Limit) -> Result<Limit> {
+    limit.check()?;
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.write().await?;
+    inbox_lock(&mut tx).await?;
+    let before = limit_get(&mut tx, &limit.id).await?;
+    if before.is_none() && limits_count(&mut tx).await? >= i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX) {
+        return Err(Refusal::new(
+            Reason::LimitInvalid,
+            format!("there are {MAX_LIMITS} limits already, and every reading is held against all of them"),
+            "let one limit select several devices: use a selector",
+        )
+        .field("limit.selector")
+        .into());
+    }
+    limit_put(&mut tx, &limit).await?;
+    let mut changes = Vec::new();
+    if before.is_some_and(|before| !before.judges_same(&limit)) {
+        changes =
+            end_alerts(&mut tx, &limit.id, "Nothing to do any more: the limit was changed.", now).await?;
+    }
+    let detail = format!("{} {:?} {} {}", limit.metric, limit.side, limit.value, limit.selector.as_str());
+    audit_append(&mut tx, now, actor, "CreateLimit", &format!("limits/{}", limit.id), &detail).await?;
+    let position = append(&mut tx, &changes).await?;
+    tx.commit().await?;
+    if let Some(position) = position {
+        ctx.alerts.moved(position);
+    }
+    Ok(limit)
+}
+
+/// One page of limits by name, and the token of the next.
+pub async fn list(ctx: &Context, page: &Page) -> Result<(Vec<Limit>, String)> {
+    let mut tx = ctx.db.read().await?;
+    let mut limits = limits_page(&mut tx, page.after.as_deref().unwrap_or_default(), page.probe()).await?;
+    let next = page.cut(&mut limits, |limit| limit.id.clone());
+    Ok((limits, next))
+}
+
+/// Removes a limit; its living alerts are resolved.
+pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.write().await?;
+    inbox_lock(&mut tx).await?;
+    let Some(limit) = limit_get(&mut tx, id).await? else {
+        let hint = "list what there is: slipway limit list";
+        return Err(Refusal::new(Reason::LimitNotFound, format!("there is no limit {id:?}"), hint)
+            .field("name")
+            .into());
+    };
+    limit_delete(&mut tx, id).await?;
+    let changes = end_alerts(&mut tx, id, "Nothing to do any more: the limit was removed.", now).await?;
+    audit_append(&mut tx, now, actor, "DeleteLimit", &format!("limits/{id}"), &limit.metric).await?;
+    let position = append(&mut tx, &changes).await?;
+    tx.commit().await?;
+    if let Some(position) = position {
+        ctx.alerts.moved(position);
+    }
+    Ok(limit)
+}
+
+async fn end_alerts(tx: &mut Tx, limit_id: &str, outcome: &str, now: Timestamp) -> Result<Vec<Alert>> {
+    let mut changes = Vec::new();
+    loop {
+        // Resolved ones no longer show, so the list is always read from its beginning.
+        let living = alerts_of_cause(tx, limit_id, "", FETCH).await?;
+        if living.is_empty() {
+            return Ok(changes);
+        }
+        for alert in living {
+            let ended = alert.cleared(outcome, now);
+            if !alert_update(tx, &ended).await? {
+                return Err(Refusal::new(
+                    Reason::Unavailable,
+                    format!("alert {} changed at the same moment; nothing was done", alert.id),
+                    "try again",
+                )
+                .retry_after(std::time::Duration::from_secs(1))
+                .into());
+            }
+            changes.push(ended);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

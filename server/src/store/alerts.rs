@@ -1,0 +1,207 @@
+//! Alerts. A row changes only together with an event (`alert_events`).
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    StoreError, Tx,
+    column::{Place, json},
+    on,
+};
+use crate::model::{
+    alert::{Alert, AlertState, Health, Kind, Severity},
+    time::Timestamp,
+};
+
+const COLUMNS: &str = "id, device_id, component, cause, kind, state, severity, health, summary, recommendation, \
+    act_by, forecast, evidence, acknowledged_by, created_at, updated_at, resolved_at, generation";
+
+/// Adds an alert; [`StoreError::Conflict`] when its cause has a living one.
+pub async fn alert_insert(tx: &mut Tx, alert: &Alert) -> Result<(), StoreError> {
+    let row = Row::from(alert);
+    let sql = format!(
+        "INSERT INTO alerts ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, $17, $18)"
+    );
+    on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(row.id).bind(row.device_id).bind(row.component).bind(row.cause).bind(row.kind).bind(row.state)
+        .bind(row.severity).bind(row.health).bind(row.summary).bind(row.recommendation).bind(row.act_by)
+        .bind(row.forecast).bind(row.evidence).bind(row.acknowledged_by).bind(row.created_at)
+        .bind(row.updated_at).bind(row.resolved_at).bind(row.generation)
+        .execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// Writes what may change of an alert, if the stored generation is the one before it; false when
+/// somebody was faster.
+pub async fn alert_update(tx: &mut Tx, alert: &Alert) -> Result<bool, StoreError> {
+    let row = Row::from(alert);
+    let changed = on!(tx, conn => sqlx::query(
+        "UPDATE alerts SET kind = $2, state = $3, severity = $4, health = $5, summary = $6, \
+         recommendation = $7, act_by = $8, forecast = $9, evidence = $10, acknowledged_by = $11, \
+         updated_at = $12, resolved_at = $13, generation = $14 WHERE id = $1 AND generation = $15")
+        .bind(row.id).bind(row.kind).bind(row.state).bind(row.severity).bind(row.health).bind(row.summary)
+        .bind(row.recommendation).bind(row.act_by).bind(row.forecast).bind(row.evidence)
+        .bind(row.acknowledged_by).bind(row.updated_at).bind(row.resolved_at).bind(row.generation)
+        .bind(row.generation - 1)
+        .execute(conn).await.map(|done| done.rows_affected()))?;
+    Ok(changed == 1)
+}
+
+/// One alert.
+pub async fn alert_get(tx: &mut Tx, id: &str) -> Result<Option<Alert>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE id = $1");
+    let row: Option<Row> =
+        on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(conn).await)?;
+    row.map(Alert::try_from).transpose()
+}
+
+/// Alerts that changed before the given place, last changed first; ties by id, downwards.
+pub async fn alerts_page(
+    tx: &mut Tx,
+    before: Timestamp,
+    before_id: &str,
+    limit: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE updated_at < $1 OR (updated_at = $1 AND id < $2) \
+         ORDER BY updated_at DESC, id DESC LIMIT $3"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(before.millis()).bind(before_id).bind(limit).fetch_all(conn).await)?;
+    rows.into_iter().map(Alert::try_from).collect()
+}
+
+/// Alerts that are not resolved, after `after` by id; start with an empty text.
+pub async fn alerts_living(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Alert>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2");
+    let rows: Vec<Row> = on!(tx, conn =>
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(conn).await)?;
+    rows.into_iter().map(Alert::try_from).collect()
+}
+
+/// Alerts of one limit that are not resolved, after `after` by id.
+pub async fn alerts_of_cause(
+    tx: &mut Tx,
+    cause: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND cause = $1 AND id > $2 ORDER BY id LIMIT $3"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(cause).bind(after).bind(limit).fetch_all(conn).await)?;
+    rows.into_iter().map(Alert::try_from).collect()
+}
+
+/// Alerts of one device that are not resolved, or were after `since`; newest first.
+pub async fn alerts_of_device(
+    tx: &mut Tx,
+    device_id: &str,
+    since: Timestamp,
+) -> Result<Vec<Alert>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE device_id = $1 AND (resolved_at IS NULL OR resolved_at > $2) \
+         ORDER BY created_at DESC, id DESC"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(device_id).bind(since.millis()).fetch_all(conn).await)?;
+    rows.into_iter().map(Alert::try_from).collect()
+}
+
+/// Deletes alerts resolved before `before`, at most `limit`; returns how many.
+pub async fn alerts_prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+    let deleted = on!(tx, conn => sqlx::query(
+        "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE resolved_at < $1 \
+         ORDER BY updated_at, id LIMIT $2)")
+        .bind(before.millis()).bind(limit).execute(conn).await.map(|done| done.rows_affected()))?;
+    Ok(deleted)
+}
+
+/// An alert as an event carries it.
+pub(super) fn alert_encode(alert: &Alert) -> Vec<u8> {
+    json(&Row::from(alert)).into_bytes()
+}
+
+/// Reads [`alert_encode`]; none when it is not one.
+pub(super) fn alert_decode(bytes: &[u8]) -> Option<Alert> {
+    let row: Row = serde_json::from_slice(bytes).ok()?;
+    Alert::try_from(row).ok()
+}
+
+#[derive(sqlx::FromRow, Serialize, Deserialize)]
+struct Row {
+    id: String,
+    device_id: String,
+    component: String,
+    cause: String,
+    kind: String,
+    state: String,
+    severity: String,
+    health: String,
+    summary: String,
+    recommendation: String,
+    act_by: Option<i64>,
+    forecast: String,
+    evidence: String,
+    acknowledged_by: String,
+    created_at: i64,
+    updated_at: i64,
+    resolved_at: Option<i64>,
+    generation: i64,
+}
+
+impl From<&Alert> for Row {
+    fn from(alert: &Alert) -> Self {
+        Row {
+            id: alert.id.clone(),
+            device_id: alert.device_id.clone(),
+            component: alert.component.clone(),
+            cause: alert.cause.clone(),
+            kind: alert.kind.as_str().to_owned(),
+            state: alert.state.as_str().to_owned(),
+            severity: alert.severity.as_str().to_owned(),
+            health: alert.health.as_str().to_owned(),
+            summary: alert.summary.clone(),
+            recommendation: alert.recommendation.clone(),
+            act_by: alert.act_by.map(Timestamp::millis),
+            forecast: json(&alert.forecast),
+            evidence: json(&alert.evidence),
+            acknowledged_by: alert.acknowledged_by.clone(),
+            created_at: alert.created_at.millis(),
+            updated_at: alert.updated_at.millis(),
+            resolved_at: alert.resolved_at.map(Timestamp::millis),
+            generation: alert.generation,
+        }
+    }
+}
+
+impl TryFrom<Row> for Alert {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let id = row.id.clone();
+        let place = Place { table: "alerts", id: &id };
+        Ok(Alert {
+            kind: place.word("kind", &row.kind, Kind::parse(&row.kind))?,
+            state: place.word("state", &row.state, AlertState::parse(&row.state))?,
+            severity: place.word("severity", &row.severity, Severity::parse(&row.severity))?,
+            health: place.word("health", &row.health, Health::parse(&row.health))?,
+            act_by: row.act_by.map(Timestamp::from_millis),
+            forecast: place.json("forecast", &row.forecast)?,
+            evidence: place.json("evidence", &row.evidence)?,
+            created_at: Timestamp::from_millis(row.created_at),
+            updated_at: Timestamp::from_millis(row.updated_at),
+            resolved_at: row.resolved_at.map(Timestamp::from_millis),
+            generation: row.generation,
+            id: row.id,
+            device_id: row.device_id,
+            component: row.component,
+            cause: row.cause,
+            summary: row.summary,
+            recommendation: row.recommendation,
+            acknowledged_by: row.acknowledged_by,
+        })
+    }
+}
