@@ -1,11 +1,15 @@
 //! The store's contract: the same cases on SQLite and on PostgreSQL.
 
+mod assignments;
 mod audit;
 mod backend;
 mod changes;
 mod claims;
 mod devices;
+mod metadata;
+mod objects;
 mod presence;
+mod releases;
 mod requests;
 mod tokens;
 mod transactions;
