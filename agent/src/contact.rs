@@ -148,16 +148,16 @@ impl Contact {
             let cancelled = answer.cancel_update && !ask.update.is_empty();
             round.cancelled = cancelled.then(|| ask.update.clone());
             let was_refused = self.refused.take();
-            if let Some(delta) = &answer.trust {
-                if let Err(error) = self.trust.apply(delta) {
-                    let reason = Reason::new(error.code(), link::chain(&error));
-                    if matches!(error, TrustError::Io { .. }) {
-                        // Nothing is wrong with the metadata; it is asked for again.
-                        return Err(reason);
-                    }
-                    round.remark = Some(reason.clone());
-                    self.refused = Some(reason);
+            if let Some(delta) = &answer.trust
+                && let Err(error) = self.trust.apply(delta)
+            {
+                let reason = Reason::new(error.code(), link::chain(&error));
+                if matches!(error, TrustError::Io { .. }) {
+                    // Nothing is wrong with the metadata; it is asked for again.
+                    return Err(reason);
                 }
+                round.remark = Some(reason.clone());
+                self.refused = Some(reason);
             }
             self.answered = (!answer.want_inventory || changed).then_some(digest);
             let news = self.refused != was_refused && self.refused.is_some();

@@ -1,15 +1,20 @@
 //! `slipway-agent`: enrols, runs, and says how it is.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use slipway_agent::{
-    StateDir,
+    Config, StateDir,
     clock::Clock,
     config::ConfigError,
+    consent::Consent,
     enroll::{EnrollError, Enrollment, enroll},
-    link, local, rng,
+    link, local,
+    readings::Readings,
+    replay::Series,
+    rng,
+    telemetry::{Telemetry, consent_path},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -32,6 +37,8 @@ enum Command {
     Run(RunArguments),
     /// Say how this device is; works without the server and while the agent runs
     Status(StatusArguments),
+    /// Say which data may leave this device, and show what may; works while the agent runs
+    Consent(ConsentArguments),
 }
 
 #[derive(clap::Args)]
@@ -70,6 +77,35 @@ struct RunArguments {
     /// Folder that `enroll` made
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// Add this recorded series, its last row as of now: seconds,component,metric,unit,class,value
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// How often to read the machine [default: as configured]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    telemetry_interval: Option<u64>,
+    /// Read the machine below this folder
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    sysroot: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct ConsentArguments {
+    /// Folder that `enroll` made
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Classes that may leave the device from now on
+    #[arg(long, value_enum, value_delimiter = ',')]
+    allow: Vec<Class>,
+    /// Classes that may not, not even what was kept of them already
+    #[arg(long, value_enum, value_delimiter = ',')]
+    refuse: Vec<Class>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Class {
+    Diagnostic,
+    Usage,
+    Location,
 }
 
 #[derive(clap::Args)]
@@ -124,10 +160,8 @@ fn act(command: Command) -> anyhow::Result<()> {
             eprintln!("slipway-agent: enrolled as {} with {}", config.device_id, config.server);
             Ok(())
         }
-        Command::Run(arguments) => {
-            let state = StateDir::new(&arguments.state);
-            runtime()?.block_on(run(&state))
-        }
+        Command::Run(arguments) => runtime()?.block_on(run(&arguments)),
+        Command::Consent(arguments) => consent(&arguments),
         Command::Status(arguments) => {
             let status = local::status(&StateDir::new(&arguments.state))?;
             match arguments.output {
@@ -139,7 +173,69 @@ fn act(command: Command) -> anyhow::Result<()> {
     }
 }
 
-async fn run(state: &StateDir) -> anyhow::Result<()> {
+/// Shows the owner's answer, after changing it if he asks to. A running agent heeds it at once.
+fn consent(arguments: &ConsentArguments) -> anyhow::Result<()> {
+    let path = consent_path(&StateDir::new(&arguments.state));
+    let mut consent = Consent::read(&path)?;
+    let changes = [(&arguments.allow, true), (&arguments.refuse, false)];
+    for (classes, allowed) in changes {
+        for class in classes {
+            match class {
+                Class::Diagnostic => consent.diagnostic = allowed,
+                Class::Usage => consent.usage = allowed,
+                Class::Location => consent.location = allowed,
+            }
+        }
+    }
+    if !arguments.allow.is_empty() || !arguments.refuse.is_empty() {
+        consent.write(&path)?;
+    }
+    let word = |allowed: bool| if allowed { "allowed" } else { "refused" };
+    println!("essential   allowed (always: without it the device cannot be kept alive)");
+    println!("diagnostic  {}", word(consent.diagnostic));
+    println!("usage       {}", word(consent.usage));
+    println!("location    {}", word(consent.location));
+    Ok(())
+}
+
+/// The telemetry of this device, with the recorded series in it if there is one. Without a place to keep
+/// readings the device is updated all the same.
+fn telemetry(arguments: &RunArguments, state: &StateDir, clock: &Clock) -> anyhow::Result<Option<Telemetry>> {
+    let series = arguments.replay.as_deref().map(Series::read).transpose()?;
+    let seconds = match arguments.telemetry_interval {
+        Some(seconds) => seconds,
+        None => Config::read(state)?.telemetry_interval_seconds,
+    };
+    let now = clock.now();
+    let opened = Telemetry::open(state, &arguments.sysroot, Duration::from_secs(seconds), now);
+    let (mut telemetry, recovered) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            eprintln!("slipway-agent: {}: {}", error.code(), link::chain(&error));
+            return Ok(None);
+        }
+    };
+    if recovered.damaged > 0 {
+        eprintln!("slipway-agent: {} files of readings were damaged and cut", recovered.damaged);
+    }
+    if let Some(series) = series {
+        let kept = telemetry.replay(&series, now)?;
+        eprintln!("slipway-agent: replays {kept} readings");
+        if kept == 0 {
+            eprintln!("hint: the owner refuses its classes; see `slipway-agent consent --help`");
+        }
+    }
+    Ok(Some(telemetry))
+}
+
+async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    let state = &StateDir::new(&arguments.state);
+    let clock = Clock::system();
+    // Before the spool is touched: another agent may be at work on it.
+    let lock = state.lock()?;
+    let readings =
+        telemetry(arguments, state, &clock)?.map(|telemetry| Box::new(telemetry) as Box<dyn Readings>);
+    drop(lock);
     let rng = rng::from_kernel().context("cannot read /dev/urandom")?;
     let (stop, stopped) = watch::channel(false);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -150,7 +246,7 @@ async fn run(state: &StateDir) -> anyhow::Result<()> {
             stop.send_replace(true);
         });
     }
-    slipway_agent::run(state, Clock::system(), rng, None, stopped).await?;
+    slipway_agent::run(state, clock, rng, readings, stopped).await?;
     Ok(())
 }
 

@@ -87,10 +87,10 @@ async fn obtain(
     digest: Sha256,
     length: u64,
 ) -> Result<Vec<u8>, ManifestError> {
-    if let Ok(Some(bytes)) = durable::read_optional(&state.manifest(), length) {
-        if Sha256::of(&bytes) == digest {
-            return Ok(bytes);
-        }
+    if let Ok(Some(bytes)) = durable::read_optional(&state.manifest(), length)
+        && Sha256::of(&bytes) == digest
+    {
+        return Ok(bytes);
     }
     let mut bytes = Vec::new();
     let path = format!("/tuf/targets/{product}/{digest}.{version}.json");

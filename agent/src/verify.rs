@@ -145,7 +145,7 @@ impl TrustStore {
     pub fn apply(&mut self, delta: &TrustDelta) -> Result<(), TrustError> {
         // One time for the whole walk, so that nothing expires in the middle of it.
         let now = Date::from_millis(self.clock.now());
-        if delta.roots.len() > limits::ROOTS_PER_POLL as usize {
+        if delta.roots.len() > limits::ROOTS_PER_POLL {
             return Err(TrustError::TooManyRoots { count: delta.roots.len() });
         }
         for root in &delta.roots {
@@ -203,12 +203,12 @@ impl TrustStore {
         Ok(self.set.assigned(&self.product, &self.device, now)?)
     }
 
-    /// Why nothing could be installed now, if metadata is held at all: usually that it has expired.
+    /// Whether something that is held has expired, so that nothing could be installed now. What is not
+    /// held yet is no news: a device that was never assigned anything has no assignment.
     pub fn stale(&self) -> Option<TrustError> {
-        self.set.timestamp()?;
-        self.set.product(&self.product)?;
         let now = Date::from_millis(self.clock.now());
-        self.set.check_fresh(&self.product, now).err().map(TrustError::from)
+        let error = self.set.check_fresh(&self.product, now).err()?;
+        matches!(error, slipway_trust::Error::Expired { .. }).then(|| error.into())
     }
 
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TrustError> {

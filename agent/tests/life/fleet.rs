@@ -1,0 +1,432 @@
+//! A server that does what the contract says and nothing more, and a device that is enrolled with it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, http, routing::get};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use slipway_agent::{
+    StateDir,
+    clock::Clock,
+    enroll::{Enrollment, enroll},
+    local::{Status, status},
+    machine::Slot,
+};
+use slipway_proto::v1::{
+    CheckInRequest, CheckInResponse, EnrollRequest, EnrollResponse, Inventory, MetadataVersions,
+    ReportUpdateRequest, ReportUpdateResponse, SendTelemetryRequest, SendTelemetryResponse, TrustDelta,
+    UpdateOffer, UpdateState,
+    device_service_server::{DeviceService, DeviceServiceServer},
+    enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
+};
+use slipway_trust::{
+    Artifact, Date, Manifest, Sha256,
+    fake::{DEVICE, Delta, Fake, HARDWARE, PRODUCT},
+    repo::ReleaseRules,
+};
+use tokio::{net::TcpListener, sync::watch};
+use tonic::{Request, Response, Status as Refusal};
+
+/// 2027-01-15: after the agent's build time, within the life of everything that the fake signs.
+pub const NOW: i64 = 1_800_000_000_000;
+pub const SEGMENT: usize = 64 << 10;
+
+/// What the server knows and serves. Tests change it while it serves.
+pub struct World {
+    pub fake: Fake,
+    pub delta: Delta,
+    /// Sent at every check-in, whatever the device holds.
+    pub pushed: Option<Delta>,
+    /// What the device said it holds.
+    pub have: MetadataVersions,
+    assignments: u64,
+    pub offer: Option<String>,
+    pub cancel: bool,
+    pub reports: Vec<ReportUpdateRequest>,
+    pub inventory: Inventory,
+    pub segments: BTreeMap<String, Vec<u8>>,
+    pub manifests: BTreeMap<String, Vec<u8>>,
+    pub images: BTreeMap<u64, Vec<u8>>,
+    /// Paths of segments that were asked for.
+    pub fetched: Vec<String>,
+    /// Requests of any kind.
+    pub requests: u64,
+}
+
+impl World {
+    fn new(now: Date) -> Self {
+        let fake = Fake::new(now);
+        let mut world = Self {
+            delta: fake.delta(Vec::new()),
+            pushed: None,
+            have: MetadataVersions::default(),
+            fake,
+            assignments: 0,
+            offer: None,
+            cancel: false,
+            reports: Vec::new(),
+            inventory: Inventory::default(),
+            segments: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            images: BTreeMap::new(),
+            fetched: Vec::new(),
+            requests: 0,
+        };
+        world.publish(3, 0, 30);
+        world
+    }
+
+    /// A release of so many segments; each third one is nothing but zeros.
+    pub fn publish(&mut self, counter: u64, floor: u64, segments: u64) {
+        let mut image = Vec::new();
+        for index in 0..segments {
+            let byte = if index % 3 == 2 { 0 } else { (index + counter * 7) as u8 | 1 };
+            image.extend(std::iter::repeat_n(byte, SEGMENT));
+            let place = image.len() - 8;
+            if byte != 0 {
+                image[place..].copy_from_slice(&(index << 8 | counter).to_be_bytes());
+            }
+        }
+        image.extend(b"a last one that is shorter");
+        let manifest = Manifest {
+            product: PRODUCT.to_owned(),
+            version: format!("{counter}.0.0").parse().unwrap(),
+            counter,
+            artifacts: vec![Artifact {
+                component: "system".to_owned(),
+                hardware: vec![HARDWARE.to_owned()],
+                size: image.len() as u64,
+                digest: Sha256::of(&image),
+                segment_size: SEGMENT as u32,
+                segments: image.chunks(SEGMENT).map(Sha256::of).collect(),
+            }],
+        };
+        for segment in image.chunks(SEGMENT) {
+            let frame = slipway_payload::encode(segment).unwrap();
+            self.segments.insert(Sha256::of(segment).to_string(), frame);
+        }
+        let bytes = manifest.to_bytes().unwrap();
+        let mut product = self.fake.product();
+        product.version += 1;
+        let rules = ReleaseRules { floor, min_from: 0 };
+        let entry = product.add_release(&manifest, &bytes, rules).unwrap();
+        let version = product.version;
+        self.manifests.insert(format!("{PRODUCT}/{}.{counter}.0.0.json", entry.sha256), bytes);
+        self.fake.releases.push(entry);
+        self.fake.set_product(&product, version);
+        self.images.insert(counter, image);
+        self.delta = self.fake.delta(self.delta.assignment.clone());
+    }
+
+    /// Offers a release to the device, under a new name.
+    pub fn offer(&mut self, counter: u64) -> String {
+        self.assignments += 1;
+        self.delta.assignment = self.fake.assignment(self.assignments, Some(counter));
+        let update = format!("devices/{DEVICE}/updates/{}", self.assignments);
+        self.offer = Some(update.clone());
+        self.cancel = false;
+        update
+    }
+
+    pub fn states(&self, update: &str) -> Vec<UpdateState> {
+        self.reports.iter().filter(|report| report.update == update).map(|report| report.state()).collect()
+    }
+
+    /// The last report of an update, if it is its last.
+    pub fn end(&self, update: &str) -> Option<ReportUpdateRequest> {
+        let last = self.reports.iter().rfind(|report| report.update == update)?;
+        (last.state() as i32 >= UpdateState::Succeeded as i32).then(|| last.clone())
+    }
+
+    /// What the device does not hold yet.
+    fn news(&self, request: &CheckInRequest) -> Option<TrustDelta> {
+        let have = request.have.unwrap_or_default();
+        let timestamp = slipway_trust::Timestamp::parse(&self.delta.timestamp).map_or(0, |body| body.version);
+        if have.timestamp == timestamp && have.assignment == self.assignments && self.pushed.is_none() {
+            return None;
+        }
+        let delta = self.pushed.as_ref().unwrap_or(&self.delta).clone();
+        let Delta { roots, timestamp, snapshot, targets, product, assignment } = delta;
+        Some(TrustDelta { roots, timestamp, snapshot, targets, product, assignment })
+    }
+}
+
+/// The server; tells when something happened.
+#[derive(Clone)]
+pub struct Fleet {
+    pub addr: SocketAddr,
+    pub world: Arc<Mutex<World>>,
+    changed: watch::Sender<u64>,
+    ca_pem: String,
+}
+
+impl Fleet {
+    pub async fn start(now: i64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let fleet = Self {
+            addr,
+            world: Arc::new(Mutex::new(World::new(Date::from_millis(now)))),
+            changed: watch::channel(0).0,
+            ca_pem: certificate.pem(),
+        };
+        let tls = tls_config(certificate.der().clone(), &key);
+        tokio::spawn(serve(listener, tls, fleet.router()));
+        fleet
+    }
+
+    fn router(&self) -> Router {
+        let (segments, targets) = (self.clone(), self.clone());
+        tonic::service::Routes::new(DeviceServiceServer::new(self.clone()))
+            .add_service(EnrollmentServiceServer::new(self.clone()))
+            .into_axum_router()
+            .reset_fallback()
+            .route("/segments/{digest}", get(move |request| async move { segments.segment(&request) }))
+            .route("/tuf/targets/{*path}", get(move |request| async move { targets.target(&request) }))
+    }
+
+    /// Something was asked.
+    fn note(&self) {
+        self.world.lock().unwrap().requests += 1;
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn segment(&self, request: &http::Request<axum::body::Body>) -> http::Response<axum::body::Body> {
+        let digest = request.uri().path().trim_start_matches("/segments/").to_owned();
+        let found = {
+            let mut world = self.world.lock().unwrap();
+            world.fetched.push(digest.clone());
+            world.segments.get(&digest).cloned()
+        };
+        self.note();
+        answer(found)
+    }
+
+    fn target(&self, request: &http::Request<axum::body::Body>) -> http::Response<axum::body::Body> {
+        let path = request.uri().path().trim_start_matches("/tuf/targets/");
+        let found = self.world.lock().unwrap().manifests.get(path).cloned();
+        self.note();
+        answer(found)
+    }
+
+    /// Waits until the world is as asked.
+    pub async fn until<T>(&self, mut is: impl FnMut(&World) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        let wait = async {
+            loop {
+                if let Some(found) = is(&self.world.lock().unwrap()) {
+                    return found;
+                }
+                changed.changed().await.unwrap();
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(60), wait).await {
+            Ok(found) => found,
+            Err(_) => panic!("not within a minute; reports: {:#?}", self.world.lock().unwrap().reports),
+        }
+    }
+
+    /// Waits for the end of an update.
+    pub async fn end_of(&self, update: &str) -> ReportUpdateRequest {
+        self.until(|world| world.end(update)).await
+    }
+}
+
+fn answer(found: Option<Vec<u8>>) -> http::Response<axum::body::Body> {
+    match found {
+        Some(bytes) => http::Response::new(bytes.into()),
+        None => {
+            let mut missing = http::Response::new(axum::body::Body::empty());
+            *missing.status_mut() = http::StatusCode::NOT_FOUND;
+            missing
+        }
+    }
+}
+
+fn tls_config(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> rustls::ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    tls
+}
+
+async fn serve(listener: TcpListener, tls: rustls::ServerConfig, router: Router) {
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    while let Ok((tcp, _)) = listener.accept().await {
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        tokio::spawn(async move {
+            let Ok(tls) = acceptor.accept(tcp).await else { return };
+            let service = TowerToHyperService::new(router);
+            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service).await;
+        });
+    }
+}
+
+#[tonic::async_trait]
+impl DeviceService for Fleet {
+    async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Refusal> {
+        let request = request.into_inner();
+        let answer = {
+            let mut world = self.world.lock().unwrap();
+            world.have = request.have.unwrap_or_default();
+            if let Some(inventory) = request.inventory.clone() {
+                world.inventory = inventory;
+            }
+            let open = world.offer.clone().filter(|update| world.end(update).is_none() && !world.cancel);
+            CheckInResponse {
+                trust: world.news(&request),
+                offer: open.map(|update| UpdateOffer { update, ..Default::default() }),
+                next_check_in: Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 }),
+                want_inventory: false,
+                cancel_update: world.cancel && !request.update.is_empty(),
+            }
+        };
+        self.note();
+        Ok(Response::new(answer))
+    }
+
+    async fn report_update(
+        &self,
+        request: Request<ReportUpdateRequest>,
+    ) -> Result<Response<ReportUpdateResponse>, Refusal> {
+        let report = request.into_inner();
+        {
+            let mut world = self.world.lock().unwrap();
+            if !world.reports.iter().any(|known| known.sequence == report.sequence) {
+                world.reports.push(report);
+            }
+        }
+        self.note();
+        Ok(Response::new(ReportUpdateResponse {}))
+    }
+
+    async fn send_telemetry(
+        &self,
+        request: Request<SendTelemetryRequest>,
+    ) -> Result<Response<SendTelemetryResponse>, Refusal> {
+        let sequence = request.into_inner().sequence;
+        Ok(Response::new(SendTelemetryResponse { sequence, dropped: 0 }))
+    }
+}
+
+#[tonic::async_trait]
+impl EnrollmentService for Fleet {
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Refusal> {
+        let request = request.into_inner();
+        if request.claim_token != "a token" {
+            return Err(Refusal::unauthenticated("the claim is not known"));
+        }
+        let csr = rcgen::CertificateSigningRequestParams::from_der(&request.csr_der.into()).unwrap();
+        let authority = rcgen::KeyPair::generate().unwrap();
+        let issuer = rcgen::Issuer::new(rcgen::CertificateParams::default(), authority);
+        let certificate = csr.signed_by(&issuer).unwrap();
+        Ok(Response::new(EnrollResponse {
+            name: format!("devices/{}", request.device_id),
+            product: PRODUCT.to_owned(),
+            certificate_chain_der: vec![certificate.der().to_vec()],
+            ..Default::default()
+        }))
+    }
+}
+
+/// A device's folders.
+pub struct Device {
+    folder: tempfile::TempDir,
+}
+
+impl Device {
+    pub async fn enrolled(fleet: &Fleet, health_command: &str) -> Self {
+        let device = Self { folder: tempfile::tempdir().unwrap() };
+        enroll(&device.order(fleet, "a token", health_command)).await.unwrap();
+        fs::write(device.slot(Slot::A), b"what the factory put there").unwrap();
+        device
+    }
+
+    pub fn order(&self, fleet: &Fleet, token: &str, health_command: &str) -> Enrollment {
+        let claim = self.folder.path().join("claim.json");
+        let root = STANDARD.encode(&fleet.world.lock().unwrap().fake.repository.roots[0]);
+        let text = serde_json::json!({
+            "server": format!("https://{}", fleet.addr), "server_ca_pem": fleet.ca_pem,
+            "root": root, "token": token, "product": PRODUCT,
+        });
+        fs::write(&claim, text.to_string()).unwrap();
+        Enrollment {
+            claim,
+            state: self.state().path().to_path_buf(),
+            slots: self.folder.path().join("slots"),
+            hardware: HARDWARE.to_owned(),
+            device_id: Some(DEVICE.to_owned()),
+            component: "system".to_owned(),
+            health_command: health_command.to_owned(),
+            server: None,
+            slot_size: 0,
+        }
+    }
+
+    pub fn state(&self) -> StateDir {
+        StateDir::new(&self.folder.path().join("state"))
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn slot(&self, slot: Slot) -> PathBuf {
+        self.folder.path().join(format!("slots/slot-{slot}.img"))
+    }
+
+    pub fn content(&self, slot: Slot) -> Vec<u8> {
+        fs::read(self.slot(slot)).unwrap_or_default()
+    }
+
+    pub fn status(&self) -> Status {
+        status(&self.state()).unwrap()
+    }
+
+    /// The slot that runs.
+    pub fn running(&self) -> Slot {
+        self.status().slots.iter().find(|slot| slot.running).unwrap().slot
+    }
+
+    /// Runs the agent beside the test until the answer is dropped.
+    pub fn run(&self) -> Running {
+        let (state, (stop, stopped)) = (self.state(), watch::channel(false));
+        let clock = Clock::from_source(Arc::new(|| NOW));
+        let rng = rand::SeedableRng::seed_from_u64(7);
+        let task = tokio::spawn(async move { slipway_agent::run(&state, clock, rng, None, stopped).await });
+        Running { stop, task }
+    }
+}
+
+/// An agent at work.
+pub struct Running {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<Result<(), slipway_agent::RunError>>,
+}
+
+impl Running {
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap().unwrap();
+    }
+}

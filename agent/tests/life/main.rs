@@ -1,0 +1,6 @@
+//! Whole lives of an agent against a small fleet server: the real agent, real TLS, real files.
+
+mod fleet;
+mod kill;
+mod refuse;
+mod update;

@@ -1,0 +1,101 @@
+//! What the device does not do, and how it says so.
+
+use slipway_agent::{config::ConfigError, enroll::EnrollError, machine::Slot};
+use slipway_proto::v1::UpdateState::Rejected;
+use slipway_trust::fake;
+
+use crate::fleet::{Device, Fleet, NOW};
+
+/// Every broken repository of the fake: refused, said why, and nothing is written.
+#[tokio::test]
+async fn broken_metadata_is_refused_and_shows_in_the_inventory() {
+    let honest = fake::Fake::new(slipway_trust::Date::from_millis(NOW));
+    for attack in fake::attacks(&honest) {
+        let fleet = Fleet::start(NOW).await;
+        let device = Device::enrolled(&fleet, "").await;
+        // The attacks are on a device that believes the honest repository.
+        fleet.world.lock().unwrap().pushed = Some(honest.delta(honest.assignment(1, Some(1))));
+        let running = device.run();
+        fleet.until(|world| (world.have.assignment == 1).then_some(())).await;
+        let update = {
+            let mut world = fleet.world.lock().unwrap();
+            world.pushed = Some(attack.delta.clone());
+            world.offer(3)
+        };
+        let end = fleet.end_of(&update).await;
+        assert_eq!(end.state(), Rejected, "{}", attack.name);
+        assert_eq!(end.reason.unwrap().code, attack.code, "{}", attack.name);
+        assert!(device.content(Slot::B).is_empty(), "{}: nothing was written", attack.name);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_s_metadata_blocks_the_device_and_it_says_so() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    {
+        let mut world = fleet.world.lock().unwrap();
+        let mut flipped = world.delta.clone();
+        let place = flipped.timestamp.len() / 2;
+        flipped.timestamp[place] ^= 1;
+        world.pushed = Some(flipped);
+    }
+    let running = device.run();
+    let blocked = fleet.until(|world| world.inventory.blocked.clone()).await;
+    assert!(!blocked.code.is_empty() && !blocked.detail.is_empty());
+    // Honest again: the block goes away by itself.
+    fleet.world.lock().unwrap().pushed = None;
+    fleet.until(|world| world.inventory.blocked.is_none().then_some(())).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_larger_than_the_slot_is_rejected_before_anything_is_written() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let mut config = slipway_agent::Config::read(&device.state()).unwrap();
+    config.slot_size = 4096;
+    config.write(&device.state()).unwrap();
+    let running = device.run();
+    let update = fleet.world.lock().unwrap().offer(3);
+    let end = fleet.end_of(&update).await;
+    assert_eq!((end.state(), end.reason.unwrap().code.as_str()), (Rejected, "IMAGE_LARGER_THAN_SLOT"));
+    assert!(!device.slot(Slot::B).exists());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_never_goes_below_its_floor() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    fleet.world.lock().unwrap().publish(4, 4, 6);
+    let running = device.run();
+    let update = fleet.world.lock().unwrap().offer(4);
+    fleet.end_of(&update).await;
+    fleet.until(|world| (world.inventory.floor == 4).then_some(())).await;
+    let update = fleet.world.lock().unwrap().offer(3);
+    let end = fleet.end_of(&update).await;
+    assert_eq!((end.state(), end.reason.unwrap().code.as_str()), (Rejected, "BELOW_FLOOR"));
+    assert_eq!(device.status().floor, 4);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn enrolment_can_be_repeated_and_refuses_what_it_must() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    slipway_agent::enroll::enroll(&device.order(&fleet, "a token", "")).await.unwrap();
+    let refused = slipway_agent::enroll::enroll(&device.order(&fleet, "another", "")).await.unwrap_err();
+    assert!(matches!(refused, EnrollError::Refused(_)));
+    let mut other = device.order(&fleet, "a token", "");
+    other.device_id = Some("device-2".to_owned());
+    let refused = slipway_agent::enroll::enroll(&other).await.unwrap_err();
+    assert!(matches!(refused, EnrollError::OtherDevice { .. }), "{refused}");
+    let running = device.run();
+    fleet.until(|world| (world.requests > 0).then_some(())).await;
+    let refused = slipway_agent::enroll::enroll(&device.order(&fleet, "a token", "")).await.unwrap_err();
+    assert!(matches!(refused, EnrollError::Config(ConfigError::Locked { .. })), "{refused}");
+    assert!(device.status().to_text().contains("device-1"), "status works while it runs");
+    running.stop().await;
+}
