@@ -1,6 +1,6 @@
 //! Puts a server together, starts it, and brings it down without dropping a call.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -15,8 +15,9 @@ use crate::{
     pki::PkiError,
     rng::Rng,
     service::{
-        Context, Error, alerts::AlertFeed, device_cache::DeviceCache, ingest::Inbox, online_keys::OnlineKeys,
-        presence::Presence, stop::StopHandle, token_cache::TokenCache, trust::Trust,
+        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
+        ingest::Inbox, online_keys::OnlineKeys, presence::Presence, stop::StopHandle,
+        token_cache::TokenCache, trust::Trust, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
@@ -160,6 +161,9 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         stop: stopped.clone(),
         inbox: Inbox::default(),
         alerts: AlertFeed::default(),
+        rollouts: ActiveRollouts::default(),
+        wake: Wake::default(),
+        check_in_interval: Duration::from_secs(config.check_in_interval),
     };
     bootstrap::admin_token(&context, &mut data).await?;
     bootstrap::profile(&mut data, &url)?;
@@ -195,11 +199,13 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     ctx.tokens.reload(ctx).await?;
     ctx.devices.reload(ctx).await?;
     ctx.trust.refresh(&ctx.db).await?;
+    ctx.rollouts.reload(ctx).await?;
     let mut tasks = Tasks::new(ctx.clone());
     tasks::changes::spawn(&mut tasks, generations);
     tasks::metadata::spawn(&mut tasks);
     tasks::presence::spawn(&mut tasks);
     tasks::requests::spawn(&mut tasks);
+    tasks::rollouts::spawn(&mut tasks, ctx);
     tasks::inbox::spawn(&mut tasks, ctx);
     tasks::alert_feed::spawn(&mut tasks);
     tasks::retention::spawn(&mut tasks);
@@ -226,3 +232,7 @@ async fn open_database(config: &Config, data: &mut DataDir) -> Result<Db, StartE
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

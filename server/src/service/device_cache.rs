@@ -127,6 +127,16 @@ impl DeviceCache {
         self.read().by_id.get(id).cloned()
     }
 
+    /// How many devices there are.
+    pub fn len(&self) -> usize {
+        self.read().by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Every device, in no order.
     pub fn all(&self) -> Vec<Arc<DeviceEntry>> {
         self.read().by_id.values().cloned().collect()

@@ -1,14 +1,18 @@
 //! Operations that decide something. Each takes the [`Context`] first and owns its transaction.
 
+pub mod active_rollouts;
+pub mod admissions;
 #[cfg(test)]
 mod alert_testing;
 pub mod alert_watch;
 pub mod alerts;
 pub mod assignments;
+pub mod check_in;
 pub mod claims;
 pub mod device_cache;
 pub mod devices;
 pub mod enroll;
+pub mod explain;
 #[cfg(test)]
 pub mod fake_trust;
 pub mod forecasts;
@@ -17,8 +21,11 @@ pub mod limits;
 pub mod manifests;
 pub mod online_keys;
 pub mod presence;
+pub mod prospects;
 pub mod publish;
 pub mod releases;
+pub mod reports;
+pub mod rollouts;
 pub mod segments;
 pub mod signing;
 pub mod stop;
@@ -29,8 +36,11 @@ pub mod tokens;
 pub mod trust;
 pub mod trust_init;
 pub mod trust_set;
+pub(crate) mod update_steps;
+pub mod updates;
+pub mod wake;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     chain::chain,
@@ -72,6 +82,12 @@ pub struct Context {
     pub inbox: ingest::Inbox,
     /// Wakes the watchers of alerts.
     pub alerts: alerts::AlertFeed,
+    /// Rollouts that are not over.
+    pub rollouts: active_rollouts::ActiveRollouts,
+    /// Wakes the reconciler and the watchers of rollouts.
+    pub wake: wake::Wake,
+    /// How often a device calls when nothing else decides.
+    pub check_in_interval: Duration,
 }
 
 /// Why an operation did not happen.
@@ -106,7 +122,7 @@ fn storage_full() -> Refusal {
         "the server's disk is full; nothing was stored",
         "free room on the server, then try again; what was acknowledged before is safe",
     )
-    .retry_after(std::time::Duration::from_secs(60))
+    .retry_after(Duration::from_secs(60))
 }
 
 impl From<ObjectsError> for Error {
@@ -117,12 +133,12 @@ impl From<ObjectsError> for Error {
                 "the server's object store is full; nothing was stored",
                 "free room in the object store, then try again; what was acknowledged before is safe",
             )
-            .retry_after(std::time::Duration::from_secs(60))
+            .retry_after(Duration::from_secs(60))
             .into(),
             ObjectsError::Failed(_) => {
                 tracing::warn!(error = %chain(&error), "the object store does not answer");
                 Refusal::new(Reason::Unavailable, "the object store does not answer", "try again in a moment")
-                    .retry_after(std::time::Duration::from_secs(5))
+                    .retry_after(Duration::from_secs(5))
                     .into()
             }
             other => Error::Internal(chain(&other)),

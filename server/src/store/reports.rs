@@ -19,3 +19,10 @@ pub async fn report_insert(
         .execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(added == 1)
 }
+
+/// Forgets reports from before `before`.
+pub async fn reports_delete_before(tx: &mut Tx, before: Timestamp) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query("DELETE FROM reports WHERE received_at < $1")
+        .bind(before.millis()).execute(conn).await.map(drop))?;
+    Ok(())
+}

@@ -39,6 +39,10 @@ async fn follow(ctx: Context, seen: Arc<Mutex<Generations>>) -> Result<(), Error
     if now.trust != before.trust {
         ctx.trust.refresh(&ctx.db).await?;
     }
+    if now.rollouts != before.rollouts || now.trust != before.trust {
+        ctx.rollouts.mark_stale();
+        ctx.wake.rollouts();
+    }
     // Only now: a reload that failed is tried again.
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
     Ok(())
