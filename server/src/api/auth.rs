@@ -118,3 +118,7 @@ fn token(ctx: &Context, rule: &Rule, roles: &'static [Role], headers: &HeaderMap
     .fact("role", caller.token.role.as_str())
     .fact("required", wanted.join(",")))
 }
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

@@ -55,6 +55,10 @@ pub struct Enrolled {
 
 /// Enrols a device. The same key, id and claim again give a certificate again and spend nothing.
 pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
+    // A stranger learns nothing, and costs neither a signature nor the writer's turn.
+    let mut tx = ctx.db.read().await?;
+    find_claim(&mut tx, &asked.claim).await?;
+    drop(tx);
     let key = check(asked)?;
     if ctx.trust.newest_root().is_none() {
         return Err(Refusal::new(
