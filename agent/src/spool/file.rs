@@ -159,6 +159,11 @@ impl Active {
         Self { file: File::open(path).unwrap(), length }
     }
 
+    #[cfg(test)]
+    pub fn read_write(path: &Path, length: u64) -> Self {
+        Self { file: OpenOptions::new().write(true).open(path).unwrap(), length }
+    }
+
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

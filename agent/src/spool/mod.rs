@@ -309,20 +309,14 @@ impl Spool {
     }
 
     /// Appends a record, in a new file when there are not `spare` bytes to go in this one. On a full
-    /// disk the oldest file is given up, and the next oldest, until there is room or only one is left.
+    /// disk the oldest file is given up for it: one, as somebody else may be filling the disk.
     fn write(&mut self, kind: u8, body: &[u8], spare: u64) -> Result<Place, SpoolError> {
-        loop {
-            let error = match self.try_write(kind, body, spare) {
-                Ok(place) => {
-                    self.unsynced = true;
-                    return Ok(place);
-                }
-                Err(error) => error,
-            };
-            if !error.disk_full() || !self.drop_oldest()? {
-                return Err(error);
-            }
+        let mut written = self.try_write(kind, body, spare);
+        if written.as_ref().is_err_and(SpoolError::disk_full) && self.drop_oldest()? {
+            written = self.try_write(kind, body, spare);
         }
+        self.unsynced |= written.is_ok();
+        written
     }
 
     fn try_write(&mut self, kind: u8, body: &[u8], spare: u64) -> Result<Place, SpoolError> {

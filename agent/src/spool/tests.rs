@@ -255,8 +255,20 @@ fn what_the_disk_refuses_leaves_what_was_kept() {
 }
 
 #[test]
-fn a_full_disk_has_a_name() {
-    let full = io::Error::from(io::ErrorKind::StorageFull);
-    let error = SpoolError { action: "write", path: PathBuf::from("x"), source: full };
+fn a_full_disk_costs_one_old_file_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    for start in 0..60 {
+        spool.append(readings(start * 20..start * 20 + 20)).unwrap();
+    }
+    spool.sync().unwrap();
+    let files = spool.files.len();
+    let length = spool.active.length;
+    spool.active = Active::read_write(Path::new("/dev/full"), length);
+    let error = spool.append(readings(1200..1203)).unwrap_err();
     assert_eq!(error.code(), "SPOOL_DISK_FULL");
+    assert_eq!(spool.files.len(), files - 1, "the disk may be filled by somebody else");
+    drop(spool);
+    let kept = drain(&mut open(folder.path()));
+    assert_eq!(kept, (1200 - kept.len() as u64..1200).collect::<Vec<_>>());
 }

@@ -166,6 +166,19 @@ impl Fleet {
         Ok(())
     }
 
+    /// The owner of a device lets its diagnostic data leave it.
+    pub fn allow_diagnostics(&self, device: &str) -> Result<()> {
+        workspace::output(
+            clean(&self.binaries.agent)
+                .arg("consent")
+                .arg("--state")
+                .arg(self.state(device))
+                .args(["--allow", "diagnostic"])
+                .stdin(Stdio::null()),
+        )?;
+        Ok(())
+    }
+
     /// Starts a device's agent, in place of one that runs.
     pub fn start_agent(&mut self, device: &str, more: &[&str]) -> Result<()> {
         self.agents.retain(|(name, _)| name != device);

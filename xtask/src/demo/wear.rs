@@ -89,6 +89,7 @@ pub fn alert(fleet: &mut Fleet, show: &Show) -> Result<String> {
 
     let series = fleet.dir().join("air-filter.csv");
     write_series(&series)?;
+    fleet.allow_diagnostics(DEVICE)?;
     let watch = Stopwatch::start();
     fleet.start_agent(DEVICE, &["--replay", path(&series)?, "--telemetry-interval", "1"])?;
     show.note(&format!("{DEVICE} replays {READINGS} hours of its air filter"));
