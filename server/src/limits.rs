@@ -44,6 +44,9 @@ pub const MESSAGE: usize = 1024 * 1024;
 /// One certificate signing request; one of P-256 is 250 bytes.
 pub const CSR: usize = 8 * 1024;
 
+/// Parts of a device that are updated on their own.
+pub const COMPONENTS: usize = 32;
+
 /// What a device says of itself: entries, and bytes of each key and value. Enough for a serial
 /// number, a place and a few versions; not a file system.
 pub const ATTRIBUTES: usize = 64;

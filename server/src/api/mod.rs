@@ -5,6 +5,8 @@ pub mod access_table;
 pub mod alert;
 pub mod alert_wire;
 pub mod auth;
+pub mod device;
+pub mod device_wire;
 pub mod downloads;
 pub mod ending;
 pub mod enrollment;
@@ -14,6 +16,8 @@ pub mod fleet_wire;
 pub mod http;
 pub mod principal;
 pub mod release;
+pub mod rollout;
+pub mod rollout_wire;
 pub mod status;
 pub mod trust;
 pub mod wire;
@@ -32,6 +36,8 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
     routes.add_service(fleet::service(ctx.clone()));
     routes.add_service(access::service(ctx.clone()));
     routes.add_service(release::service(ctx.clone()));
+    routes.add_service(device::service(ctx.clone()));
+    routes.add_service(rollout::service(ctx.clone()));
 
     let described = [FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
     let reflection = || {

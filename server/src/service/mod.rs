@@ -25,6 +25,7 @@ pub mod prospects;
 pub mod publish;
 pub mod releases;
 pub mod reports;
+pub mod rollout_watch;
 pub mod rollouts;
 pub mod segments;
 pub mod signing;

@@ -1,12 +1,16 @@
 //! Rollouts: made, paused, resumed and ended by operators.
 
+use std::borrow::Cow;
+
 use slipway_trust::Sha256;
 
 use super::{Context, Result};
 use crate::{
     limits,
     model::{
+        filter::{Filter, Subject},
         id,
+        page::Page,
         plan::{Draft, Plan},
         refusal::{Reason, Refusal},
         release,
@@ -20,11 +24,43 @@ use crate::{
         audit::audit_append,
         changes::{Kind, changes_bump},
         requests::{Request, request_begin},
-        rollouts::{rollout_enter, rollout_get, rollout_insert},
+        rollouts::{rollout_enter, rollout_get, rollout_insert, rollouts_page},
         updates::updates_cancel,
         waves::{wave_finish, waves_forgive},
     },
 };
+
+/// Fields a filter on rollouts may name.
+pub const FILTER_FIELDS: &[&str] = &["product", "release", "state"];
+
+impl Subject for Rollout {
+    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        match path {
+            "product" => Some(Cow::Borrowed(&self.product)),
+            "release" => Some(Cow::Owned(self.release())),
+            "state" => Some(Cow::Borrowed(self.state.as_str())),
+            _ => None,
+        }
+    }
+}
+
+/// One page of rollouts, newest first, and the token of the next.
+pub async fn list(ctx: &Context, filter: &Filter, page: &Page) -> Result<(Vec<Rollout>, String)> {
+    let mut found = Vec::new();
+    let mut cursor = page.after.clone();
+    loop {
+        let mut tx = ctx.db.read().await?;
+        let rows = rollouts_page(&mut tx, cursor.as_deref(), page.probe()).await?;
+        drop(tx);
+        let is_last = rows.len() <= page.size;
+        cursor = rows.last().map(|last| last.id.clone());
+        found.extend(rows.into_iter().filter(|rollout| filter.matches(rollout)));
+        if is_last || found.len() > page.size {
+            let next = page.cut(&mut found, |rollout| rollout.id.clone());
+            return Ok((found, next));
+        }
+    }
+}
 
 /// A caller's id for a call, and a fingerprint of what he asked for.
 #[derive(Clone, Debug)]

@@ -1,0 +1,198 @@
+//! Rollouts and updates, to and from the wire.
+
+use std::time::Duration;
+
+use slipway_proto::v1;
+
+use super::wire::{duration, from_duration, timestamp};
+use crate::{
+    model::{
+        admission::{ActiveRollout, Verdict},
+        obstacle::Obstacle,
+        plan::{Draft, MAX_SPAN, WaveDraft},
+        rollout::{FailureAction, Rollout, RolloutState},
+        update::{HistoryLine, Reason, Update, UpdateState},
+        wave::{LINE, Wave, WaveState},
+    },
+    service::prospects::Preview,
+};
+
+/// A plan as it was asked for.
+pub fn draft(rollout: v1::Rollout) -> Draft {
+    let rolls_back = rollout.on_failure() == v1::FailureAction::RollBack;
+    Draft {
+        rolls_back,
+        release: rollout.release,
+        selector: rollout.selector,
+        waves: rollout.waves.iter().map(wave_draft).collect(),
+        standing: rollout.standing,
+        spread_by: rollout.spread_by,
+        update_timeout: rollout.update_timeout.as_ref().map(span),
+    }
+}
+
+fn wave_draft(wave: &v1::Wave) -> WaveDraft {
+    let gate = wave.gate.unwrap_or_default();
+    WaveDraft {
+        percent: wave.percent,
+        max_in_flight: wave.max_in_flight,
+        min_success_percent: gate.min_success_percent,
+        min_sample: gate.min_sample,
+        max_failures: gate.max_failures,
+        max_failure_percent: gate.max_failure_percent,
+        soak: gate.soak.as_ref().map(span).unwrap_or_default(),
+    }
+}
+
+/// A negative span is refused with its field, as one that is too long is.
+fn span(span: &prost_types::Duration) -> Duration {
+    from_duration(span).unwrap_or(MAX_SPAN * 2)
+}
+
+/// A rollout; `devices` are those of each wave, where they were counted.
+pub fn rollout(rollout: &Rollout, devices: &[u32]) -> v1::Rollout {
+    let on_failure = match rollout.on_failure {
+        FailureAction::Pause => v1::FailureAction::Pause,
+        FailureAction::RollBack => v1::FailureAction::RollBack,
+    };
+    let counted = devices.iter().copied().chain(std::iter::repeat(0));
+    v1::Rollout {
+        name: rollout.name(),
+        release: rollout.release(),
+        selector: rollout.selector.clone(),
+        waves: rollout.waves.iter().zip(counted).map(|(known, devices)| wave(known, devices)).collect(),
+        on_failure: on_failure.into(),
+        standing: rollout.standing,
+        spread_by: rollout.spread_by.clone(),
+        update_timeout: Some(duration(rollout.update_timeout)),
+        state: state(rollout.state).into(),
+        state_reason: rollout.state_reason.clone(),
+        seed: rollout.seed.clone(),
+        create_time: Some(timestamp(rollout.created_at)),
+        update_time: Some(timestamp(rollout.updated_at)),
+        creator: rollout.created_by.clone(),
+        etag: rollout.etag(),
+    }
+}
+
+fn wave(wave: &Wave, devices: u32) -> v1::Wave {
+    let (gate, counts) = (&wave.gate, &wave.counts);
+    let state = match wave.state {
+        WaveState::Pending => v1::WaveState::Pending,
+        WaveState::Open => v1::WaveState::Open,
+        WaveState::Soaking => v1::WaveState::Soaking,
+        WaveState::Passed => v1::WaveState::Passed,
+        WaveState::Failed => v1::WaveState::Failed,
+    };
+    v1::Wave {
+        percent: f64::from(wave.upper) / f64::from(LINE / 100),
+        max_in_flight: wave.max_in_flight,
+        gate: Some(v1::Gate {
+            min_success_percent: gate.min_success_percent,
+            min_sample: gate.min_sample,
+            max_failures: gate.max_failures,
+            max_failure_percent: gate.max_failure_percent,
+            soak: Some(duration(gate.soak)),
+        }),
+        state: state.into(),
+        in_flight: counts.in_flight,
+        admitted: counts.admitted,
+        succeeded: counts.succeeded,
+        failed: counts.failed,
+        devices,
+        open_time: wave.opened_at.map(timestamp),
+    }
+}
+
+/// What a plan would mean.
+pub fn preview(preview: Preview) -> v1::PreviewRolloutResponse {
+    v1::PreviewRolloutResponse {
+        matched: preview.matched,
+        already_there: preview.already_there,
+        incompatible: preview.incompatible,
+        wave_devices: preview.wave_devices,
+        from_versions: preview.from_versions.into_iter().collect(),
+        bytes: preview.bytes,
+    }
+}
+
+/// An update, with its history where that was read.
+pub fn update(update: &Update, history: &[HistoryLine]) -> v1::Update {
+    v1::Update {
+        name: update.name(),
+        rollout: format!("rollouts/{}", update.rollout_id),
+        wave: update.wave,
+        release: update.release(),
+        from_version: update.from_version.clone(),
+        state: update_state(update.state).into(),
+        reason: reason(&update.reason),
+        bytes_fetched: update.bytes_fetched,
+        bytes_written: update.bytes_written,
+        attempt: update.attempt,
+        create_time: Some(timestamp(update.created_at)),
+        update_time: Some(timestamp(update.updated_at)),
+        deadline: update.deadline_at.map(timestamp),
+        history: history.iter().map(event).collect(),
+    }
+}
+
+fn event(line: &HistoryLine) -> v1::UpdateEvent {
+    v1::UpdateEvent {
+        state: update_state(line.state).into(),
+        time: Some(timestamp(line.at)),
+        actor: line.actor.clone(),
+        reason: reason(&line.reason),
+    }
+}
+
+fn reason(reason: &Reason) -> Option<v1::Reason> {
+    let is_given = !reason.code.is_empty() || !reason.detail.is_empty();
+    is_given.then(|| v1::Reason { code: reason.code.clone(), detail: reason.detail.clone() })
+}
+
+/// What one rollout means for one device.
+pub fn verdict(active: &ActiveRollout, verdict: &Verdict) -> v1::RolloutVerdict {
+    v1::RolloutVerdict {
+        rollout: active.rollout.name(),
+        release: format!("releases/{}/{}", active.rollout.product, verdict.version),
+        wave: verdict.wave,
+        position: f64::from(verdict.position) / f64::from(LINE),
+        reasons: verdict.obstacles.iter().map(obstacle).collect(),
+    }
+}
+
+fn obstacle(obstacle: &Obstacle) -> v1::VerdictReason {
+    v1::VerdictReason {
+        code: obstacle.code().to_owned(),
+        detail: obstacle.to_string(),
+        until: obstacle.until().map(timestamp),
+    }
+}
+
+fn state(state: RolloutState) -> v1::RolloutState {
+    match state {
+        RolloutState::Running => v1::RolloutState::Running,
+        RolloutState::Paused => v1::RolloutState::Paused,
+        RolloutState::Succeeded => v1::RolloutState::Succeeded,
+        RolloutState::Failed => v1::RolloutState::Failed,
+        RolloutState::Aborted => v1::RolloutState::Aborted,
+        RolloutState::RollingBack => v1::RolloutState::RollingBack,
+        RolloutState::RolledBack => v1::RolloutState::RolledBack,
+    }
+}
+
+fn update_state(state: UpdateState) -> v1::UpdateState {
+    match state {
+        UpdateState::Offered => v1::UpdateState::Offered,
+        UpdateState::Downloading => v1::UpdateState::Downloading,
+        UpdateState::Staged => v1::UpdateState::Staged,
+        UpdateState::Trial => v1::UpdateState::Trial,
+        UpdateState::Succeeded => v1::UpdateState::Succeeded,
+        UpdateState::Failed => v1::UpdateState::Failed,
+        UpdateState::RolledBack => v1::UpdateState::RolledBack,
+        UpdateState::TimedOut => v1::UpdateState::TimedOut,
+        UpdateState::Rejected => v1::UpdateState::Rejected,
+        UpdateState::Cancelled => v1::UpdateState::Cancelled,
+        UpdateState::Superseded => v1::UpdateState::Superseded,
+    }
+}
