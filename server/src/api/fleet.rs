@@ -3,15 +3,15 @@
 use slipway_proto::v1::{
     self, ClearQuarantineRequest, CreateClaimRequest, CreateClaimResponse, ExplainDeviceRequest,
     ExplainDeviceResponse, GetDeviceRequest, ListClaimsRequest, ListClaimsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, RevokeClaimRequest, RevokeDeviceRequest,
-    UpdateDeviceRequest,
+    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, MetadataVersions, RevokeClaimRequest,
+    RevokeDeviceRequest, UpdateDeviceRequest,
     fleet_service_server::{FleetService, FleetServiceServer},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     fleet_wire::{claim, device, label_change},
-    principal, wire,
+    principal, rollout_wire, wire,
 };
 use crate::{
     limits,
@@ -19,8 +19,9 @@ use crate::{
     service::{
         Context, Error,
         claims::{self, NewClaim},
-        devices,
+        devices, explain,
         token_cache::TokenCaller,
+        updates,
     },
 };
 
@@ -112,16 +113,57 @@ impl FleetService for Api {
         request: Request<ExplainDeviceRequest>,
     ) -> Result<Response<ExplainDeviceResponse>, Status> {
         let caller = principal::token(&request)?;
-        let _found = self.find(&caller, &request.get_ref().name, "name").await?;
-        Err(Status::unimplemented("explain"))
+        let found = self.find(&caller, &request.get_ref().name, "name").await?;
+        let id = &found.device.id;
+        let why = explain::device(&self.ctx, id).await?.ok_or_else(|| Error::from(devices::not_found(id)))?;
+        let (rollout, offer) = why.offer.as_ref().map_or_else(Default::default, |(active, version)| {
+            (format!("rollouts/{}", active.id), format!("releases/{}/{version}", active.rollout.product))
+        });
+        let have = MetadataVersions {
+            root: why.have.root,
+            timestamp: why.have.timestamp,
+            snapshot: why.have.snapshot,
+            targets: why.have.targets,
+            product: why.have.product,
+            assignment: why.have.assignment,
+        };
+        Ok(Response::new(ExplainDeviceResponse {
+            device: Some(device(&found)),
+            offer,
+            rollout,
+            verdicts: why
+                .verdicts
+                .iter()
+                .map(|(active, verdict)| rollout_wire::verdict(active, verdict))
+                .collect(),
+            updates: why
+                .updates
+                .iter()
+                .map(|(update, history)| rollout_wire::update(update, history))
+                .collect(),
+            metadata: Some(have),
+        }))
     }
 
     async fn list_updates(
         &self,
         request: Request<ListUpdatesRequest>,
     ) -> Result<Response<ListUpdatesResponse>, Status> {
-        let _caller = principal::token(&request)?;
-        Err(Status::unimplemented("updates"))
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let binding = ["updates", &asked.parent, &asked.filter, caller.scope().as_str()];
+        let page = Page::parse(asked.page_size, &asked.page_token, &binding).map_err(Error::from)?;
+        let filter = Filter::parse(&asked.filter, updates::FILTER_FIELDS, Reason::FilterInvalid)
+            .map_err(|refusal| Error::from(refusal.field("filter")))?;
+        let of_one = match asked.parent.as_str() {
+            "devices/-" => None,
+            name => Some(self.find(&caller, name, "parent").await?.device.id),
+        };
+        let visible = |id: &str| self.ctx.devices.get(id).is_some_and(|entry| caller.may_see(&**entry));
+        let (found, next_page_token) =
+            updates::list(&self.ctx, of_one.as_deref(), &filter, &page, visible).await?;
+        let updates = found.iter().map(|update| rollout_wire::update(update, &[])).collect();
+        Ok(Response::new(ListUpdatesResponse { updates, next_page_token }))
     }
 
     async fn create_claim(
