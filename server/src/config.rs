@@ -11,8 +11,14 @@ use serde::{Deserialize, Serialize};
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
+/// Seconds between two check-ins of an idle device: a pause is noticed within a minute, and a
+/// million devices are 17,000 calls a second.
+const DEFAULT_CHECK_IN_INTERVAL: u64 = 60;
+/// A day; a device that calls more rarely counts as absent.
+const MAX_CHECK_IN_INTERVAL: u64 = 86_400;
+
 const ENV_PREFIX: &str = "SLIPWAYD_";
-const ENV_KNOWN: [&str; 9] = [
+const ENV_KNOWN: [&str; 10] = [
     "SLIPWAYD_CONFIG",
     "SLIPWAYD_DATA",
     "SLIPWAYD_LISTEN",
@@ -20,6 +26,7 @@ const ENV_KNOWN: [&str; 9] = [
     "SLIPWAYD_DATABASE_URL",
     "SLIPWAYD_DATABASE_URL_FILE",
     "SLIPWAYD_OBJECTS",
+    "SLIPWAYD_CHECK_IN_INTERVAL",
     "SLIPWAYD_LOG",
     "SLIPWAYD_LOG_FORMAT",
 ];
@@ -45,6 +52,9 @@ pub struct Options {
     /// s3://… or another object store instead of the data directory
     #[arg(long, value_name = "URL", env = "SLIPWAYD_OBJECTS")]
     pub objects: Option<String>,
+    /// How often an idle device checks in, in seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", env = "SLIPWAYD_CHECK_IN_INTERVAL")]
+    pub check_in_interval: Option<u64>,
     /// What is logged, as tracing's filter directives [default: info]
     #[arg(long, value_name = "FILTER", env = "SLIPWAYD_LOG")]
     pub log: Option<String>,
@@ -81,6 +91,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Object store, or none for the data directory.
     pub objects: Option<String>,
+    /// How often an idle device checks in, in seconds.
+    pub check_in_interval: u64,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -129,6 +141,7 @@ impl Config {
             public_names: Vec::new(),
             database_url: None,
             objects: None,
+            check_in_interval: DEFAULT_CHECK_IN_INTERVAL,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -167,9 +180,22 @@ impl Config {
             public_names,
             database_url: database_url(url, url_file)?,
             objects,
+            check_in_interval: options
+                .check_in_interval
+                .or(file.check_in_interval)
+                .unwrap_or(DEFAULT_CHECK_IN_INTERVAL),
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
+        if !(1..=MAX_CHECK_IN_INTERVAL).contains(&config.check_in_interval) {
+            return Err(ConfigError::Value {
+                key: "check_in_interval",
+                problem: format!(
+                    "{} is not between 1 second and a day ({MAX_CHECK_IN_INTERVAL})",
+                    config.check_in_interval
+                ),
+            });
+        }
         config.log.parse::<tracing_subscriber::filter::Targets>().map_err(|error| ConfigError::Value {
             key: "log",
             problem: format!("{:?} is not a log filter: {error}", config.log),
@@ -225,6 +251,7 @@ struct FileConfig {
     database_url: Option<String>,
     database_url_file: Option<PathBuf>,
     objects: Option<String>,
+    check_in_interval: Option<u64>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -316,6 +343,7 @@ mod tests {
             "data = \"/a\"\nobjects = \"bucket\"",
             "data = \"/a\"\nlisten = \"localhost\"",
             "data = \"/a\"\nlog = \"a=b=c\"",
+            "data = \"/a\"\ncheck_in_interval = 0",
         ] {
             assert!(with_file(text, Options::default()).is_err(), "{text}");
         }
