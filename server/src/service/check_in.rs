@@ -208,3 +208,7 @@ fn next_check_in(ctx: &Context, entry: &DeviceEntry, want_inventory: bool) -> Du
     }
     interval.mul_f64(0.75 + ctx.rng.unit() / 2.0)
 }
+
+#[cfg(test)]
+#[path = "check_in_tests.rs"]
+mod tests;

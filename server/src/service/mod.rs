@@ -25,6 +25,8 @@ pub mod prospects;
 pub mod publish;
 pub mod releases;
 pub mod reports;
+#[cfg(test)]
+pub(crate) mod rollout_testing;
 pub mod rollout_watch;
 pub mod rollouts;
 pub mod segments;

@@ -1,0 +1,194 @@
+//! A small fleet for the tests of rollouts: devices that poll, report and change what they run.
+
+use std::{sync::Arc, time::Duration};
+
+use slipway_trust::{Sha256, Versions};
+
+use super::{
+    Context,
+    active_rollouts::ActiveRollouts,
+    check_in::{Answer, CheckIn, check_in},
+    device_cache::{DeviceCache, DeviceEntry},
+    fake_trust::Publisher,
+    reports::{Report, report},
+    rollouts::{self, Asked},
+    testing::TestContext,
+    wake::Wake,
+};
+use crate::{
+    model::{
+        device::{Component, Device, DeviceState, Have, Inventory},
+        label::Labels,
+        plan::{Draft, WaveDraft},
+        rollout::Rollout,
+        update::{Reason, UpdateState},
+    },
+    store::{devices::device_insert, rollouts::rollout_get},
+    tasks::rollouts::reconcile,
+};
+
+pub(crate) const OPERATOR: &str = "tokens/op (operator)";
+
+/// A context whose publisher released 1.0.0, 2.0.0 and 3.0.0 with counters 1, 2 and 3.
+pub(crate) async fn published() -> TestContext {
+    let ctx = Context::for_test().await;
+    let mut publisher = Publisher::initialize(&ctx).await;
+    for (version, counter) in [("1.0.0", 1), ("2.0.0", 2), ("3.0.0", 3)] {
+        publisher.publish(&ctx, version, counter).await;
+    }
+    ctx
+}
+
+/// Another replica: the same database, caches of its own.
+pub(crate) async fn replica(ctx: &Context) -> Context {
+    let other = Context {
+        devices: DeviceCache::default(),
+        rollouts: ActiveRollouts::default(),
+        wake: Wake::new(),
+        ..ctx.clone()
+    };
+    other.devices.reload(&other).await.unwrap();
+    other.rollouts.reload(&other).await.unwrap();
+    other
+}
+
+/// A device of the product `pump` that runs 1.0.0.
+pub(crate) struct Pump {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) counter: u64,
+    pub(crate) have: Versions,
+    /// The update it works on.
+    pub(crate) update: Option<String>,
+    sequence: u64,
+    /// Fingerprint of what it says of itself.
+    digest: u64,
+}
+
+impl Pump {
+    /// Enrolls it and lets it say what it runs.
+    pub(crate) async fn new(ctx: &Context, id: &str) -> Self {
+        let now = ctx.clock.now();
+        let device = Device {
+            id: id.to_owned(),
+            product: "pump".to_owned(),
+            hardware: "gw-a".to_owned(),
+            state: DeviceState::Active,
+            spki_sha256: Sha256::of(id.as_bytes()),
+            certificate_serial: "01".to_owned(),
+            certificate_not_after: now.after(Duration::from_secs(86400)),
+            claim_id: "claim".to_owned(),
+            labels: Labels::from([("site".to_owned(), "north".to_owned())]),
+            inventory: Inventory::default(),
+            have: Have::default(),
+            failures: 0,
+            quarantined_until: None,
+            created_at: now,
+            updated_at: now,
+            generation: 1,
+        };
+        let mut tx = ctx.db.write().await.unwrap();
+        device_insert(&mut tx, &device).await.unwrap();
+        tx.commit().await.unwrap();
+        ctx.devices.refresh(ctx, id).await.unwrap();
+        let mut pump = Pump {
+            id: id.to_owned(),
+            version: "1.0.0".to_owned(),
+            counter: 1,
+            have: Versions::default(),
+            update: None,
+            sequence: 0,
+            digest: 1,
+        };
+        pump.poll(ctx).await;
+        pump
+    }
+
+    pub(crate) fn entry(&self, ctx: &Context) -> Arc<DeviceEntry> {
+        ctx.devices.get(&self.id).unwrap()
+    }
+
+    /// One poll; takes up what it is offered, lays down what is cancelled.
+    pub(crate) async fn poll(&mut self, ctx: &Context) -> Answer {
+        let inventory = (self.entry(ctx).inventory_digest != self.digest).then(|| self.inventory());
+        let update_id = self.update.as_ref().and_then(|name| name.rsplit('/').next()).map(str::to_owned);
+        let call = CheckIn { have: self.have, inventory_digest: self.digest, inventory, update_id };
+        let answer = check_in(ctx, self.entry(ctx), call).await.unwrap();
+        if answer.cancel_update {
+            self.update = None;
+        }
+        if let Some(offer) = &answer.offer {
+            self.update = Some(offer.update.clone());
+        }
+        if answer.trust.as_ref().is_some_and(|delta| delta.assignment.is_some()) {
+            self.have.assignment = self.entry(ctx).assignment.map_or(0, |signed| signed.version);
+        }
+        self.have = Versions { assignment: self.have.assignment, ..ctx.trust.versions("pump") };
+        answer
+    }
+
+    /// Reports a step of the update it works on; lays it down when that is the end.
+    pub(crate) async fn report(&mut self, ctx: &Context, state: UpdateState) {
+        self.sequence += 1;
+        let update = self.update.clone().unwrap();
+        report(ctx, &self.entry(ctx), &self.report_of(&update, state)).await.unwrap();
+        if state.is_terminal() {
+            self.update = None;
+        }
+    }
+
+    /// Reports success; it runs this version from now on.
+    pub(crate) async fn succeed(&mut self, ctx: &Context, version: &str, counter: u64) {
+        self.report(ctx, UpdateState::Succeeded).await;
+        (self.version, self.counter) = (version.to_owned(), counter);
+        self.digest += 1;
+    }
+
+    pub(crate) fn report_of(&self, update: &str, state: UpdateState) -> Report {
+        Report {
+            update: update.to_owned(),
+            sequence: self.sequence,
+            state,
+            reason: Reason::default(),
+            bytes_fetched: 0,
+            bytes_written: 0,
+            attempt: 1,
+        }
+    }
+
+    fn inventory(&self) -> Inventory {
+        Inventory {
+            digest: self.digest,
+            components: vec![Component {
+                component: "system".to_owned(),
+                version: self.version.clone(),
+                counter: self.counter,
+                digest: String::new(),
+                slot: "a".to_owned(),
+            }],
+            ..Inventory::default()
+        }
+    }
+}
+
+/// A plan with waves that end at these percents.
+pub(crate) fn plan(version: &str, percents: &[f64]) -> Draft {
+    Draft {
+        release: format!("releases/pump/{version}"),
+        waves: percents.iter().map(|percent| WaveDraft { percent: *percent, ..Default::default() }).collect(),
+        update_timeout: Some(Duration::from_secs(600)),
+        ..Draft::default()
+    }
+}
+
+pub(crate) async fn create(ctx: &Context, draft: Draft) -> Rollout {
+    let asked = Asked { request_id: String::new(), digest: Sha256::of(b"") };
+    rollouts::create(ctx, OPERATOR, draft, false, &asked).await.unwrap()
+}
+
+/// The rollout after the reconciler had its turn.
+pub(crate) async fn settled(ctx: &Context, id: &str) -> Rollout {
+    reconcile(ctx).await.unwrap();
+    let mut tx = ctx.db.read().await.unwrap();
+    rollout_get(&mut tx, id).await.unwrap().unwrap()
+}
