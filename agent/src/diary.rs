@@ -3,7 +3,11 @@
 //! Soft: losing it loses nothing but a line for people. It is replaced without syncing, so that a
 //! check-in at which nothing changed does not wear the flash.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +62,7 @@ impl Diary {
     pub fn mishap(&mut self, reason: &Reason, now: i64) {
         let known = self.news.last_error.as_ref().is_some_and(|mishap| mishap.reason == *reason);
         if !known {
-            eprintln!("slipway-agent: {}: {}", reason.code, reason.detail);
+            say(&format!("{}: {}", reason.code, reason.detail));
         }
         self.news.last_error = Some(Mishap { at: now, reason: reason.clone() });
         self.write();
@@ -89,6 +93,12 @@ impl Diary {
             self.written = self.news.clone();
         }
     }
+}
+
+/// A line for people, on stderr. When it cannot be written (a log on a full disk) it is lost: unlike
+/// `eprintln!`, which would end the agent for it.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "slipway-agent: {line}");
 }
 
 /// The news in the file; nothing when there is none or it cannot be read.

@@ -216,3 +216,6 @@ pub async fn read_back(image: &SlotImage, size: u64, digest: Sha256) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use slipway_agent::{
     clock::Clock,
     config::ConfigError,
     consent::Consent,
+    diary::say,
     enroll::{EnrollError, Enrollment, enroll},
     link, local,
     readings::Readings,
@@ -157,7 +158,7 @@ fn act(command: Command) -> anyhow::Result<()> {
                 slot_size: arguments.slot_size,
             };
             let config = runtime()?.block_on(enroll(&order))?;
-            eprintln!("slipway-agent: enrolled as {} with {}", config.device_id, config.server);
+            say(&format!("enrolled as {} with {}", config.device_id, config.server));
             Ok(())
         }
         Command::Run(arguments) => runtime()?.block_on(run(&arguments)),
@@ -211,18 +212,18 @@ fn telemetry(arguments: &RunArguments, state: &StateDir, clock: &Clock) -> anyho
     let (mut telemetry, recovered) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("slipway-agent: {}: {}", error.code(), link::chain(&error));
+            say(&format!("{}: {}", error.code(), link::chain(&error)));
             return Ok(None);
         }
     };
     if recovered.damaged > 0 {
-        eprintln!("slipway-agent: {} files of readings were damaged and cut", recovered.damaged);
+        say(&format!("{} files of readings were damaged and cut", recovered.damaged));
     }
     if let Some(series) = series {
         let kept = telemetry.replay(&series, now)?;
-        eprintln!("slipway-agent: replays {kept} readings");
+        say(&format!("replays {kept} readings"));
         if kept == 0 {
-            eprintln!("hint: the owner refuses its classes; see `slipway-agent consent --help`");
+            say("hint: the owner refuses its classes; see `slipway-agent consent --help`");
         }
     }
     Ok(Some(telemetry))

@@ -20,7 +20,7 @@ use crate::{
     clock::{self, Clock},
     config::{Config, StateDir},
     contact::{Contact, Round},
-    diary::Diary,
+    diary::{self, Diary},
     effects::{Done, Hands},
     fetch::Note,
     journal::{Journal, JournalError},
@@ -249,7 +249,7 @@ impl<'a> Shell<'a> {
         }
         if next.name() != self.snapshot.state.name() {
             let version = next.work().map_or("", |work| work.release.version.as_str());
-            eprintln!("slipway-agent: {} {version}", next.name());
+            diary::say(format!("{} {version}", next.name()).trim_end());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whole lives of an agent against a small fleet server: the real agent, real TLS, real files.
 
 mod fleet;
+mod full;
 mod kill;
 mod refuse;
 mod update;
