@@ -6,6 +6,7 @@
 //! in the same record as the state they report, and are never dropped.
 
 mod file;
+mod found;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use file::{Active, Header, Mark, Place, Record};
+use file::{Active, Header, Mark, Place};
+use found::Found;
 use prost::Message as _;
 use slipway_proto::v1::{Reading, SendTelemetryRequest};
 
@@ -386,45 +388,5 @@ impl Spool {
     fn error(&self, action: &'static str, source: io::Error) -> SpoolError {
         let number = self.files.back().copied().unwrap_or_default();
         SpoolError { action, path: file::path(&self.folder, number), source }
-    }
-}
-
-/// What the files say together, read in order.
-#[derive(Debug, Default)]
-struct Found {
-    files: VecDeque<u64>,
-    pending: VecDeque<Set>,
-    mark: Option<Mark>,
-    at: Header,
-    damaged: usize,
-}
-
-impl Found {
-    fn take(&mut self, number: u64, scan: &file::Scan) {
-        self.files.push_back(number);
-        self.damaged += usize::from(scan.torn);
-        self.at.first = self.at.first.max(scan.header.first);
-        self.at.sequence = self.at.sequence.max(scan.header.sequence);
-        self.acknowledge(scan.header.acknowledged);
-        for record in &scan.records {
-            match *record {
-                Record::Set { number: set, place, readings } => {
-                    self.at.first = self.at.first.max(set + 1);
-                    if set > self.at.acknowledged {
-                        self.pending.push_back(Set { number: set, file: number, place, readings });
-                    }
-                }
-                Record::Mark(mark) => {
-                    self.at.sequence = self.at.sequence.max(mark.sequence);
-                    self.mark = Some(mark);
-                }
-                Record::Ack { last } => self.acknowledge(last),
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, last: u64) {
-        self.at.acknowledged = self.at.acknowledged.max(last);
-        self.pending.retain(|set| set.number > last);
     }
 }
