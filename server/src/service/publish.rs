@@ -93,10 +93,10 @@ async fn write(
 ) -> std::result::Result<(), StoreError> {
     let now = release.created_at;
     releases::release_insert(tx, release, manifest).await?;
-    if let Some(request) = request {
-        if requests::request_begin(tx, request, now.before(limits::REQUEST_MEMORY)).await?.is_some() {
-            return Err(StoreError::Conflict { constraint: "requests".to_owned() });
-        }
+    if let Some(request) = request
+        && requests::request_begin(tx, request, now.before(limits::REQUEST_MEMORY)).await?.is_some()
+    {
+        return Err(StoreError::Conflict { constraint: "requests".to_owned() });
     }
     let detail = format!("manifest SHA-256 {}", release.manifest_digest);
     audit::audit_append(tx, now, &release.created_by, METHOD, &release.name(), &detail).await?;
@@ -144,10 +144,9 @@ fn new_targets(current: &TrustSet, ctx: &Context, bytes: &[u8]) -> Result<Option
     }
     let parsed = Targets::parse("targets", bytes).map_err(|error| refused("targets", &error, "targets"))?;
     not_behind("targets", parsed.version, current)?;
-    match foreign_role(&current.trusted.root().body, Some(&parsed), ctx.trust.keys()) {
-        Some("director") => return Err(not_named("director").into()),
-        // Of the root this call has nothing to say: signing finds out.
-        Some(_) | None => {}
+    // What the root says of the other online keys is not this call's; signing finds out.
+    if foreign_role(&current.trusted.root().body, Some(&parsed), ctx.trust.keys()) == Some("director") {
+        return Err(not_named("director").into());
     }
     Ok(Some(bytes.to_vec()))
 }

@@ -28,15 +28,6 @@ pub async fn initialize(ctx: &Context, actor: &str, root: &[u8], targets: &[u8])
         other => super::Error::from(other),
     })?;
     let mut tx = ctx.db.write().await?;
-    match signing::store(&mut tx, &next, now).await {
-        Ok(()) => {}
-        Err(StoreError::Conflict { .. }) => {
-            drop(tx);
-            ctx.trust.refresh(&ctx.db).await?;
-            return repeated(&*ctx.trust.require()?, root, targets);
-        }
-        Err(other) => return Err(other.into()),
-    }
     let digest = slipway_trust::Sha256::of(root);
     audit::audit_append(
         &mut tx,
@@ -47,6 +38,15 @@ pub async fn initialize(ctx: &Context, actor: &str, root: &[u8], targets: &[u8])
         &format!("root 1, SHA-256 {digest}"),
     )
     .await?;
+    match signing::store(&mut tx, &next, now).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => {
+            drop(tx);
+            ctx.trust.refresh(&ctx.db).await?;
+            return repeated(&*ctx.trust.require()?, root, targets);
+        }
+        Err(other) => return Err(other.into()),
+    }
     tx.commit().await?;
     ctx.trust.refresh(&ctx.db).await
 }
