@@ -38,8 +38,9 @@ impl From<sqlx::Error> for StoreError {
             if database.is_unique_violation() {
                 return StoreError::Conflict { constraint: database.message().to_owned() };
             }
-            // SQLITE_FULL, and PostgreSQL's disk_full class.
-            if matches!(database.code().as_deref(), Some("13" | "53100")) {
+            // SQLITE_FULL, SQLITE_IOERR_SHMSIZE (no room for the index of the log), and PostgreSQL's
+            // disk_full.
+            if matches!(database.code().as_deref(), Some("13" | "4874" | "53100")) {
                 return StoreError::Full(error);
             }
         }
