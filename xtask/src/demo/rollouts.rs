@@ -1,5 +1,6 @@
 //! Releases and rollouts, from the operator's side.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -37,21 +38,31 @@ pub fn publish(fleet: &Fleet, image: &Image) -> Result<Value> {
     ])
 }
 
+/// A rollout, and the devices that one before it had reached when it was taken back.
+#[derive(Debug)]
+pub struct Created {
+    /// As the server answered.
+    pub rollout: Value,
+    /// What is in their spare slots is left to chance.
+    pub touched: BTreeSet<String>,
+}
+
 /// Creates a rollout of which no wave is empty. Chance decides where a device stands, and among eight it may leave a
 /// wave without any; such a rollout is taken back and drawn again.
-pub fn create(admin: &Cli, version: &str, waves: &[&str], more: &[&str]) -> Result<Value> {
+pub fn create(admin: &Cli, version: &str, waves: &[&str]) -> Result<Created> {
     let release = format!("{PRODUCT}/{version}");
-    let mut arguments = vec!["rollout", "create", &release];
+    let mut arguments = vec!["rollout", "create", &release, "--on-failure", "pause"];
     for wave in waves {
         arguments.extend(["--wave", wave]);
     }
-    arguments.extend(more);
+    let mut touched = BTreeSet::new();
     for _ in 0..DRAWS {
         let rollout = admin.json(&arguments)?;
         if list(&rollout, "/waves").iter().all(|wave| number(wave, "/devices") > 0) {
-            return Ok(rollout);
+            return Ok(Created { rollout, touched });
         }
         admin.run(&["rollout", "abort", id(&rollout)])?;
+        touched.extend(updates(admin, &rollout)?.iter().map(|update| device_of(update).to_owned()));
     }
     bail!("after {DRAWS} rollouts of {version} there is still an empty wave in each")
 }
@@ -66,7 +77,7 @@ pub fn follow(fleet: &mut Fleet, show: &Show, rollout: &Value, image: &Image) ->
     let stream = fleet.admin().stream(&["rollout", "watch", id(rollout), "--exit-on-pause"])?;
     let mut last = rollout.clone();
     let mut waves: Vec<String> = Vec::new();
-    let mut written = std::collections::BTreeMap::new();
+    let mut written = BTreeMap::new();
     let total: u64 = list(rollout, "/waves").iter().map(|wave| number(wave, "/devices")).sum();
     while let Some(change) = stream.next(PATIENCE).context("the rollout makes no progress")? {
         fleet.check_alive()?;
@@ -83,9 +94,9 @@ pub fn follow(fleet: &mut Fleet, show: &Show, rollout: &Value, image: &Image) ->
             done += succeeded + failed;
             let state = lower(text(wave, "/state"), "WAVE_STATE_");
             let line = format!(
-                "wave {} ({} devices): {state}{}",
+                "wave {}, {}: {state}{}",
                 number_of + 1,
-                number(wave, "/devices"),
+                devices_in_words(number(wave, "/devices")),
                 if succeeded + failed > 0 {
                     format!(", {succeeded} ok, {failed} failed")
                 } else {
@@ -131,9 +142,13 @@ pub fn settle(fleet: &mut Fleet, rollout: &Value) -> Result<Value> {
     }
 }
 
+fn devices_in_words(count: u64) -> String {
+    if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
+}
+
 /// The updates that a rollout brought to devices.
 pub fn updates(admin: &Cli, rollout: &Value) -> Result<Vec<Value>> {
-    let filter = format!("rollout = \"{}\"", text(rollout, "/name"));
+    let filter = format!("rollout = \"{}\"", id(rollout));
     let updates = admin.json(&["device", "updates", "--filter", &filter])?;
     updates.as_array().cloned().context("`slipway device updates` printed no list")
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::cli::{list, number, text};
 use super::fleet::{CUSTOMERS, Fleet, devices, path};
-use super::rollouts::{self, device_of, expect, lower};
+use super::rollouts::{self, Created, device_of, expect, lower};
 use super::show::{Show, human_bytes};
 use super::{slots, wear};
 use crate::clock::Stopwatch;
@@ -46,23 +46,23 @@ pub fn all(fleet: &mut Fleet, show: &mut Show, firmware: &Firmware) -> Result<()
 
     publish(fleet, show, "publish 1.0.0", first)?;
     show.begin("roll out 1.0.0");
-    let rollout = rollouts::create(&fleet.admin(), first.version, &["100"], &[])?;
-    let rollout = rollouts::follow(fleet, show, &rollout, first)?;
+    let created = rollouts::create(&fleet.admin(), first.version, &["100"])?;
+    let rollout = rollouts::follow(fleet, show, &created.rollout, first)?;
     succeeded(fleet, show, &rollout, first, None)?;
 
     publish(fleet, show, "publish 2.0.0", second)?;
     show.begin("roll out 2.0.0");
     let waves = ["30:soak=1s", "65:soak=1s", "100"];
-    let rollout = rollouts::create(&fleet.admin(), second.version, &waves, &["--on-failure", "pause"])?;
-    let rollout = rollouts::follow(fleet, show, &rollout, second)?;
+    let created = rollouts::create(&fleet.admin(), second.version, &waves)?;
+    let rollout = rollouts::follow(fleet, show, &created.rollout, second)?;
     succeeded(fleet, show, &rollout, second, Some(first))?;
 
     publish(fleet, show, "publish 2.1.0", broken)?;
     show.begin("roll out 2.1.0");
-    let waves = ["40:max-failures=0,soak=1s", "100"];
-    let rollout = rollouts::create(&fleet.admin(), broken.version, &waves, &["--on-failure", "pause"])?;
-    rollouts::follow(fleet, show, &rollout, broken)?;
-    stopped(fleet, show, &rollout, [first, second, broken])?;
+    let waves = ["30:max-failures=0,soak=1s", "100"];
+    let created = rollouts::create(&fleet.admin(), broken.version, &waves)?;
+    rollouts::follow(fleet, show, &created.rollout, broken)?;
+    stopped(fleet, show, &created, [first, second, broken])?;
 
     show.begin("wearing part");
     let happened = wear::alert(fleet, show)?;
@@ -121,11 +121,13 @@ fn succeeded(
     let mut fetched = 0;
     for update in &updates {
         let state = lower(text(update, "/state"), "UPDATE_STATE_");
-        if state == "succeeded" {
-            fetched += number(update, "/bytesFetched");
-        } else if state != "superseded" && state != "cancelled" {
+        if state != "succeeded" {
             bail!("the update of {} is {state}", device_of(update));
         }
+        fetched += number(update, "/bytesFetched");
+    }
+    if updates.len() != devices().count() {
+        bail!("the rollout brought {} updates to {} devices", updates.len(), devices().count());
     }
     let runs = running(fleet)?;
     let mut compared = 0;
@@ -155,9 +157,9 @@ fn succeeded(
 
 /// A rollout that must not go well: it stopped at its first wave, whose devices fell back by themselves; no other was
 /// touched.
-fn stopped(fleet: &mut Fleet, show: &mut Show, rollout: &Value, images: [&Image; 3]) -> Result<()> {
+fn stopped(fleet: &mut Fleet, show: &mut Show, created: &Created, images: [&Image; 3]) -> Result<()> {
     let [first, second, broken] = images;
-    let rollout = rollouts::settle(fleet, rollout)?;
+    let rollout = rollouts::settle(fleet, &created.rollout)?;
     expect(&rollout, "paused")?;
     let waves = list(&rollout, "/waves");
     let later: u64 = waves.iter().skip(1).map(|wave| number(wave, "/admitted")).sum();
@@ -186,12 +188,14 @@ fn stopped(fleet: &mut Fleet, show: &mut Show, rollout: &Value, images: [&Image;
         let boots = slots::boots(&disk)?;
         slots::compare(&disk, boots.default, second).context("the slot that runs was touched")?;
         let spare = if tried.contains_key(device) { broken } else { first };
-        slots::compare(&disk, boots.spare, spare)?;
+        if !created.touched.contains(device) {
+            slots::compare(&disk, boots.spare, spare)?;
+        }
     }
     let reasons: Vec<&str> = tried.values().map(String::as_str).collect();
     show.done(
         format!(
-            "stopped at its first wave: {} fell back by themselves ({}), {} were never asked",
+            "stopped at its first wave: {} devices tried it and fell back by themselves ({}), {} never heard of it",
             tried.len(),
             reasons.first().copied().unwrap_or_default(),
             devices().count() - tried.len()
