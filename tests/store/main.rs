@@ -11,5 +11,6 @@ mod objects;
 mod presence;
 mod releases;
 mod requests;
+mod rollouts;
 mod tokens;
 mod transactions;

@@ -63,13 +63,18 @@ pub async fn update_store(tx: &mut Tx, update: &mut Update) -> Result<bool, Stor
     Ok(changed == 1)
 }
 
-/// Appends a line to the history of an update.
+/// Lines of one update's history: an update that goes well has six; one with more than this is told
+/// the same over and over.
+const HISTORY: i64 = 200;
+
+/// Appends a line to the history of an update, unless that is as long as it may be.
 pub async fn history_append(tx: &mut Tx, update_id: &str, line: &HistoryLine) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO update_history (update_id, number, state, at, actor, reason_code, reason_detail) \
-         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5, $6 FROM update_history WHERE update_id = $1")
+         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5, $6 FROM update_history WHERE update_id = $1 \
+         HAVING COALESCE(MAX(number), 0) < $7")
         .bind(update_id).bind(line.state.as_str()).bind(line.at.millis()).bind(&line.actor)
-        .bind(&line.reason.code).bind(&line.reason.detail)
+        .bind(&line.reason.code).bind(&line.reason.detail).bind(HISTORY)
         .execute(conn).await.map(drop))?;
     Ok(())
 }

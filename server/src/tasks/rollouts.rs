@@ -213,3 +213,7 @@ async fn way_back(ctx: &Context, active: &ActiveRollout, now: Timestamp) -> Resu
     }
     Ok(found)
 }
+
+#[cfg(test)]
+#[path = "rollouts_tests.rs"]
+mod tests;
