@@ -166,9 +166,12 @@ async fn assignments_count_up_and_are_checked_before_they_are_sent() {
     let unknown = assignments::assign(&mut tx, &ctx, "dev-1", PRODUCT, Some(&version("9.0")), now).await;
     assert!(matches!(unknown, Err(Error::Refused(refusal)) if refusal.reason == Reason::ReleaseNotFound));
     assert_eq!(assignments::renew_if_due(&mut tx, &ctx, &hold, PRODUCT, now).await.unwrap(), None);
+    drop(tx);
+
     ctx.clock.advance(days(15));
+    assert!(signing::renew(&ctx).await.unwrap());
     let now = ctx.clock.now();
-    signing::renew(&ctx).await.map(drop).unwrap_or_default();
+    let mut tx = ctx.db.write().await.unwrap();
     let renewed = assignments::renew_if_due(&mut tx, &ctx, &hold, PRODUCT, now).await.unwrap().unwrap();
     assert_eq!((renewed.version, renewed.release), (3, None));
     drop(tx);
