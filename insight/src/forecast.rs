@@ -11,6 +11,9 @@ const MAX_STRETCH: f64 = 10.0;
 /// Independent readings from which the band may be called an 80 % band. With fewer the spread
 /// itself is uncertain by more than a sixth (1 / sqrt(2 · 18)), and the claim with it.
 const CLAIM_EFFECTIVE: f64 = 20.0;
+/// … and only where the line is drawn on by at most this share of the time it was seen to hold, and
+/// has not bent lately: what wears faster and faster is not a line, and its date comes early.
+const CLAIM_STRETCH: f64 = 1.0 / 3.0;
 /// The standard normal's 90th percentile.
 const Z90: f64 = 1.281_551_565_545;
 /// Steps in which P90 is looked for between P50 and the horizon.
@@ -25,8 +28,8 @@ pub struct Forecast {
     pub p50_ms: i64,
     /// Nine in ten that it is crossed before; none when that lies beyond the horizon.
     pub p90_ms: Option<i64>,
-    /// How likely the crossing falls between P10 and P90, in percent; none when too few readings
-    /// carry the claim.
+    /// How likely the crossing falls between P10 and P90, in percent; none when too few readings or
+    /// too short a history carry the claim.
     pub percent: Option<u8>,
     /// Change per day.
     pub slope_per_day: f64,
@@ -47,7 +50,7 @@ impl Forecast {
     pub fn explanation(&self, unit: &str) -> String {
         let claim = match self.percent {
             Some(percent) => format!("P10 to P90 is a {percent} % band"),
-            None => "too few readings to say how sure".to_owned(),
+            None => "not enough history to say how sure".to_owned(),
         };
         format!(
             "straight line through {} readings of {:.1} days, half weight after {} days: {:+.4} {unit} a day \
@@ -94,7 +97,7 @@ impl Strictness {
 
 /// When the series will cross `bound`, counted from its last reading.
 pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Result<Forecast, NoForecast> {
-    let View { trend, half_life, shorter } = series.trend_for(bound.horizon_ms);
+    let View { trend, half_life, neighbours, is_bent } = series.trend_for(bound.horizon_ms);
     let (Some((last_ms, _)), Some(line)) = (series.last(), trend.line()) else {
         return Err(NoForecast::TooFewReadings);
     };
@@ -106,7 +109,7 @@ pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Resul
         return Err(NoForecast::NoTrend);
     }
     let span = days(last_ms.saturating_sub(trend.since_ms()));
-    let path = Path::new(&line, shorter.as_ref(), bound, span, half_life);
+    let path = Path::new(&line, &neighbours, bound, span, half_life);
     let p50 = (path.distance / slope).max(0.0);
     let horizon = days(bound.horizon_ms) * strictness.horizon;
     if p50 > horizon.min(MAX_STRETCH * span) {
@@ -117,7 +120,7 @@ pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Resul
         p10_ms: last_ms.saturating_add(millis(path.first(-z, 0.0, p50).unwrap_or(p50))),
         p50_ms: last_ms.saturating_add(millis(p50)),
         p90_ms: path.scan(z, p50, horizon).map(|x| last_ms.saturating_add(millis(x))),
-        percent: (line.effective >= CLAIM_EFFECTIVE).then_some(80),
+        percent: (line.effective >= CLAIM_EFFECTIVE && p50 <= CLAIM_STRETCH * span && !is_bent).then_some(80),
         slope_per_day: line.slope,
         slope_error: line.slope_error(),
         spread: line.spread,
@@ -139,7 +142,7 @@ struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    fn new(line: &'a Line, shorter: Option<&Line>, bound: &Bound, span: f64, half_life: f64) -> Self {
+    fn new(line: &'a Line, neighbours: &[Option<Line>], bound: &Bound, span: f64, half_life: f64) -> Self {
         // A filter that forgets at rate λ is the right one for a slope that wanders with variance
         // λ⁴ · noise · interval a day (docs/forecasting.md). The mean interval between readings is
         // the weighted span over the sum of weights.
@@ -148,9 +151,10 @@ impl<'a> Path<'a> {
         let implied = rate.powi(4) * line.noise * interval;
         // What the slope seems to have wandered between the mean times of two memories. Noise is in it
         // and stays in it: nothing tells the two apart, and a band too wide is the better error.
-        let seen = shorter
-            .filter(|short| short.mean_x > line.mean_x)
-            .map_or(0.0, |short| (short.slope - line.slope).powi(2) / (short.mean_x - line.mean_x));
+        let seen = neighbours.iter().flatten().fold(0.0_f64, |most, other| {
+            let apart = (other.mean_x - line.mean_x).abs();
+            if apart > 0.0 { most.max((other.slope - line.slope).powi(2) / apart) } else { most }
+        });
         Path {
             line,
             distance: -bound.excess(line.level),
@@ -273,7 +277,7 @@ mod tests {
                 // One moment to speak in each run, while there is still way to go.
                 if said.is_none() {
                     series.step(at, truth + 2.0 * error, Some(Side::Above));
-                    if truth > 70.0 {
+                    if truth > 80.0 {
                         said = forecast(&series, &bound(100.0, Side::Above, 90), Strictness::OPEN).ok();
                         if said.is_none() {
                             break;

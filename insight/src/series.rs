@@ -31,8 +31,10 @@ pub struct View<'a> {
     pub trend: &'a Trend,
     /// Its half-life in days.
     pub half_life: f64,
-    /// The line of the next shorter memory, where there is one.
-    pub(crate) shorter: Option<Line>,
+    /// The lines of the next shorter and the next longer memory, where they say anything.
+    pub(crate) neighbours: [Option<Line>; 2],
+    /// Whether a longer memory was passed over: the slope has changed.
+    pub(crate) is_bent: bool,
 }
 
 /// One reading as the last ones are remembered.
@@ -99,6 +101,7 @@ impl Series {
         let horizon = days(horizon_ms);
         let last = HALF_LIVES.len() - 1;
         let mut index = HALF_LIVES.iter().position(|half_life| horizon <= AHEAD * half_life).unwrap_or(last);
+        let longest = index;
         while let Some(shorter) = index.checked_sub(1) {
             let (Some(long), Some(short)) = (self.trends[index].line(), self.trends[shorter].line()) else {
                 break;
@@ -108,8 +111,16 @@ impl Series {
             }
             index = shorter;
         }
-        let shorter = index.checked_sub(1).and_then(|shorter| self.trends[shorter].line());
-        View { trend: &self.trends[index], half_life: HALF_LIVES[index], shorter }
+        let worth = |index: usize| {
+            self.trends.get(index).and_then(Trend::line).filter(|line| line.effective >= MIN_SHORT)
+        };
+        let neighbours = [index.checked_sub(1).and_then(worth), worth(index + 1)];
+        View {
+            trend: &self.trends[index],
+            half_life: HALF_LIVES[index],
+            neighbours,
+            is_bent: index != longest,
+        }
     }
 
     /// Time and value of the newest reading.

@@ -68,7 +68,7 @@ fn speaks_to_a_technician() {
 #[test]
 fn claims_no_percentage_that_readings_do_not_carry() {
     let alert = see(None, &filter_limit(), &expected(20, 25, Some(31), None), NOW).unwrap();
-    assert!(alert.summary.ends_with("about 26 March (from few readings)."), "{}", alert.summary);
+    assert!(alert.summary.ends_with("about 26 March (from little history)."), "{}", alert.summary);
     let gained = see(Some(&alert), &filter_limit(), &expected(20, 25, Some(31), Some(80)), NOW).unwrap();
     assert!(gained.summary.contains("80 % sure"), "{}", gained.summary);
 }

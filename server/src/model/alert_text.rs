@@ -51,7 +51,7 @@ pub(super) fn write(
 fn when(forecast: &Forecast, now: Timestamp) -> String {
     let claim = forecast.percent.map(|percent| format!(" ({percent} % sure)")).unwrap_or_default();
     match (forecast.percent, forecast.p90_ms) {
-        (None, _) => format!("about {} (from few readings)", moment(forecast.p50_ms, false, now)),
+        (None, _) => format!("about {} (from little history)", moment(forecast.p50_ms, false, now)),
         (Some(_), None) => format!(
             "about {}, not before {}",
             moment(forecast.p50_ms, false, now),

@@ -3,7 +3,10 @@
 //! A chunk of batches, the state of the series it steps and the alerts that come of it are one
 //! transaction: a crash leaves the chunk waiting and the state before it, never half of either.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use slipway_insight::{Finding, Series, Standing, StateError, judge};
 
@@ -16,7 +19,7 @@ use crate::{
         id,
         limit::{Limit, MAX_LIMITS, wear},
         reading::{MAX_SERIES, Reading},
-        time::Timestamp,
+        time::{DAY, Timestamp},
     },
     store::{
         StoreError, Tx,
@@ -34,6 +37,10 @@ const CHUNK: i64 = 32;
 
 /// People change alerts now and then; twice in a row during 20 ms is a storm that can wait.
 const ATTEMPTS: usize = 3;
+
+/// Older readings are history: a device that was offline hands over its backlog in order, and what
+/// counts is where it ends. Two days, so that a sensor that is read once a day is never history.
+const FRESH: Duration = DAY.saturating_mul(2);
 
 /// What one chunk was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,6 +180,10 @@ async fn device_step(
             last_at,
         };
         series_put(tx, device_id, &row).await?;
+        if now.since(Timestamp::from_millis(last_at)) > FRESH {
+            known.insert((component, metric), row);
+            continue;
+        }
         let seen = Seen { device: &device, row: &row, series: &series, alerts: &alerts };
         for change in seen.changes(&about, || id::mint(now, ctx.rng.bytes()), now) {
             if !write(tx, &change, &alerts).await? {
