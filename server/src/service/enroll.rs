@@ -140,14 +140,15 @@ async fn admit(
         updated_at: now,
         generation: 1,
     };
+    // Before the row: whoever changes a device takes these locks in this order.
+    let actor = format!("claims/{}", device.claim_id);
+    let detail = format!("key {}", device.spki_sha256);
+    audit_append(tx, now, &actor, "Enroll", &format!("devices/{}", device.id), &detail).await?;
     device_insert(tx, &device).await.map_err(|error| match error {
         // The id is free, so the key is not, or somebody took the id just now: look again.
         StoreError::Conflict { .. } => Error::Store(error),
         other => Error::from(other),
     })?;
-    let actor = format!("claims/{}", device.claim_id);
-    let detail = format!("key {}", device.spki_sha256);
-    audit_append(tx, now, &actor, "Enroll", &format!("devices/{}", device.id), &detail).await?;
     Ok(Some(device))
 }
 
