@@ -105,7 +105,13 @@ fn update(id: &str, device: &str, rollout: &str) -> Update {
 }
 
 fn ended(id: &str, device: &str, rollout: &str, state: UpdateState) -> Update {
-    Update { state, deadline_at: None, finished_at: Some(at(2)), updated_at: at(2), ..update(id, device, rollout) }
+    Update {
+        state,
+        deadline_at: None,
+        finished_at: Some(at(2)),
+        updated_at: at(2),
+        ..update(id, device, rollout)
+    }
 }
 
 async fn store(backend: &Backend, rollouts: &[Rollout], updates: &[Update]) {
@@ -132,7 +138,8 @@ async fn what_goes_in_comes_out(backend: Backend) {
     assert_eq!(rollout_get(&mut tx, "none").await.unwrap(), None);
     let newest: Vec<_> = rollouts_page(&mut tx, None, 1).await.unwrap().into_iter().map(|r| r.id).collect();
     assert_eq!(newest, ["two"]);
-    let older: Vec<_> = rollouts_page(&mut tx, Some("two"), 9).await.unwrap().into_iter().map(|r| r.id).collect();
+    let older: Vec<_> =
+        rollouts_page(&mut tx, Some("two"), 9).await.unwrap().into_iter().map(|r| r.id).collect();
     assert_eq!(older, ["one"]);
     assert_eq!(update_get(&mut tx, "u").await.unwrap(), Some(update("u", "d", "one")));
 }
@@ -297,7 +304,9 @@ async fn what_is_not_installed_is_cancelled(backend: Backend) {
     assert_eq!(now.reason, reason);
     let last = history_list(&mut tx, "u2").await.unwrap().pop().unwrap();
     assert_eq!((last.state, last.actor.as_str(), last.reason), (UpdateState::Cancelled, "somebody", reason));
-    for (id, state) in [("u3", UpdateState::Trial), ("u4", UpdateState::Offered), ("u5", UpdateState::Offered)] {
+    for (id, state) in
+        [("u3", UpdateState::Trial), ("u4", UpdateState::Offered), ("u5", UpdateState::Offered)]
+    {
         assert_eq!(update_get(&mut tx, id).await.unwrap().unwrap().state, state, "{id}");
     }
 }

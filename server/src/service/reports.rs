@@ -46,7 +46,7 @@ enum Outcome {
     /// It was known, or changed nothing that memory holds.
     Noted,
     /// It ended the update.
-    Ended(Update),
+    Ended(Box<Update>),
     /// It moved the update on.
     Moved,
     /// Somebody else changed the same thing first.
@@ -112,7 +112,7 @@ async fn write(
             if !enter(tx, ctx, &mut update, state, report.reason.clone(), "device", now).await? {
                 return Ok(Outcome::Raced);
             }
-            Ok(if state.is_terminal() { Outcome::Ended(update) } else { Outcome::Moved })
+            Ok(if state.is_terminal() { Outcome::Ended(Box::new(update)) } else { Outcome::Moved })
         }
         Transition::Note => {
             if !update.state.is_terminal() {

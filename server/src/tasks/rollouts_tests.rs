@@ -157,7 +157,8 @@ async fn check(ctx: &Context, states: &mut HashMap<String, UpdateState>, when: &
 
 fn counted(updates: &[Update], rollout: &Rollout, wave: u32) -> Counts {
     let mut counts = Counts::default();
-    let of_wave = |update: &&Update| update.rollout_id == rollout.id && update.wave == wave && !update.rolls_back;
+    let of_wave =
+        |update: &&Update| update.rollout_id == rollout.id && update.wave == wave && !update.rolls_back;
     for update in updates.iter().filter(of_wave) {
         counts.admitted += 1;
         match update.state.outcome() {
@@ -172,7 +173,6 @@ fn counted(updates: &[Update], rollout: &Rollout, wave: u32) -> Counts {
 
 /// From now on every device does what it is told: nothing may be left hanging.
 async fn finish(ctx: &Context, pumps: &mut [Pump]) {
-    let rng = Rng::seeded(0);
     ctx.devices.reload(ctx).await.unwrap();
     ctx.rollouts.reload(ctx).await.unwrap();
     for _ in 0..60 {
@@ -190,13 +190,10 @@ async fn finish(ctx: &Context, pumps: &mut [Pump]) {
             }
         }
     }
-    let _ = rng;
-    let left = ctx.rollouts.snapshot();
-    for active in left.iter() {
-        let why: Vec<_> = pumps
-            .iter()
-            .map(|pump| (pump.id.clone(), verdict(&pump.entry(ctx), active, ctx.clock.now())))
-            .collect();
+    if let Some(active) = ctx.rollouts.snapshot().first() {
+        let now = ctx.clock.now();
+        let why: Vec<_> =
+            pumps.iter().map(|pump| (&pump.id, verdict(&pump.entry(ctx), active, now))).collect();
         panic!("{:?} does not end; {why:#?}", active.rollout);
     }
 }

@@ -233,7 +233,7 @@ fn who_took_a_release_goes_back_and_nobody_else() {
 
     let back = update(UpdateState::Failed, true);
     assert_eq!(codes(&facts(&runs, &[took.clone(), back]), &active), ["ALREADY_TRIED"]);
-    assert_eq!(codes(&facts(&device(), &[took.clone()]), &active), ["ALREADY_THERE"]);
+    assert_eq!(codes(&facts(&device(), std::slice::from_ref(&took)), &active), ["ALREADY_THERE"]);
     assert_eq!(codes(&facts(&device(), &[]), &active), ["ROLLOUT_HELD"]);
     runs.inventory.floor = 2;
     assert_eq!(codes(&facts(&runs, std::slice::from_ref(&took)), &active), ["NOTHING_TO_GO_BACK_TO"]);
