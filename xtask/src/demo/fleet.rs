@@ -1,16 +1,15 @@
 //! The server and its eight devices, each a process of its own.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use super::cli::{Cli, clean};
+use crate::clock::Stopwatch;
 use crate::images::PRODUCT;
 use crate::litter::{Dir, Process};
 use crate::workspace::{self, Binaries};
@@ -45,35 +44,29 @@ impl Fleet {
     /// Starts the server on a free port and an empty data directory below `dir`.
     pub fn start(binaries: Binaries, dir: Dir) -> Result<Self> {
         fs::create_dir_all(dir.path().join("logs"))?;
-        let data = dir.path().join("server");
+        let log_path = dir.path().join("logs/slipwayd.log");
+        // A file and not a pipe to us: with --keep the server outlives us.
+        let log = File::create(&log_path)?;
         let mut command = clean(&binaries.server);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--check-in-interval", "1", "--data"])
-            .arg(&data)
+            .arg(dir.path().join("server"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let mut server = Process::start(&mut command, Signal::TERM)?;
-        let stderr =
-            server.child().and_then(|child| child.stderr.take()).context("slipwayd has no standard error")?;
-        let log_path = dir.path().join("logs/slipwayd.log");
-        let mut log = File::create(&log_path)?;
-        let (sender, ready) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                // A full disk must not stop the server by a full pipe.
-                let _ = writeln!(log, "{line}");
-                if let Some((_, url)) = line.split_once("ready on ") {
-                    let _ = sender.send(url.trim().to_owned());
-                }
+        let watch = Stopwatch::start();
+        let url = loop {
+            let said = fs::read_to_string(&log_path)?;
+            let ready = said.lines().find_map(|line| Some(line.split_once("ready on ")?.1.trim().to_owned()));
+            if let Some(url) = ready {
+                break url;
             }
-        });
-        let url = ready.recv_timeout(START).map_err(|_| {
-            anyhow!(
-                "slipwayd did not get ready; it said:\n{}",
-                fs::read_to_string(&log_path).unwrap_or_default()
-            )
-        })?;
+            if server.ended().is_some() || watch.elapsed() > START {
+                bail!("slipwayd did not get ready; it said:\n{}", said.trim());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         Ok(Self { binaries, agents: Vec::new(), server, dir, url })
     }
 
