@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use slipway_proto::v1::{GetDeviceRequest, ListUpdatesRequest, Update};
-use slipway_server::store::{Db, reports::reports_of};
+use slipway_agent::{config::StateDir, journal::Journal, machine::Snapshot};
 use slipway_tests::{clock::wait_for, fleet::Fleet};
+use sqlx::{Connection as _, SqliteConnection};
 
 /// Every device runs one of the published images, whole, and its agent still talks to the server.
 pub async fn every_device_works(fleet: &mut Fleet, images: &[Vec<u8>]) {
@@ -38,15 +39,25 @@ pub async fn no_acknowledged_report_is_missing(fleet: &mut Fleet) {
         device.agent = None;
     }
     fleet.server.kill();
-    let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
-    let mut tx = db.read().await.expect("a transaction");
+    let file = format!("sqlite:{}", fleet.data().join("slipway.db").display());
+    let mut db = SqliteConnection::connect(&file).await.expect("the server's database");
     let mut total = 0;
     for device in &fleet.devices {
-        let acknowledged = slipway_agent::spool::acknowledged_reports(&device.state).expect("the agent's spool");
-        let kept = reports_of(&mut tx, &device.id).await.expect("the reports");
-        let missing: Vec<u64> = (1..=acknowledged).filter(|sequence| !kept.contains(sequence)).collect();
+        let journal = StateDir::new(&device.state).journal();
+        let last = Journal::peek(&journal).expect("the agent's journal").last.expect("a record");
+        let memory = serde_json::from_slice::<Snapshot>(&last).expect("a snapshot").memory;
+        let kept: Vec<i64> = sqlx::query_scalar("SELECT sequence FROM reports WHERE device_id = $1")
+            .bind(&device.id)
+            .fetch_all(&mut db)
+            .await
+            .expect("the reports");
+        // What left the outbox was acknowledged.
+        let acknowledged: Vec<u64> =
+            (1..=memory.sequence).filter(|n| memory.outbox.iter().all(|report| report.sequence != *n)).collect();
+        let missing: Vec<&u64> =
+            acknowledged.iter().filter(|n| i64::try_from(**n).is_ok_and(|n| !kept.contains(&n))).collect();
         assert!(missing.is_empty(), "{}: acknowledged and lost: {missing:?}", device.id);
-        total += acknowledged;
+        total += acknowledged.len();
     }
     println!("{total} acknowledged reports, none missing");
     assert!(total > 100, "only {total} reports: the campaign tested nothing");
