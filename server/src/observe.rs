@@ -29,10 +29,11 @@ pub fn init_logging(filter: &str, format: LogFormat) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let lines = match format {
-        LogFormat::Text => lines.with_filter(targets).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(targets).boxed(),
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let _ = tracing_subscriber::registry().with(lines).try_init();
+    // One filter for all: what is switched off is decided once for each place in the code.
+    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
 /// Counters of this process, for Prometheus.

@@ -1,7 +1,7 @@
 //! The way into every call: rule, caller, time limit, canonical log line; and the way out of
 //! streams.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Everything between the connection and the handler.
-pub async fn enter(State(ctx): State<Context>, request: Request, next: Next) -> Response {
+pub async fn enter(State(ctx): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let started = stopwatch();
     let is_grpc = is_grpc(&request);
     let Some(rule) = access_table::find(request.uri().path()) else {

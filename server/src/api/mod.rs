@@ -22,6 +22,8 @@ pub mod status;
 pub mod trust;
 pub mod wire;
 
+use std::sync::Arc;
+
 use axum::{Router, middleware::from_fn_with_state};
 use slipway_proto::v1::FILE_DESCRIPTOR_SET;
 use tonic::service::Routes;
@@ -71,5 +73,5 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
 
     let http = http::routes().merge(downloads::routes()).with_state(ctx.clone());
     let grpc = routes.routes().into_axum_router().reset_fallback();
-    Ok(grpc.merge(http).layer(from_fn_with_state(ctx.clone(), enter::enter)))
+    Ok(grpc.merge(http).layer(from_fn_with_state(Arc::new(ctx.clone()), enter::enter)))
 }
