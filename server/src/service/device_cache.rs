@@ -18,7 +18,7 @@ use slipway_trust::{Sha256, Versions};
 use super::{Context, Result};
 use crate::{
     model::{
-        device::{Device, DeviceState},
+        device::{Device, DeviceState, Have},
         facts::{Facts, Signed},
         time::Timestamp,
         trust::Assignment,
@@ -65,11 +65,25 @@ pub struct DeviceEntry {
 }
 
 /// What every call changes; outlives the entry, and is lost with the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Live {
     have: Mutex<Versions>,
     /// Milliseconds; 0 for never.
     seen_at: AtomicI64,
+}
+
+impl Live {
+    fn new(have: &Have) -> Self {
+        let have = Versions {
+            root: have.root,
+            timestamp: have.timestamp,
+            snapshot: have.snapshot,
+            targets: have.targets,
+            product: have.product,
+            assignment: have.assignment,
+        };
+        Live { have: Mutex::new(have), seen_at: AtomicI64::new(0) }
+    }
 }
 
 impl DeviceEntry {
@@ -89,7 +103,7 @@ impl DeviceEntry {
         self.live.seen_at.fetch_max(now.millis(), Ordering::Relaxed);
     }
 
-    /// The metadata it said it holds; none of it before it called this process.
+    /// The metadata it said it holds: when it called last, or with its last inventory.
     pub fn have(&self) -> Versions {
         *self.live.have.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,7 +227,7 @@ impl DeviceCache {
             for device in page {
                 let updates = updates.remove(&device.id).unwrap_or_default();
                 let facts = self.facts(&device, &updates, assignments.get(&device.id));
-                self.put(facts, device.spki_sha256);
+                self.put(facts, &device);
             }
         }
         self.reload_presence(ctx).await
@@ -234,7 +248,7 @@ impl DeviceCache {
 
     async fn take(&self, tx: &mut Tx, device: Device) -> Result<Arc<DeviceEntry>> {
         let facts = self.look(tx, &device).await?;
-        Ok(self.put(facts, device.spki_sha256))
+        Ok(self.put(facts, &device))
     }
 
     fn facts(&self, device: &Device, updates: &[Update], assignment: Option<&Assignment>) -> Facts {
@@ -250,13 +264,14 @@ impl DeviceCache {
         })
     }
 
-    fn put(&self, facts: Facts, key: Sha256) -> Arc<DeviceEntry> {
+    fn put(&self, facts: Facts, device: &Device) -> Arc<DeviceEntry> {
+        let key = device.spki_sha256;
         let mut maps = self.0.maps.write().unwrap_or_else(PoisonError::into_inner);
         let known = maps.by_id.get(&facts.id);
         if let Some(known) = known.filter(|known| known.facts.generation > facts.generation) {
             return known.clone();
         }
-        let live = known.map(|known| known.live.clone()).unwrap_or_default();
+        let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(&device.have)));
         let replaced = known.map(|known| known.key).filter(|before| *before != key);
         let entry = Arc::new(DeviceEntry { facts, key, live });
         if let Some(before) = replaced {

@@ -23,7 +23,7 @@ use crate::{
         rollout::Rollout,
         update::{Reason, UpdateState},
     },
-    store::{devices::device_insert, rollouts::rollout_get},
+    store::{Db, devices::device_insert, rollouts::rollout_get},
     tasks::rollouts::reconcile,
 };
 
@@ -32,11 +32,36 @@ pub(crate) const OPERATOR: &str = "tokens/op (operator)";
 /// A context whose publisher released 1.0.0, 2.0.0 and 3.0.0 with counters 1, 2 and 3.
 pub(crate) async fn published() -> TestContext {
     let ctx = Context::for_test().await;
-    let mut publisher = Publisher::initialize(&ctx).await;
-    for (version, counter) in [("1.0.0", 1), ("2.0.0", 2), ("3.0.0", 3)] {
-        publisher.publish(&ctx, version, counter).await;
-    }
+    publish(&ctx).await;
     ctx
+}
+
+/// The same on SQLite, and on PostgreSQL where `cargo xtask test` has started one: there two
+/// transactions really run at once. What comes first in a pair keeps the files of its context.
+pub(crate) async fn published_on_each() -> Vec<(TestContext, Context)> {
+    let mut all = Vec::new();
+    let files = Context::for_test().await;
+    let ctx = files.clone();
+    all.push((files, ctx));
+    if let Ok(url) = std::env::var("SLIPWAY_TEST_POSTGRES") {
+        let files = Context::for_test().await;
+        let name = files.dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
+        let schema = format!("test_rollouts_{}_{}", std::process::id(), name.trim_start_matches('.'));
+        let db = Db::open_postgres(&url, Some(&schema)).await.unwrap();
+        let ctx = Context { db, ..files.clone() };
+        all.push((files, ctx));
+    }
+    for (_, ctx) in &all {
+        publish(ctx).await;
+    }
+    all
+}
+
+async fn publish(ctx: &Context) {
+    let mut publisher = Publisher::initialize(ctx).await;
+    for (version, counter) in [("1.0.0", 1), ("2.0.0", 2), ("3.0.0", 3)] {
+        publisher.publish(ctx, version, counter).await;
+    }
 }
 
 /// Another replica: the same database, caches of its own.

@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::sleep;
+
 use super::driver::Tasks;
 use crate::{
     model::{
@@ -40,7 +42,21 @@ const REPORT_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Starts it.
 pub fn spawn(tasks: &mut Tasks, ctx: &Context) {
     let signal = ctx.wake.reconciler();
-    tasks.spawn("rollouts", PERIOD, Some(signal), |ctx| async move { reconcile(&ctx).await });
+    tasks.spawn("rollouts", PERIOD, Some(signal), |ctx| async move {
+        reconcile(&ctx).await?;
+        tokio::select! {
+            () = ctx.stop.raised() => {}
+            () = sleep(breath(ctx.devices.len())) => {}
+        }
+        Ok(())
+    });
+}
+
+/// Signals that come within this time are one run: a run walks over the fleet once for each open
+/// wave, at about 2 µs a device, and shall not take more than a fifth of a core.
+fn breath(devices: usize) -> Duration {
+    let walk = Duration::from_micros(u64::try_from(devices).unwrap_or(u64::MAX).saturating_mul(2));
+    Duration::from_millis(100).saturating_add(walk.saturating_mul(4))
 }
 
 /// One run: whatever is due now is done when it returns. Costs no statement when nothing is.

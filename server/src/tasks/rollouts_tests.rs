@@ -13,7 +13,7 @@ use crate::{
     },
     rng::Rng,
     service::{
-        rollout_testing::{OPERATOR, Pump, create, plan, published, replica},
+        rollout_testing::{OPERATOR, Pump, create, plan, published, published_on_each, replica},
         rollouts,
     },
     store::{
@@ -33,12 +33,13 @@ fn pick(rng: &Rng, below: usize) -> usize {
 #[tokio::test]
 async fn whatever_happens_counters_agree_and_limits_hold() {
     for seed in SEEDS {
-        simulate(seed).await;
+        for (_files, first) in published_on_each().await {
+            simulate(first, seed).await;
+        }
     }
 }
 
-async fn simulate(seed: u64) {
-    let first = published().await;
+async fn simulate(first: Context, seed: u64) {
     let rng = Rng::seeded(seed);
     let mut pumps = Vec::new();
     for i in 0..PUMPS {
@@ -208,9 +209,14 @@ async fn act_well(ctx: &Context, pump: &mut Pump) {
 }
 
 /// All devices at once, half of them at the other replica: a wave of three takes three.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_holds_when_all_poll_at_once() {
-    let first = published().await;
+    for (_files, first) in published_on_each().await {
+        poll_at_once(first).await;
+    }
+}
+
+async fn poll_at_once(first: Context) {
     let mut pumps = Vec::new();
     for i in 0..10 {
         pumps.push(Pump::new(&first, &format!("p{i}")).await);
@@ -222,7 +228,7 @@ async fn a_limit_holds_when_all_poll_at_once() {
     second.rollouts.reload(&second).await.unwrap();
     let mut polls = Vec::new();
     for (i, mut pump) in pumps.into_iter().enumerate() {
-        let ctx = if i % 2 == 0 { Context::clone(&first) } else { second.clone() };
+        let ctx = if i % 2 == 0 { first.clone() } else { second.clone() };
         polls.push(tokio::spawn(async move { pump.poll(&ctx).await.offer.is_some() }));
     }
     let mut offers = 0;
