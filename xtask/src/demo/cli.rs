@@ -10,8 +10,12 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::clock::Stopwatch;
 use crate::litter::Process;
 use crate::workspace;
+
+/// How often somebody who waits looks whether everything still runs.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// One person at one command line.
 #[derive(Clone, Debug)]
@@ -80,17 +84,22 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The next document, or `None` at the end of the command's output; an error when nothing comes in time.
-    pub fn next(&self, patience: Duration) -> Result<Option<Value>> {
-        match self.lines.recv_timeout(patience) {
-            Ok(line) => serde_json::from_str(&line)
-                .map(Some)
-                .with_context(|| format!("`slipway {}` printed no JSON: {line}", self.what)),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                bail!("`slipway {}` had nothing to say for {} seconds", self.what, patience.as_secs())
+    /// The next document, or `None` at the end of the command's output; an error when nothing comes in time, or when
+    /// `check`, which is asked meanwhile, finds something wrong.
+    pub fn next(&self, patience: Duration, mut check: impl FnMut() -> Result<()>) -> Result<Option<Value>> {
+        let watch = Stopwatch::start();
+        while let Some(left) = patience.checked_sub(watch.elapsed()) {
+            match self.lines.recv_timeout(left.min(GLANCE)) {
+                Ok(line) => {
+                    return serde_json::from_str(&line)
+                        .map(Some)
+                        .with_context(|| format!("`slipway {}` printed no JSON: {line}", self.what));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => check()?,
             }
         }
+        bail!("`slipway {}` had nothing to say for {} seconds", self.what, patience.as_secs())
     }
 
     /// Everything it printed that nobody asked for yet.

@@ -79,8 +79,9 @@ pub fn follow(fleet: &mut Fleet, show: &Show, rollout: &Value, image: &Image) ->
     let mut waves: Vec<String> = Vec::new();
     let mut written = BTreeMap::new();
     let total: u64 = list(rollout, "/waves").iter().map(|wave| number(wave, "/devices")).sum();
-    while let Some(change) = stream.next(PATIENCE).context("the rollout makes no progress")? {
-        fleet.check_alive()?;
+    while let Some(change) =
+        stream.next(PATIENCE, || fleet.check_alive()).context("the rollout does not go on")?
+    {
         for update in list(&change, "/updates") {
             written.insert(text(update, "/name").to_owned(), number(update, "/bytesWritten"));
         }

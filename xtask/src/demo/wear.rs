@@ -94,7 +94,7 @@ pub fn alert(fleet: &mut Fleet, show: &Show) -> Result<String> {
     fleet.start_agent(DEVICE, &["--replay", path(&series)?, "--telemetry-interval", "1"])?;
     show.note(&format!("{DEVICE} replays {READINGS} hours of its air filter"));
 
-    let alert = first_alert(&watching, &watch)?;
+    let alert = first_alert(&watching, &watch, || fleet.check_alive())?;
     let seconds = watch.seconds();
     let days = check(&alert)?;
     show.note(&format!("{mine} hears: {} {}", text(&alert, "/summary"), text(&alert, "/recommendation")));
@@ -117,9 +117,9 @@ pub fn alert(fleet: &mut Fleet, show: &Show) -> Result<String> {
     ))
 }
 
-fn first_alert(stream: &Stream, watch: &Stopwatch) -> Result<Value> {
+fn first_alert(stream: &Stream, watch: &Stopwatch, mut check: impl FnMut() -> Result<()>) -> Result<Value> {
     while let Some(left) = PATIENCE.checked_sub(watch.elapsed()) {
-        let Some(change) = stream.next(left).context("no alert reached the client")? else {
+        let Some(change) = stream.next(left, &mut check).context("no alert reached the client")? else {
             bail!("the client's `slipway alert watch` ended before an alert came");
         };
         if let Some(alert) = change.get("alert").filter(|alert| alert.is_object())
