@@ -255,14 +255,15 @@ impl StateDir {
     /// Takes the folder for this process until the answer is dropped.
     ///
     /// # Errors
-    /// [`ConfigError::Locked`] when another process has it.
+    /// [`ConfigError::Locked`] when another process has it, [`ConfigError::NotEnrolled`] when it is not there.
     pub fn lock(&self) -> Result<Lock, ConfigError> {
         let path = self.0.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| ConfigError::Io { action: "open", path: path.clone(), source })?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|source| match source
+            .kind()
+        {
+            io::ErrorKind::NotFound => ConfigError::NotEnrolled { path: self.config() },
+            _ => ConfigError::Io { action: "open", path: path.clone(), source },
+        })?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(ConfigError::Locked { path: self.0.clone() }),

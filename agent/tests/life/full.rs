@@ -8,7 +8,7 @@ use std::{
 use slipway_agent::{clock::Clock, machine::Slot};
 use slipway_proto::v1::UpdateState::{Failed, Succeeded};
 
-use crate::fleet::{Device, Fleet};
+use crate::{device::Device, fleet::Fleet};
 
 /// Runs the agent where no file may grow beyond `limit` blocks; its log is on the same disk.
 fn run_on_a_full_disk(device: &Device, limit: u32) -> Child {

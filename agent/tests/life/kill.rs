@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use slipway_agent::{clock::Clock, machine::Slot};
 use slipway_proto::v1::UpdateState::{Rejected, RolledBack, Succeeded};
 
-use crate::fleet::{Device, Fleet};
+use crate::{device::Device, fleet::Fleet};
 
 const KILLS: u32 = 60;
 const SEED: u64 = 2026;

@@ -4,7 +4,10 @@ use slipway_agent::{config::ConfigError, enroll::EnrollError, machine::Slot};
 use slipway_proto::v1::UpdateState::Rejected;
 use slipway_trust::fake;
 
-use crate::fleet::{Device, Fleet, NOW};
+use crate::{
+    device::Device,
+    fleet::{Fleet, NOW},
+};
 
 /// Every broken repository of the fake: refused, said why, and nothing is written.
 #[tokio::test]

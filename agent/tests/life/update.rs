@@ -3,7 +3,10 @@
 use slipway_agent::machine::Slot;
 use slipway_proto::v1::UpdateState::{Downloading, Failed, RolledBack, Staged, Succeeded, Trial};
 
-use crate::fleet::{Device, Fleet, NOW};
+use crate::{
+    device::Device,
+    fleet::{Fleet, NOW},
+};
 
 #[tokio::test]
 async fn a_release_arrives_byte_for_byte_and_the_old_slot_is_untouched() {
