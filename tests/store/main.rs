@@ -1,11 +1,13 @@
 //! The store's contract: the same cases on SQLite and on PostgreSQL.
 
+mod alerts;
 mod assignments;
 mod audit;
 mod backend;
 mod changes;
 mod claims;
 mod devices;
+mod inbox;
 mod metadata;
 mod objects;
 mod presence;

@@ -1,0 +1,213 @@
+//! Alerts, their events, and the limits they come from.
+
+use std::time::Duration;
+
+use slipway_insight::{Forecast, Side};
+use slipway_server::{
+    model::{
+        alert::{Alert, AlertState, Evidence, Health, Kind, Severity},
+        limit::Limit,
+        selector::Selector,
+    },
+    store::{
+        StoreError,
+        alert_events::{
+            AlertEvent, alert_event_append, alert_events_after, alert_events_oldest, alert_events_prune,
+        },
+        alerts::{
+            alert_get, alert_insert, alert_update, alerts_living, alerts_of_cause, alerts_of_device,
+            alerts_page, alerts_prune,
+        },
+        limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
+    },
+};
+
+use crate::backend::{Backend, at, contract};
+
+contract! {
+    an_alert_is_read_as_it_was_written;
+    a_cause_has_one_living_alert;
+    a_stale_writer_is_refused;
+    pages_and_lists;
+    positions_follow_commits;
+    events_are_deleted_from_the_old_end;
+    limits_are_replaced_by_name;
+}
+
+fn alert(id: &str, seconds: i64) -> Alert {
+    Alert {
+        id: id.to_owned(),
+        device_id: format!("pump-{id}"),
+        component: "filter".to_owned(),
+        cause: "dirt".to_owned(),
+        kind: Kind::Prognosis,
+        state: AlertState::Open,
+        severity: Severity::Warning,
+        health: Health::MaintenanceRequired,
+        summary: "Der Filter, größer als 250 Pa.".to_owned(),
+        recommendation: "Inspect it.".to_owned(),
+        act_by: Some(at(86_400)),
+        forecast: Some(Forecast {
+            p10_ms: 1,
+            p50_ms: 2,
+            p90_ms: None,
+            percent: Some(80),
+            slope_per_day: 0.1 + 0.2,
+            slope_error: 1e-9,
+            spread: 3.0,
+            readings: 9,
+            span_days: 1.5,
+            half_life_days: 30.0,
+        }),
+        evidence: Evidence {
+            metric: "filter.pressure_drop".to_owned(),
+            unit: "Pa".to_owned(),
+            value: 231.25,
+            at_ms: at(0).millis(),
+            limit: 250.0,
+            slope_per_day: 0.3,
+            readings: 9,
+        },
+        acknowledged_by: String::new(),
+        created_at: at(seconds),
+        updated_at: at(seconds),
+        resolved_at: None,
+        generation: 1,
+    }
+}
+
+fn resolved(alert: &Alert, seconds: i64) -> Alert {
+    alert.cleared("Nothing to do.", at(seconds))
+}
+
+async fn an_alert_is_read_as_it_was_written(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    let open = alert("1", 0);
+    alert_insert(&mut tx, &open).await.unwrap();
+    assert_eq!(alert_get(&mut tx, "1").await.unwrap(), Some(open.clone()));
+    let crossed = Alert { forecast: None, act_by: None, generation: 2, ..open };
+    assert!(alert_update(&mut tx, &crossed).await.unwrap());
+    assert_eq!(alert_get(&mut tx, "1").await.unwrap(), Some(crossed));
+    assert_eq!(alert_get(&mut tx, "2").await.unwrap(), None);
+}
+
+async fn a_cause_has_one_living_alert(backend: Backend) {
+    let first = alert("1", 0);
+    let second = Alert { id: "2".to_owned(), ..first.clone() };
+    let mut tx = backend.db.write().await.unwrap();
+    alert_insert(&mut tx, &first).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = backend.db.write().await.unwrap();
+    let refused = alert_insert(&mut tx, &second).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    drop(tx);
+    let mut tx = backend.db.write().await.unwrap();
+    assert!(alert_update(&mut tx, &resolved(&first, 5)).await.unwrap());
+    alert_insert(&mut tx, &second).await.unwrap();
+    let of_device = alerts_of_device(&mut tx, "pump-1", at(4)).await.unwrap();
+    assert_eq!(of_device.iter().map(|alert| alert.id.as_str()).collect::<Vec<_>>(), ["2", "1"]);
+    let recent = alerts_of_device(&mut tx, "pump-1", at(5)).await.unwrap();
+    assert_eq!(recent, [second]);
+}
+
+async fn a_stale_writer_is_refused(backend: Backend) {
+    let open = alert("1", 0);
+    let mut tx = backend.db.write().await.unwrap();
+    alert_insert(&mut tx, &open).await.unwrap();
+    let taken = open.acknowledge("desk", at(1)).unwrap().unwrap();
+    assert!(alert_update(&mut tx, &taken).await.unwrap());
+    assert!(!alert_update(&mut tx, &resolved(&open, 2)).await.unwrap());
+    assert_eq!(alert_get(&mut tx, "1").await.unwrap(), Some(taken));
+}
+
+async fn pages_and_lists(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    for (id, seconds) in [("1", 10), ("2", 20), ("3", 20), ("4", 5)] {
+        alert_insert(&mut tx, &alert(id, seconds)).await.unwrap();
+    }
+    let ids = |alerts: Vec<Alert>| alerts.into_iter().map(|alert| alert.id).collect::<Vec<_>>();
+    assert_eq!(ids(alerts_page(&mut tx, at(99), "", 2).await.unwrap()), ["3", "2"]);
+    assert_eq!(ids(alerts_page(&mut tx, at(20), "2", 9).await.unwrap()), ["1", "4"]);
+    assert!(alert_update(&mut tx, &resolved(&alert("2", 20), 30)).await.unwrap());
+    assert_eq!(ids(alerts_living(&mut tx, "", 2).await.unwrap()), ["1", "3"]);
+    assert_eq!(ids(alerts_living(&mut tx, "3", 2).await.unwrap()), ["4"]);
+    assert_eq!(ids(alerts_of_cause(&mut tx, "dirt", "", 9).await.unwrap()), ["1", "3", "4"]);
+    assert_eq!(ids(alerts_of_cause(&mut tx, "other", "", 9).await.unwrap()), [""; 0]);
+    assert_eq!(alerts_prune(&mut tx, at(30), 9).await.unwrap(), 0);
+    assert_eq!(alerts_prune(&mut tx, at(31), 9).await.unwrap(), 1);
+    assert_eq!(alert_get(&mut tx, "2").await.unwrap(), None);
+}
+
+async fn positions_follow_commits(backend: Backend) {
+    // The first writer has its position and is slow to commit; the second must not overtake it.
+    let mut slow = backend.db.write().await.unwrap();
+    assert_eq!(alert_event_append(&mut slow, &alert("1", 0)).await.unwrap(), 1);
+    let db = backend.db.clone();
+    let fast = tokio::spawn(async move {
+        let mut tx = db.write().await.unwrap();
+        let position = alert_event_append(&mut tx, &alert("2", 0)).await.unwrap();
+        tx.commit().await.unwrap();
+        position
+    });
+    let mut reader = backend.db.read().await.unwrap();
+    assert_eq!(alert_events_after(&mut reader, 0, 9).await.unwrap(), []);
+    drop(reader);
+    slow.commit().await.unwrap();
+    assert_eq!(fast.await.unwrap(), 2);
+    let mut reader = backend.db.read().await.unwrap();
+    let events = alert_events_after(&mut reader, 0, 9).await.unwrap();
+    let expected = [("1", 1), ("2", 2)].map(|(id, position)| AlertEvent { position, alert: alert(id, 0) });
+    assert_eq!(events, expected);
+    assert_eq!(alert_events_after(&mut reader, 1, 9).await.unwrap(), expected[1..]);
+    drop(reader);
+    // A position that was not committed is given again: there are no gaps.
+    let mut dropped = backend.db.write().await.unwrap();
+    assert_eq!(alert_event_append(&mut dropped, &alert("3", 0)).await.unwrap(), 3);
+    drop(dropped);
+    let mut again = backend.db.write().await.unwrap();
+    assert_eq!(alert_event_append(&mut again, &alert("3", 0)).await.unwrap(), 3);
+}
+
+async fn events_are_deleted_from_the_old_end(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(alert_events_oldest(&mut tx).await.unwrap(), None);
+    // The clock of the replica that wrote the third was behind.
+    for (id, seconds) in [("1", 10), ("2", 20), ("3", 5), ("4", 30)] {
+        alert_event_append(&mut tx, &alert(id, seconds)).await.unwrap();
+    }
+    assert_eq!(alert_events_prune(&mut tx, at(15), 9).await.unwrap(), 1);
+    assert_eq!(alert_events_oldest(&mut tx).await.unwrap(), Some(2));
+    assert_eq!(alert_events_prune(&mut tx, at(99), 2).await.unwrap(), 2);
+    assert_eq!(alert_events_oldest(&mut tx).await.unwrap(), Some(4));
+}
+
+async fn limits_are_replaced_by_name(backend: Backend) {
+    let limit = Limit {
+        id: "dirt".to_owned(),
+        selector: Selector::parse("labels.site = \"north\"").unwrap(),
+        component: String::new(),
+        metric: "filter.pressure_drop".to_owned(),
+        value: 249.5,
+        side: Side::Below,
+        consumable: true,
+        lead_time: Duration::from_secs(3600),
+        horizon: Duration::from_secs(86_400),
+        part: "air filter".to_owned(),
+        created_at: at(0),
+        created_by: "tests".to_owned(),
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    limit_put(&mut tx, &limit).await.unwrap();
+    let saved = limit_get(&mut tx, "dirt").await.unwrap().unwrap();
+    assert_eq!(format!("{saved:?}"), format!("{limit:?}"));
+    limit_put(&mut tx, &Limit { value: 1.5, side: Side::Above, ..limit.clone() }).await.unwrap();
+    limit_put(&mut tx, &Limit { id: "air".to_owned(), ..limit }).await.unwrap();
+    assert_eq!(limits_count(&mut tx).await.unwrap(), 2);
+    let page = limits_page(&mut tx, "air", 9).await.unwrap();
+    assert_eq!(
+        page.iter().map(|limit| (limit.id.as_str(), limit.value)).collect::<Vec<_>>(),
+        [("dirt", 1.5)]
+    );
+    limit_delete(&mut tx, "dirt").await.unwrap();
+    assert!(limit_get(&mut tx, "dirt").await.unwrap().is_none());
+}

@@ -1,0 +1,96 @@
+//! Batches of readings, and the series they step.
+
+use slipway_server::store::{
+    inbox::{InboxRow, inbox_consume, inbox_lock, inbox_prune, inbox_put, inbox_try_lock, inbox_waiting},
+    series::{SeriesRow, series_delete, series_of_device, series_put},
+};
+
+use crate::backend::{Backend, at, contract};
+
+contract! {
+    a_repeated_batch_keeps_the_first;
+    batches_wait_in_order_and_are_consumed_once;
+    only_old_consumed_batches_are_deleted;
+    one_replica_consumes_at_a_time;
+    a_series_is_saved_and_forgotten;
+}
+
+fn batch(device: &str, sequence: i64, seconds: i64) -> InboxRow {
+    InboxRow {
+        device_id: device.to_owned(),
+        sequence,
+        received_at: at(seconds).millis(),
+        readings: vec![0, 159, 146, 150, u8::try_from(sequence).unwrap()],
+    }
+}
+
+async fn a_repeated_batch_keeps_the_first(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    inbox_put(&mut tx, &batch("a", 1, 0)).await.unwrap();
+    inbox_put(&mut tx, &InboxRow { readings: vec![9], ..batch("a", 1, 5) }).await.unwrap();
+    inbox_put(&mut tx, &batch("b", 1, 0)).await.unwrap();
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 1, 0), batch("b", 1, 0)]);
+    assert!(inbox_consume(&mut tx, &batch("a", 1, 0)).await.unwrap());
+    inbox_put(&mut tx, &batch("a", 1, 9)).await.unwrap();
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("b", 1, 0)]);
+}
+
+async fn batches_wait_in_order_and_are_consumed_once(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    for row in [batch("b", 2, 1), batch("a", 7, 1), batch("b", 1, 0), batch("Z", 1, 1)] {
+        inbox_put(&mut tx, &row).await.unwrap();
+    }
+    let waiting = inbox_waiting(&mut tx, 3).await.unwrap();
+    assert_eq!(waiting, [batch("b", 1, 0), batch("Z", 1, 1), batch("a", 7, 1)]);
+    assert!(inbox_consume(&mut tx, &waiting[0]).await.unwrap());
+    assert!(!inbox_consume(&mut tx, &waiting[0]).await.unwrap());
+    assert!(!inbox_consume(&mut tx, &batch("nobody", 1, 0)).await.unwrap());
+}
+
+async fn only_old_consumed_batches_are_deleted(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    for sequence in 1..=5 {
+        inbox_put(&mut tx, &batch("a", sequence, sequence)).await.unwrap();
+    }
+    for sequence in 1..=4 {
+        assert!(inbox_consume(&mut tx, &batch("a", sequence, sequence)).await.unwrap());
+    }
+    assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 2);
+    assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 1);
+    assert_eq!(inbox_prune(&mut tx, at(9), 9).await.unwrap(), 1);
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 5, 5)]);
+}
+
+async fn one_replica_consumes_at_a_time(backend: Backend) {
+    let other = backend.again().await;
+    let mut first = backend.db.write().await.unwrap();
+    assert!(inbox_try_lock(&mut first).await.unwrap());
+    if backend.db.is_shared() {
+        let mut second = other.write().await.unwrap();
+        assert!(!inbox_try_lock(&mut second).await.unwrap());
+    }
+    first.commit().await.unwrap();
+    let mut second = other.write().await.unwrap();
+    inbox_lock(&mut second).await.unwrap();
+    assert!(inbox_try_lock(&mut second).await.unwrap());
+}
+
+async fn a_series_is_saved_and_forgotten(backend: Backend) {
+    let series = |metric: &str, last_value: f64| SeriesRow {
+        component: "filter".to_owned(),
+        metric: metric.to_owned(),
+        unit: "Pa".to_owned(),
+        state: vec![1, 0, 255],
+        last_value,
+        last_at: at(0).millis(),
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    series_put(&mut tx, "a", &series("y", 1.0)).await.unwrap();
+    series_put(&mut tx, "a", &series("x", 0.1 + 0.2)).await.unwrap();
+    series_put(&mut tx, "a", &series("y", -2.5)).await.unwrap();
+    let saved = series_of_device(&mut tx, "a").await.unwrap();
+    assert_eq!(saved, [series("x", 0.1 + 0.2), series("y", -2.5)]);
+    series_delete(&mut tx, "a", "filter", "x").await.unwrap();
+    assert_eq!(series_of_device(&mut tx, "a").await.unwrap(), [series("y", -2.5)]);
+    assert_eq!(series_of_device(&mut tx, "b").await.unwrap(), []);
+}
