@@ -132,7 +132,11 @@ impl Listener {
     async fn serve(&self, stream: TcpStream, addr: SocketAddr) {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.shake_hands(stream, addr).await else { return };
+        let shaken = tokio::select! {
+            shaken = self.shake_hands(stream, addr) => shaken,
+            () = self.stop.raised() => None,
+        };
+        let Some(tls) = shaken else { return };
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let peer = Peer { addr, spki_sha256: certificate.and_then(spki_sha256) };
         let service = self.app.clone().map_request(move |mut request: Request<Incoming>| {
@@ -208,3 +212,7 @@ impl TimeProvider for Now {
         Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
     }
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use super::{
-    access_table::{self, Rule},
+    access_table::{self, Access, Rule},
     auth::{Caller, authenticate},
     ending::{Ending, until_ended},
     http::refusal_response,
@@ -31,7 +31,9 @@ pub async fn enter(State(ctx): State<Arc<Context>>, request: Request, next: Next
     let started = stopwatch();
     let is_grpc = is_grpc(&request);
     let Some(rule) = access_table::find(request.uri().path()) else {
-        return unlisted(&request, is_grpc);
+        let response = unlisted(&request, is_grpc);
+        ctx.metrics.call("unlisted", code_of(&response, is_grpc), started.elapsed());
+        return response;
     };
     let peer = request.extensions().get::<Peer>().map(|peer| peer.addr);
     let (mut parts, body) = request.into_parts();
@@ -150,7 +152,8 @@ fn code_name(code: Code) -> &'static str {
 
 /// One line per call. What devices do all day when all is well is only shown on demand.
 fn log_line(rule: &Rule, caller: &Caller, peer: Option<std::net::SocketAddr>, code: &str, took: Duration) {
-    let is_routine = code == "OK" && matches!(caller, Caller::Device(_) | Caller::Anyone);
+    let is_public = matches!(rule.access, Access::Public | Access::LocalOr(_));
+    let is_routine = code == "OK" && (is_public || matches!(caller, Caller::Device(_)));
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let peer = peer.map(tracing::field::display);
     if is_routine {
