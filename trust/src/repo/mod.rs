@@ -98,17 +98,8 @@ impl Repository {
     pub fn check(&self, now: Date) -> Result<TrustedSet, Error> {
         let missing =
             |needs: &str| Error::Missing { document: "the repository".to_owned(), needs: needs.to_owned() };
-        let (first, later) = self.roots.split_first().ok_or_else(|| missing("root 1"))?;
-        let mut set = TrustedSet::from_root(first)?;
-        for root in later {
-            set.update_root(root)?;
-        }
-        set.finish_root(now)?;
-        set.update_timestamp(&self.timestamp, now)?;
-        set.update_snapshot(&self.snapshot, now)?;
-        set.update_targets(&self.targets, now)?;
-        self.check_delegated(&mut set, now)?;
-        Ok(set)
+        let first = self.roots.first().ok_or_else(|| missing("root 1"))?;
+        self.check_after(&TrustedSet::from_root(first)?, now)
     }
 
     /// As [`check`](Self::check), for a device that already believes `held`: nothing may go back.
