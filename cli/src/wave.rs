@@ -95,10 +95,10 @@ fn default_plan() -> Vec<v1::Wave> {
 /// A gate in words, as `wave` reads it.
 pub fn gate_words(gate: &v1::Gate) -> String {
     let or = |value: u32, default: u32| if value == 0 { default } else { value };
+    let sample = if gate.min_sample == 0 { "all".to_owned() } else { format!("≥{}", gate.min_sample) };
     let mut words = format!(
-        "≥{}% ok of ≥{}, fails past {} and {}%",
+        "≥{}% ok of {sample}, fails past {} and {}%",
         or(gate.min_success_percent, 95),
-        or(gate.min_sample, 1),
         gate.max_failures,
         or(gate.max_failure_percent, 5),
     );
@@ -163,6 +163,6 @@ mod tests {
     #[test]
     fn a_gate_is_legible() {
         let WaveSpec(wave) = "10:max-failures=1,soak=30m".parse().unwrap();
-        assert_eq!(gate_words(&wave.gate.unwrap()), "≥95% ok of ≥1, fails past 1 and 5%, soak 30m");
+        assert_eq!(gate_words(&wave.gate.unwrap()), "≥95% ok of all, fails past 1 and 5%, soak 30m");
     }
 }

@@ -69,7 +69,7 @@ pub struct Plan {
 
     /// PERCENT[:KEY=VALUE,...], the share reached at the wave's end and its gate; may be given several times
     ///
-    /// Keys: min-success (percent, 95), min-sample (1), max-failures (0), max-failure (percent, 5),
+    /// Keys: min-success (percent, 95), min-sample (all seen lately), max-failures (0), max-failure (percent, 5),
     /// soak (0s), max-in-flight (no limit). The last wave has to be 100.
     /// Without any: 5 (soak 30m), 25 (soak 1h) and 100.
     ///

@@ -308,8 +308,8 @@ by          admin
 changed     2026-11-22 14:03:05Z (just now)
 
 WAVE  TO    STATE    DEVICES  ADMITTED  IN FLIGHT  LIMIT  OK  FAILED  GATE
-1     10%   failed   1        1         0          2      0   1       ≥95% ok of ≥1, fails past 0 and 5%, soak 30s
-2     100%  pending  7        0         0          -      0   0       ≥95% ok of ≥1, fails past 0 and 5%
+1     10%   failed   1        1         0          2      0   1       ≥95% ok of all, fails past 0 and 5%, soak 30s
+2     100%  pending  7        0         0          -      0   0       ≥95% ok of all, fails past 0 and 5%
 "
         );
         assert_eq!(

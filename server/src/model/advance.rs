@@ -104,7 +104,10 @@ fn run(rollout: &Rollout, now: Timestamp, prospects: impl FnOnce(u32) -> Prospec
         WaveState::Open | WaveState::Soaking => {
             match (wave.gate.judge(&tally(wave, prospects(n))), wave.soaking_since) {
                 (Judgement::Fails(why), _) => Some(Step::Fail { wave: n, why }),
-                (Judgement::Holds, _) if wave.gate.soak.is_zero() => Some(Step::Pass(n)),
+                // What nobody took cannot show anything later either.
+                (Judgement::Holds, _) if wave.gate.soak.is_zero() || wave.counts.admitted == 0 => {
+                    Some(Step::Pass(n))
+                }
                 (Judgement::Holds, None) => Some(Step::Soak(n)),
                 (Judgement::Holds, Some(since)) => {
                     (since.after(wave.gate.soak) <= now).then_some(Step::Pass(n))

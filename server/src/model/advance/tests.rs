@@ -25,7 +25,7 @@ fn rollout(states: &[WaveState]) -> Rollout {
         state: *state,
         opened_at: None,
         soaking_since: (*state == WaveState::Soaking).then_some(START),
-        counts: Counts::default(),
+        counts: Counts { admitted: 1, succeeded: 1, ..Counts::default() },
     });
     Rollout {
         id: "r".to_owned(),
@@ -74,10 +74,14 @@ fn a_standing_rollout_goes_on() {
 }
 
 #[test]
-fn a_wave_without_soak_passes_at_once() {
+fn a_wave_without_soak_or_without_devices_passes_at_once() {
     let mut rollout = rollout(&[WaveState::Open]);
     rollout.waves[0].gate.soak = Duration::ZERO;
     assert_eq!(next(&rollout, 0, 0), Some(Step::Pass(1)));
+    rollout.waves[0].gate.soak = Duration::from_secs(60);
+    rollout.waves[0].counts = Counts::default();
+    assert_eq!(next(&rollout, 0, 0), Some(Step::Pass(1)));
+    assert_eq!(next(&rollout, 0, 1), None);
 }
 
 #[test]
