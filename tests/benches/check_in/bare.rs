@@ -134,7 +134,10 @@ impl DeviceService for Nothing {
         Ok(Response::new(CheckInResponse { next_check_in, ..CheckInResponse::default() }))
     }
 
-    async fn report_update(&self, _: Request<ReportUpdateRequest>) -> Result<Response<ReportUpdateResponse>, Status> {
+    async fn report_update(
+        &self,
+        _: Request<ReportUpdateRequest>,
+    ) -> Result<Response<ReportUpdateResponse>, Status> {
         Err(Status::unimplemented("nobody reports here"))
     }
 

@@ -18,7 +18,8 @@ pub struct Device {
 impl Device {
     /// A device that was just enrolled and sends its inventory first.
     pub fn new(caller: &Caller) -> Self {
-        let inventory = Inventory { agent_version: "0.1.0".into(), boot_id: "bench".into(), ..Inventory::default() };
+        let inventory =
+            Inventory { agent_version: "0.1.0".into(), boot_id: "bench".into(), ..Inventory::default() };
         let request = CheckInRequest {
             have: Some(MetadataVersions::default()),
             inventory_digest: 1,
@@ -56,7 +57,10 @@ impl Device {
     /// One check-in at which nothing changed.
     pub async fn call(&mut self) {
         let answer = self.client.check_in(self.request.clone()).await.expect("an answer").into_inner();
-        assert!(answer.trust.is_none() && !answer.want_inventory, "something changed in the middle of a round");
+        assert!(
+            answer.trust.is_none() && !answer.want_inventory,
+            "something changed in the middle of a round"
+        );
     }
 }
 

@@ -23,7 +23,9 @@ const ROUNDS: usize = 7;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(folder) = arguments.iter().position(|a| a == bare::ARGUMENT).and_then(|at| arguments.get(at + 1)) {
+    if let Some(folder) =
+        arguments.iter().position(|a| a == bare::ARGUMENT).and_then(|at| arguments.get(at + 1))
+    {
         bare::serve(folder.as_ref());
         return;
     }
