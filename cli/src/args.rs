@@ -49,7 +49,7 @@ pub struct Connection {
     #[arg(long, global = true, env = "SLIPWAY_PROFILE", value_name = "FILE", hide_env_values = true)]
     pub profile: Option<PathBuf>,
 
-    /// Server, for example https://fleet.example:7443
+    /// Server, for example `https://fleet.example:7443`
     #[arg(long, global = true, env = "SLIPWAY_SERVER", value_name = "URL", hide_env_values = true)]
     pub server: Option<String>,
 

@@ -3,7 +3,7 @@
 //! - [`series`]: what is remembered of one series: constant size, stepped by event time, saved as a
 //!   small versioned blob.
 //! - [`trend`]: the exponentially weighted line inside it.
-//! - [`forecast`]: when that line crosses a bound, as P10, P50 and P90, or why nobody can say.
+//! - [`mod@forecast`]: when that line crosses a bound, as P10, P50 and P90, or why nobody can say.
 //! - [`finding`]: what holds now, with hysteresis, so that noise at a bound is not a flood.
 //!
 //! Nothing here knows a clock, randomness or input and output: the same readings in the same order
