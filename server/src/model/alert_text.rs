@@ -4,7 +4,7 @@ use slipway_insight::{Finding, Forecast};
 
 use super::{alert::Observation, time::Timestamp};
 
-/// Crossing times closer together than this are told with the hour.
+/// A crossing nearer than this is told with the hour.
 const HOURS_MATTER_MS: i64 = 2 * slipway_insight::DAY_MS;
 
 /// The sentences.
@@ -58,7 +58,7 @@ fn when(forecast: &Forecast, now: Timestamp) -> String {
             moment(forecast.p10_ms, false, now)
         ),
         (Some(_), Some(p90_ms)) => {
-            let hours = p90_ms.saturating_sub(forecast.p10_ms) < HOURS_MATTER_MS;
+            let hours = p90_ms.saturating_sub(now.millis()) < HOURS_MATTER_MS;
             let (from, to) = (moment(forecast.p10_ms, hours, now), moment(p90_ms, hours, now));
             if from == to {
                 format!("on {from}{claim}")
