@@ -44,6 +44,8 @@ pub struct Prospects {
     pub waiting: u64,
     /// Devices of it that can still finish and were not seen lately.
     pub absent: u64,
+    /// Devices that work on an update of the rollout, whatever their wave.
+    pub in_flight: u64,
 }
 
 /// How far a rollout is with going back.
@@ -102,7 +104,13 @@ fn run(rollout: &Rollout, now: Timestamp, prospects: impl FnOnce(u32) -> Prospec
     match wave.state {
         WaveState::Pending => Some(Step::Open(n)),
         WaveState::Open | WaveState::Soaking => {
-            match (wave.gate.judge(&tally(wave, prospects(n))), wave.soaking_since) {
+            let prospects = prospects(n);
+            if prospects.in_flight < in_flight(rollout) {
+                // A device reported an end after the counters were read: they are behind what is
+                // known of the fleet, and "nobody is left" would be wrong.
+                return None;
+            }
+            match (wave.gate.judge(&tally(wave, prospects)), wave.soaking_since) {
                 (Judgement::Fails(why), _) => Some(Step::Fail { wave: n, why }),
                 // What nobody took cannot show anything later either.
                 (Judgement::Holds, _) if wave.gate.soak.is_zero() || wave.counts.admitted == 0 => {
@@ -141,6 +149,10 @@ fn roll_back(rollout: &Rollout, now: Timestamp, way_back: Return) -> Option<Step
 /// A device gets the time of one update to notice, and that of another to go back.
 fn return_deadline(rollout: &Rollout) -> Timestamp {
     rollout.updated_at.after(rollout.update_timeout * 2)
+}
+
+fn in_flight(rollout: &Rollout) -> u64 {
+    rollout.waves.iter().map(|wave| u64::from(wave.counts.in_flight)).sum()
 }
 
 fn tally(wave: &Wave, prospects: Prospects) -> Tally {

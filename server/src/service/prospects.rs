@@ -91,6 +91,10 @@ pub fn prospects(ctx: &Context, active: &ActiveRollout, wave: u32, now: Timestam
     let since = now.before(LATELY.max(ctx.check_in_interval * 3));
     let mut prospects = Prospects::default();
     for entry in ctx.devices.all() {
+        let works_on = entry.active.as_ref();
+        if works_on.is_some_and(|update| update.rollout_id == active.id && !update.rolls_back) {
+            prospects.in_flight += 1;
+        }
         let verdict = verdict(&entry, active, now);
         if verdict.wave != wave || !verdict.is_expected() {
             continue;

@@ -206,13 +206,17 @@ async fn way_back(ctx: &Context, active: &ActiveRollout, now: Timestamp) -> Resu
     let takers = updates_takers(&mut tx, &active.id).await?;
     let under_way = updates_unfinished(&mut tx, &active.id).await?;
     drop(tx);
-    let mut found = Return { left: u64::try_from(under_way).unwrap_or(0), stranded: 0 };
+    let mut found = Return::default();
+    let mut going_back = 0;
     for id in takers {
         let Some(entry) = ctx.devices.get(&id) else { continue };
-        if entry.active.is_some() {
-            // Counted above when it is of this rollout; otherwise it first ends what it does.
-            let is_ours = entry.active.as_ref().is_some_and(|update| update.rollout_id == active.id);
-            found.left += u64::from(!is_ours);
+        if let Some(update) = &entry.active {
+            if update.rollout_id == active.id {
+                going_back += 1;
+            } else {
+                // It first ends what it does.
+                found.left += 1;
+            }
             continue;
         }
         let verdict = verdict(&entry, active, now);
@@ -227,6 +231,8 @@ async fn way_back(ctx: &Context, active: &ActiveRollout, now: Timestamp) -> Resu
             found.left += 1;
         }
     }
+    // The store may be ahead of memory, or memory ahead of what was read above.
+    found.left += u64::try_from(under_way).unwrap_or(0).max(going_back);
     Ok(found)
 }
 

@@ -49,7 +49,7 @@ fn rollout(states: &[WaveState]) -> Rollout {
 
 fn next(rollout: &Rollout, seconds: u64, waiting: u64) -> Option<Step> {
     let now = START.after(Duration::from_secs(seconds));
-    advance(rollout, now, |_| Prospects { waiting, absent: 0 }, Return::default())
+    advance(rollout, now, |_| Prospects { waiting, ..Prospects::default() }, Return::default())
 }
 
 #[test]
@@ -93,6 +93,15 @@ fn failures_trip_open_and_passed_waves_and_are_forgiven_by_a_resume() {
         rollout.waves[0].counts.forgiven_failed = 1;
         assert!(!matches!(next(&rollout, 0, 4), Some(Step::Fail { .. })), "{state:?}");
     }
+}
+
+#[test]
+fn counters_that_are_behind_decide_nothing() {
+    let mut rollout = rollout(&[WaveState::Open]);
+    rollout.waves[0].counts.in_flight = 1;
+    assert_eq!(next(&rollout, 0, 0), None);
+    let in_flight = Prospects { in_flight: 1, ..Prospects::default() };
+    assert_eq!(advance(&rollout, START, |_| in_flight, Return::default()), Some(Step::Soak(1)));
 }
 
 #[test]
