@@ -1,13 +1,13 @@
 //! Devices.
 
 use slipway_server::{
-    model::device::{Blocked, Component, DataClass, Device, DeviceState, Have, Inventory},
+    model::device::{Blocked, Component, DataClass, Device, DeviceState, Inventory},
     store::{
         StoreError,
         devices::{device_get, device_insert, device_update, devices_changed, devices_count, devices_page},
     },
 };
-use slipway_trust::Sha256;
+use slipway_trust::{Sha256, Versions};
 
 use crate::backend::{Backend, at, contract};
 
@@ -47,7 +47,7 @@ pub fn device(id: &str) -> Device {
             floor: 7,
             blocked: Some(Blocked { code: "STALE".to_owned(), detail: "metadata is stale".to_owned() }),
         },
-        have: Have { root: 1, timestamp: 2, snapshot: 3, targets: 4, product: 5, assignment: 6 },
+        have: Versions { root: 1, timestamp: 2, snapshot: 3, targets: 4, product: 5, assignment: 6 },
         failures: 2,
         quarantined_until: Some(at(50)),
         created_at: at(0),

@@ -1,5 +1,7 @@
 //! Verified documents, and what offering one did.
 
+use serde::{Deserialize, Serialize};
+
 /// A document that was verified, with its bytes exactly as received: those are what to persist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document<T> {
@@ -28,7 +30,8 @@ pub struct RootStep {
 }
 
 /// Versions held; 0 means none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "each field is named for its document")]
 pub struct Versions {
     pub root: u64,

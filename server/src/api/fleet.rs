@@ -3,15 +3,15 @@
 use slipway_proto::v1::{
     self, ClearQuarantineRequest, CreateClaimRequest, CreateClaimResponse, ExplainDeviceRequest,
     ExplainDeviceResponse, GetDeviceRequest, ListClaimsRequest, ListClaimsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, MetadataVersions, RevokeClaimRequest,
-    RevokeDeviceRequest, UpdateDeviceRequest,
+    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, RevokeClaimRequest, RevokeDeviceRequest,
+    UpdateDeviceRequest,
     fleet_service_server::{FleetService, FleetServiceServer},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     fleet_wire::{claim, device, label_change},
-    principal, rollout_wire, wire,
+    principal, rollout_wire, trust, wire,
 };
 use crate::{
     limits,
@@ -119,14 +119,6 @@ impl FleetService for Api {
         let (rollout, offer) = why.offer.as_ref().map_or_else(Default::default, |(active, version)| {
             (format!("rollouts/{}", active.id), format!("releases/{}/{version}", active.rollout.product))
         });
-        let have = MetadataVersions {
-            root: why.have.root,
-            timestamp: why.have.timestamp,
-            snapshot: why.have.snapshot,
-            targets: why.have.targets,
-            product: why.have.product,
-            assignment: why.have.assignment,
-        };
         Ok(Response::new(ExplainDeviceResponse {
             device: Some(device(&found)),
             offer,
@@ -141,7 +133,7 @@ impl FleetService for Api {
                 .iter()
                 .map(|(update, history)| rollout_wire::update(update, history))
                 .collect(),
-            metadata: Some(have),
+            metadata: Some(trust::metadata_versions(&why.have)),
         }))
     }
 

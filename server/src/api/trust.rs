@@ -18,6 +18,18 @@ pub fn versions(have: Option<&v1::MetadataVersions>) -> Versions {
     }
 }
 
+/// What a device was seen to hold.
+pub fn metadata_versions(have: &Versions) -> v1::MetadataVersions {
+    v1::MetadataVersions {
+        root: have.root,
+        timestamp: have.timestamp,
+        snapshot: have.snapshot,
+        targets: have.targets,
+        product: have.product,
+        assignment: have.assignment,
+    }
+}
+
 /// The new files as the answer to a check-in carries them.
 pub fn delta(delta: Delta) -> v1::TrustDelta {
     let bytes = |file: Option<bytes::Bytes>| file.map(|file| file.to_vec()).unwrap_or_default();

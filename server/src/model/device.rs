@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
-use slipway_trust::Sha256;
+use slipway_trust::{Sha256, Versions};
 
 use super::{filter::Subject, label::Labels, time::Timestamp};
 
@@ -34,7 +34,7 @@ pub struct Device {
     /// What it said of itself last.
     pub inventory: Inventory,
     /// The signed metadata it held at its last inventory.
-    pub have: Have,
+    pub have: Versions,
     /// Updates that failed in a row.
     pub failures: u32,
     /// Until when it is offered nothing; only in [`DeviceState::Quarantined`].
@@ -133,24 +133,6 @@ pub enum DataClass {
     Usage,
     /// Where it is.
     Location,
-}
-
-/// Versions of the signed metadata a device holds; 0 means none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Have {
-    /// Root chain position.
-    pub root: u64,
-    /// Timestamp.
-    pub timestamp: u64,
-    /// Snapshot.
-    pub snapshot: u64,
-    /// Top-level targets.
-    pub targets: u64,
-    /// The product's delegated role.
-    pub product: u64,
-    /// The device's own assignment.
-    pub assignment: u64,
 }
 
 impl Device {

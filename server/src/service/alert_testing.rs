@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use slipway_insight::{DAY_MS, Side};
 use slipway_proto::v1;
-use slipway_trust::Sha256;
 
-use super::{Context, device_cache::DeviceEntry, forecasts, ingest, limits, token_cache::TokenCaller};
+use super::{
+    Context, device_cache::DeviceEntry, forecasts, ingest, limits, testing::enrolled,
+    token_cache::TokenCaller,
+};
 use crate::{
     model::{
-        device::{DataClass, Device, DeviceState, Have, Inventory},
-        label::Labels,
+        device::DataClass,
         limit::{DEFAULT_HORIZON, Limit},
         selector::Selector,
         time::{DAY, Timestamp},
         token::{self, Role, SECRET_BYTES, Token},
     },
     store::{
-        devices::{device_get, device_insert, device_update},
+        devices::{device_get, device_update},
         tokens::{token_insert, token_revoke},
     },
 };
@@ -26,30 +27,11 @@ pub(super) const METRIC: &str = "filter.pressure_drop";
 
 /// A device whose owner allows `diagnostic`, labelled `site=<site>`.
 pub(super) async fn device(ctx: &Context, id: &str, site: &str) -> Arc<DeviceEntry> {
-    let now = ctx.clock.now();
-    let device = Device {
-        id: id.to_owned(),
-        product: "pump".to_owned(),
-        hardware: "gw-a".to_owned(),
-        state: DeviceState::Active,
-        spki_sha256: Sha256::of(id.as_bytes()),
-        certificate_serial: "01".to_owned(),
-        certificate_not_after: now.after(DAY),
-        claim_id: "claim".to_owned(),
-        labels: Labels::from([("site".to_owned(), site.to_owned())]),
-        inventory: Inventory { consent: vec![DataClass::Diagnostic], ..Inventory::default() },
-        have: Have::default(),
-        failures: 0,
-        quarantined_until: None,
-        created_at: now,
-        updated_at: now,
-        generation: 1,
-    };
-    let mut tx = ctx.db.write().await.unwrap();
-    device_insert(&mut tx, &device).await.unwrap();
-    tx.commit().await.unwrap();
-    ctx.devices.refresh(ctx, id).await.unwrap();
-    ctx.devices.get(id).unwrap()
+    enrolled(ctx, id, |device| {
+        device.labels.insert("site".to_owned(), site.to_owned());
+        device.inventory.consent = vec![DataClass::Diagnostic];
+    })
+    .await
 }
 
 /// Moves a device to another site, as an operator would.

@@ -8,7 +8,7 @@ use super::{Context, Result, admissions, assignments, device_cache::DeviceEntry,
 use crate::{
     model::{
         admission,
-        device::{Device, Inventory},
+        device::Inventory,
         facts::Active,
         refusal::{Reason, Refusal},
         time::Timestamp,
@@ -165,7 +165,7 @@ async fn record_inventory(
         let mut tx = ctx.db.write().await?;
         let Some(mut device) = device_get(&mut tx, &entry.id).await? else { break };
         device.inventory = inventory.clone();
-        remember_have(&mut device, entry.have());
+        device.have = entry.have();
         if device_update(&mut tx, &mut device, now).await? {
             tx.commit().await?;
             let mut tx = ctx.db.read().await?;
@@ -174,15 +174,6 @@ async fn record_inventory(
         }
     }
     Err(unknown(&entry.id).into())
-}
-
-fn remember_have(device: &mut Device, have: Versions) {
-    device.have.root = have.root;
-    device.have.timestamp = have.timestamp;
-    device.have.snapshot = have.snapshot;
-    device.have.targets = have.targets;
-    device.have.product = have.product;
-    device.have.assignment = have.assignment;
 }
 
 fn unknown(id: &str) -> Refusal {

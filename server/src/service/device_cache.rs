@@ -18,7 +18,7 @@ use slipway_trust::{Sha256, Versions};
 use super::{Context, Result};
 use crate::{
     model::{
-        device::{Device, DeviceState, Have},
+        device::{Device, DeviceState},
         facts::{Facts, Signed},
         time::Timestamp,
         trust::Assignment,
@@ -73,15 +73,7 @@ struct Live {
 }
 
 impl Live {
-    fn new(have: &Have) -> Self {
-        let have = Versions {
-            root: have.root,
-            timestamp: have.timestamp,
-            snapshot: have.snapshot,
-            targets: have.targets,
-            product: have.product,
-            assignment: have.assignment,
-        };
+    fn new(have: Versions) -> Self {
         Live { have: Mutex::new(have), seen_at: AtomicI64::new(0) }
     }
 }
@@ -271,7 +263,7 @@ impl DeviceCache {
         if let Some(known) = known.filter(|known| known.facts.generation > facts.generation) {
             return known.clone();
         }
-        let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(&device.have)));
+        let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(device.have)));
         let replaced = known.map(|known| known.key).filter(|before| *before != key);
         let entry = Arc::new(DeviceEntry { facts, key, live });
         if let Some(before) = replaced {

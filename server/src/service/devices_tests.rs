@@ -6,34 +6,15 @@ use slipway_trust::Sha256;
 
 use super::*;
 use crate::{
-    model::{device::Have, device::Inventory, time::Timestamp},
-    service::{Error, testing::START},
-    store::{audit::audit_page, devices::device_insert},
+    service::{
+        Error,
+        testing::{START, enrolled},
+    },
+    store::audit::audit_page,
 };
 
 async fn add(ctx: &Context, id: &str, site: &str) {
-    let device = Device {
-        id: id.to_owned(),
-        product: "pump".to_owned(),
-        hardware: "gw-a".to_owned(),
-        state: DeviceState::Active,
-        spki_sha256: Sha256::of(id.as_bytes()),
-        certificate_serial: String::new(),
-        certificate_not_after: Timestamp::default(),
-        claim_id: String::new(),
-        labels: BTreeMap::from([("site".to_owned(), site.to_owned())]),
-        inventory: Inventory::default(),
-        have: Have::default(),
-        failures: 0,
-        quarantined_until: None,
-        created_at: START,
-        updated_at: START,
-        generation: 1,
-    };
-    let mut tx = ctx.db.write().await.unwrap();
-    device_insert(&mut tx, &device).await.unwrap();
-    tx.commit().await.unwrap();
-    ctx.devices.refresh(ctx, id).await.unwrap();
+    enrolled(ctx, id, |device| drop(device.labels.insert("site".to_owned(), site.to_owned()))).await;
 }
 
 fn filter(text: &str) -> Filter {

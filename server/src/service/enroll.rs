@@ -7,7 +7,7 @@ use crate::{
     limits,
     model::{
         claim::Claim,
-        device::{Device, DeviceState, Have, Inventory},
+        device::{Device, DeviceState, Inventory},
         id,
         refusal::{Reason, Refusal},
         time::Timestamp,
@@ -133,7 +133,7 @@ async fn admit(
         claim_id: claim.id,
         labels: claim.labels,
         inventory: Inventory { attributes: asked.attributes.clone(), ..Inventory::default() },
-        have: Have::default(),
+        have: slipway_trust::Versions::default(),
         failures: 0,
         quarantined_until: None,
         created_at: now,

@@ -12,18 +12,17 @@ use super::{
     fake_trust::Publisher,
     reports::{Report, report},
     rollouts::{self, Asked},
-    testing::TestContext,
+    testing::{TestContext, enrolled},
     wake::Wake,
 };
 use crate::{
     model::{
-        device::{Component, Device, DeviceState, Have, Inventory},
-        label::Labels,
+        device::{Component, Inventory},
         plan::{Draft, WaveDraft},
         rollout::Rollout,
         update::{Reason, UpdateState},
     },
-    store::{Db, devices::device_insert, rollouts::rollout_get},
+    store::{Db, rollouts::rollout_get},
     tasks::rollouts::reconcile,
 };
 
@@ -93,29 +92,7 @@ pub(crate) struct Pump {
 impl Pump {
     /// Enrolls it and lets it say what it runs.
     pub(crate) async fn new(ctx: &Context, id: &str) -> Self {
-        let now = ctx.clock.now();
-        let device = Device {
-            id: id.to_owned(),
-            product: "pump".to_owned(),
-            hardware: "gw-a".to_owned(),
-            state: DeviceState::Active,
-            spki_sha256: Sha256::of(id.as_bytes()),
-            certificate_serial: "01".to_owned(),
-            certificate_not_after: now.after(Duration::from_secs(86400)),
-            claim_id: "claim".to_owned(),
-            labels: Labels::from([("site".to_owned(), "north".to_owned())]),
-            inventory: Inventory::default(),
-            have: Have::default(),
-            failures: 0,
-            quarantined_until: None,
-            created_at: now,
-            updated_at: now,
-            generation: 1,
-        };
-        let mut tx = ctx.db.write().await.unwrap();
-        device_insert(&mut tx, &device).await.unwrap();
-        tx.commit().await.unwrap();
-        ctx.devices.refresh(ctx, id).await.unwrap();
+        enrolled(ctx, id, |_| {}).await;
         let mut pump = Pump {
             id: id.to_owned(),
             version: "1.0.0".to_owned(),

@@ -2,14 +2,34 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use slipway_trust::{Sha256, Versions};
 use tempfile::TempDir;
 
 use super::{
-    Context, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache, fake_trust,
-    ingest::Inbox, presence::Presence, stop::StopHandle, token_cache::TokenCache, trust::Trust, wake::Wake,
+    Context,
+    active_rollouts::ActiveRollouts,
+    alerts::AlertFeed,
+    device_cache::{DeviceCache, DeviceEntry},
+    fake_trust,
+    ingest::Inbox,
+    presence::Presence,
+    stop::StopHandle,
+    token_cache::TokenCache,
+    trust::Trust,
+    wake::Wake,
 };
 use crate::{
-    clock::Clock, model::time::Timestamp, objects::Objects, observe::Metrics, pki::Pki, rng::Rng, store::Db,
+    clock::Clock,
+    model::{
+        device::{Device, DeviceState, Inventory},
+        label::Labels,
+        time::{DAY, Timestamp},
+    },
+    objects::Objects,
+    observe::Metrics,
+    pki::Pki,
+    rng::Rng,
+    store::{Db, devices::device_insert},
 };
 
 /// 2026-01-01T00:00:00Z, where every test starts.
@@ -23,6 +43,35 @@ pub struct TestContext {
     pub dir: TempDir,
     /// What a stopping server raises.
     pub stop_handle: StopHandle,
+}
+
+/// An enrolled device `pump` of hardware `gw-a` at site `north`, as `change` leaves it.
+pub(crate) async fn enrolled(ctx: &Context, id: &str, change: impl FnOnce(&mut Device)) -> Arc<DeviceEntry> {
+    let now = ctx.clock.now();
+    let mut device = Device {
+        id: id.to_owned(),
+        product: "pump".to_owned(),
+        hardware: "gw-a".to_owned(),
+        state: DeviceState::Active,
+        spki_sha256: Sha256::of(id.as_bytes()),
+        certificate_serial: "01".to_owned(),
+        certificate_not_after: now.after(DAY),
+        claim_id: "claim".to_owned(),
+        labels: Labels::from([("site".to_owned(), "north".to_owned())]),
+        inventory: Inventory::default(),
+        have: Versions::default(),
+        failures: 0,
+        quarantined_until: None,
+        created_at: now,
+        updated_at: now,
+        generation: 1,
+    };
+    change(&mut device);
+    let mut tx = ctx.db.write().await.expect("a transaction");
+    device_insert(&mut tx, &device).await.expect("a new device");
+    tx.commit().await.expect("a commit");
+    ctx.devices.refresh(ctx, id).await.expect("the device in memory");
+    ctx.devices.get(id).expect("the device")
 }
 
 impl Deref for TestContext {

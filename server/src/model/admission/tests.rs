@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::{
     model::{
-        device::{Blocked, Component, Device, Have, Inventory},
+        device::{Blocked, Component, Device, Inventory},
         gate::Gate,
         rollout::FailureAction,
         update::{Reason, Update},
@@ -36,7 +36,7 @@ fn device() -> Device {
             }],
             ..Inventory::default()
         },
-        have: Have::default(),
+        have: slipway_trust::Versions::default(),
         failures: 0,
         quarantined_until: None,
         created_at: START,
