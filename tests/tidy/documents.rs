@@ -85,7 +85,7 @@ fn the_architecture_names_every_room() {
         let rooms = fs::read_dir(root().join(folder)).expect("a source folder");
         for entry in rooms.map(|entry| entry.expect("a readable entry").file_name()) {
             let name = entry.to_string_lossy().into_owned();
-            if !text.contains(&name) {
+            if !name.ends_with("_tests.rs") && !text.contains(&name) {
                 missing.push(format!("{folder}/{name}"));
             }
         }
