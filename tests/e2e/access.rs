@@ -24,15 +24,17 @@ fn allowed(method: &str) -> &'static [Role] {
         }
         "FleetService/ListUpdates" => &[Viewer, Operator, Publisher, Admin],
         "FleetService/UpdateDevice" | "FleetService/ClearQuarantine" => &[Operator, Admin],
-        "FleetService/CreateClaim" | "FleetService/ListClaims" | "FleetService/RevokeClaim" => &[Operator, Admin],
+        "FleetService/CreateClaim" | "FleetService/ListClaims" | "FleetService/RevokeClaim" => {
+            &[Operator, Admin]
+        }
         "FleetService/RevokeDevice" => &[Admin],
         "ReleaseService/GetTrust" | "ReleaseService/GetRelease" | "ReleaseService/ListReleases" => {
             &[Viewer, Operator, Publisher, Admin]
         }
         "ReleaseService/InitializeTrust" => &[Admin],
-        "ReleaseService/FindMissingSegments" | "ReleaseService/UploadSegments" | "ReleaseService/PublishRelease" => {
-            &[Publisher, Admin]
-        }
+        "ReleaseService/FindMissingSegments"
+        | "ReleaseService/UploadSegments"
+        | "ReleaseService/PublishRelease" => &[Publisher, Admin],
         "RolloutService/CreateRollout"
         | "RolloutService/PauseRollout"
         | "RolloutService/ResumeRollout"
@@ -64,7 +66,9 @@ async fn refused(world: &World, method: &Method, token: Option<&str>) -> Status 
         Err(status) => status,
         Ok(answer) => panic!("{} answered {} bytes", method.path, answer.len()),
     };
-    let info = status.get_details_error_info().unwrap_or_else(|| panic!("{}: no ErrorInfo: {status:?}", method.path));
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("{}: no ErrorInfo: {status:?}", method.path));
     assert_eq!(info.domain, "slipway.v1", "{}", method.path);
     assert!(!info.metadata.get("hint").is_none_or(String::is_empty), "{}: no hint: {status:?}", method.path);
     status
@@ -93,7 +97,12 @@ async fn every_rpc_refuses_an_expired_token() {
     world.clock.advance(DAY);
     for method in methods().iter().filter(|method| !allowed(name(method)).is_empty()) {
         let status = refused(&world, method, Some(&token)).await;
-        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_EXPIRED"), "{}", method.path);
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::Unauthenticated, "TOKEN_EXPIRED"),
+            "{}",
+            method.path
+        );
     }
     world.stop().await;
 }
@@ -127,7 +136,12 @@ async fn every_rpc_refuses_every_role_that_may_not() {
             } else {
                 let status = refused(&world, &method, Some(&token)).await;
                 let found = (status.code(), reason(&status));
-                assert_eq!(found, (Code::PermissionDenied, "ROLE_REQUIRED".to_owned()), "{} as {role:?}", method.path);
+                assert_eq!(
+                    found,
+                    (Code::PermissionDenied, "ROLE_REQUIRED".to_owned()),
+                    "{} as {role:?}",
+                    method.path
+                );
             }
         }
     }
@@ -139,7 +153,12 @@ async fn a_revoked_token_ends_at_once() {
     let world = World::start().await;
     let secret = world.token(Role::Viewer, "", DAY).await;
     let caller = world.caller(&secret);
-    let me = caller.access().get_caller(slipway_proto::v1::GetCallerRequest {}).await.expect("a caller").into_inner();
+    let me = caller
+        .access()
+        .get_caller(slipway_proto::v1::GetCallerRequest {})
+        .await
+        .expect("a caller")
+        .into_inner();
     let request = slipway_proto::v1::RevokeTokenRequest { name: me.name };
     world.admin().access().revoke_token(request).await.expect("revoked");
     let status = caller.access().get_caller(slipway_proto::v1::GetCallerRequest {}).await.unwrap_err();

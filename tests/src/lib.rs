@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod fleet;
+pub mod member;
 pub mod operator;
 pub mod postgres;
 pub mod processes;
