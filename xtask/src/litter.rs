@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock::Stopwatch;
@@ -82,6 +82,12 @@ impl Process {
     /// The child itself, for its pipes.
     pub fn child(&mut self) -> Option<&mut Child> {
         self.child.as_mut()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let child = self.child.as_mut().context("the process was released")?;
+        Ok(child.wait()?)
     }
 
     /// How it ended, if it did.
@@ -170,9 +176,10 @@ impl Drop for Dir {
     }
 }
 
+/// Sends a signal to a child and to everything it started: it leads a process group.
 fn send(id: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
+        let _ = kill_process_group(pid, signal);
     }
 }
 

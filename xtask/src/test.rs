@@ -1,10 +1,12 @@
 //! `cargo xtask test`: every test there is, with the PostgreSQL that the contract suite asks for.
 
 use std::ffi::OsString;
+use std::process::Stdio;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use rustix::process::Signal;
 
-use crate::litter;
+use crate::litter::{self, Process};
 use crate::postgres::Cluster;
 use crate::workspace;
 
@@ -21,9 +23,13 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
     };
     workspace::run(workspace::cargo().args(["build", "--workspace", "--bins"]))?;
     let mut tests = workspace::cargo();
-    tests.args(["test", "--workspace"]).args(arguments);
+    tests.args(["test", "--workspace"]).args(arguments).stdin(Stdio::null());
     if let Some(cluster) = &cluster {
         tests.env(VARIABLE, cluster.url());
     }
-    workspace::run(&mut tests)
+    let status = Process::start(&mut tests, Signal::INT)?.wait()?;
+    if !status.success() {
+        bail!("not all tests passed ({status})");
+    }
+    Ok(())
 }
