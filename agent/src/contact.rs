@@ -19,6 +19,9 @@ use crate::{
 
 /// New metadata in several portions, or an inventory that is asked for, is fetched in one round.
 const CHECK_INS: u32 = 20;
+/// Longest id of an update: the server's have 20. The name stands in every record of the journal, and
+/// one that does not fit into a record would stop the device from ever writing another.
+const UPDATE_ID_LIMIT: usize = 64;
 
 /// What the shell wants to have said.
 #[derive(Debug, Clone, Default)]
@@ -141,7 +144,12 @@ impl Contact {
             };
             let answer =
                 self.link.device().check_in(request).await.map_err(|status| link::reason(&status))?;
-            let answer = answer.into_inner();
+            let mut answer = answer.into_inner();
+            if let Some(offer) = answer.offer.take_if(|offer| !self.is_own(&offer.update)) {
+                let name: String = offer.update.chars().take(80).collect();
+                let detail = format!("{name:?} is offered, which is no update of this device");
+                round.remark = Some(Reason::new("OFFER_INVALID", detail));
+            }
             round.contact = true;
             round.next_check_in = answer.next_check_in.and_then(|pause| pause.try_into().ok());
             round.checked_in = true;
@@ -171,6 +179,14 @@ impl Contact {
             return self.consider(ask, &answer, round).await;
         }
         Ok(())
+    }
+
+    /// Whether it can be the name of an update of this device.
+    fn is_own(&self, update: &str) -> bool {
+        let id = update.strip_prefix("devices/").and_then(|name| name.strip_prefix(&self.config.device_id));
+        id.and_then(|name| name.strip_prefix("/updates/")).is_some_and(|id| {
+            (1..=UPDATE_ID_LIMIT).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+        })
     }
 
     /// The server offers an update, and what it sent for it does not verify.
@@ -221,7 +237,9 @@ impl Contact {
             round.offer = Some(refuse(refusal.code(), refusal.to_string()));
             return Ok(());
         }
-        let deadline = offer.deadline.map(|time| time.seconds * 1000 + i64::from(time.nanos) / 1_000_000);
+        let deadline = offer
+            .deadline
+            .map(|time| time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000));
         round.offer = match manifest::resolve(&self.link, &self.state, &self.config, &entry).await {
             Ok(release) => Some(Ok(Offer { update: offer.update.clone(), release, deadline })),
             Err(ManifestError::Refused(reason)) => Some(Err((offer.update.clone(), reason))),
@@ -230,7 +248,12 @@ impl Contact {
                     ManifestError::Keep(_) => "STATE_IO_FAILED",
                     _ => "MANIFEST_UNAVAILABLE",
                 };
-                return Err(Reason::new(code, link::chain(&error)));
+                let reason = Reason::new(code, link::chain(&error));
+                if matches!(&error, ManifestError::Get(error) if !error.is_passing()) {
+                    // The server is there and does not give it out: the next inventory says so.
+                    self.refused = Some(reason.clone());
+                }
+                return Err(reason);
             }
         };
         Ok(())

@@ -57,11 +57,16 @@ pub async fn run(
         let (trust, left_out) = TrustStore::open(state, &config.product, &config.device_id, &clock)?;
         let link = Link::new(&config.server, &authorities, Some(identity), &clock)?;
         let (journal, recovered) = Journal::open(&state.journal())?;
-        let (snapshot, unreadable) = match recovered.last.as_deref().map(serde_json::from_slice) {
+        let (mut snapshot, unreadable) = match recovered.last.as_deref().map(serde_json::from_slice) {
             Some(Ok(snapshot)) => (snapshot, None),
             Some(Err(error)) => (Snapshot::default(), Some(error)),
             None => (Snapshot::default(), None),
         };
+        // A record was there and is lost: the server drops what comes under a sequence that it has seen.
+        let lost = recovered.last.is_none() && (recovered.torn > 0 || recovered.damage.is_some());
+        if lost || unreadable.is_some() {
+            snapshot.memory.sequence = u64::try_from(clock.now()).unwrap_or(0);
+        }
         let slots = FileSlots::open_folder(&config.slots, config.slot_size, StdRng::from_rng(&mut rng));
         let parts = Parts {
             contact: Contact::new(link, trust, config.clone(), state.clone()),
@@ -76,6 +81,9 @@ pub async fn run(
         let mut shell = Shell::new(parts, readings.as_deref_mut());
         if let Some(at) = recovered.damage {
             shell.remark(&Reason::new("JOURNAL_DAMAGED", format!("the journal was damaged at byte {at}")));
+        }
+        if lost && recovered.damage.is_none() {
+            shell.remark(&Reason::new("JOURNAL_DAMAGED", "the journal has no whole record; it starts anew"));
         }
         if let Some(error) = unreadable {
             shell

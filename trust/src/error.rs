@@ -86,6 +86,11 @@ errors! {
     "METADATA_EXPIRED" "{document} expired at {expires}, and it is {now}"
     Expired { document: String, expires: Date, now: Date }
 
+    /// Signed at a moment at which the root was no longer valid, or the document itself: a lie about
+    /// the time. Believed, it would set the device's clock beyond everything that is ever signed.
+    "METADATA_ISSUED_TOO_LATE" "{document} says that it was signed at {issued}, when {ended} had expired at {expires}"
+    IssuedTooLate { document: String, issued: Date, ended: String, expires: Date }
+
     /// Offered before the document that vouches for it, or not held at all.
     "METADATA_MISSING" "{document} cannot be used without {needs}"
     Missing { document: String, needs: String }

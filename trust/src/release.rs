@@ -7,8 +7,10 @@ use crate::read::Fields;
 use crate::targets::{Target, Targets, target_path};
 use crate::version::Version;
 
-/// Names that a product may not take: they name roles or folders of the repository.
-const RESERVED: [&str; 6] = ["root", "targets", "snapshot", "timestamp", "director", "assignments"];
+/// Names that a product may not take: they name roles or folders of the repository, or the file that a
+/// device keeps beside the one of its product.
+const RESERVED: [&str; 7] =
+    ["root", "targets", "snapshot", "timestamp", "director", "assignments", "assignment"];
 
 /// One release in `<product>.json`: everything a device decides by, signed by the publishers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,9 +135,18 @@ mod tests {
         for good in ["pump", "p", "7", "gateway-2", &"x".repeat(32)] {
             assert_eq!(product_name(good), Ok(()), "{good}");
         }
-        for bad in
-            ["", "-pump", "Pump", "pump_1", "pump/x", "root", "director", "assignments", &"x".repeat(33)]
-        {
+        for bad in [
+            "",
+            "-pump",
+            "Pump",
+            "pump_1",
+            "pump/x",
+            "root",
+            "director",
+            "assignments",
+            "assignment",
+            &"x".repeat(33),
+        ] {
             assert!(product_name(bad).is_err(), "{bad}");
         }
     }

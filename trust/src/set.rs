@@ -106,6 +106,7 @@ impl TrustedSet {
             }
         }
         check_expiry("timestamp", new.expires, now)?;
+        self.check_issued("timestamp", new.issued, new.expires)?;
         self.timestamp = Some(Document { body: new, bytes: bytes.to_vec() });
         Ok(Change::Accepted)
     }
@@ -176,6 +177,7 @@ impl TrustedSet {
             }
         }
         check_expiry("assignment", new.expires, now)?;
+        self.check_issued("assignment", new.issued, new.expires)?;
         self.assignment = Some(Document { body: new, bytes: bytes.to_vec() });
         Ok(Change::Accepted)
     }
@@ -237,6 +239,21 @@ impl TrustedSet {
     }
 
     // ---- freshness -----------------------------------------------------------------------------
+
+    /// Online keys set the device's clock, for good: they may not set it to where nothing that is signed
+    /// offline can follow. The next root always ends later than this one.
+    fn check_issued(&self, document: &str, issued: Option<Date>, expires: Date) -> Result<(), Error> {
+        let root = &self.root.body;
+        let Some(issued) = issued else { return Ok(()) };
+        for (ended, expires) in
+            [(format!("root {}", root.version), root.expires), (document.to_owned(), expires)]
+        {
+            if expires <= issued {
+                return Err(Error::IssuedTooLate { document: document.to_owned(), issued, ended, expires });
+            }
+        }
+        Ok(())
+    }
 
     pub(crate) fn fresh_timestamp(&self, now: Date) -> Result<&Timestamp, Error> {
         self.finish_root(now)?;

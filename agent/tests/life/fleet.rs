@@ -285,7 +285,12 @@ impl DeviceService for Fleet {
             let open = world.offer.clone().filter(|update| world.end(update).is_none() && !world.cancel);
             CheckInResponse {
                 trust: world.news(&request),
-                offer: open.map(|update| UpdateOffer { update, ..Default::default() }),
+                // The end of time: what is added to it must not overflow.
+                offer: open.map(|update| UpdateOffer {
+                    update,
+                    deadline: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
+                    ..Default::default()
+                }),
                 next_check_in: Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 }),
                 want_inventory: false,
                 cancel_update: world.cancel && !request.update.is_empty(),

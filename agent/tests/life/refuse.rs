@@ -1,7 +1,7 @@
 //! What the device does not do, and how it says so.
 
 use slipway_agent::{config::ConfigError, enroll::EnrollError, machine::Slot};
-use slipway_proto::v1::UpdateState::Rejected;
+use slipway_proto::v1::UpdateState::{Rejected, Succeeded};
 use slipway_trust::fake;
 
 use crate::{
@@ -50,6 +50,34 @@ async fn a_stranger_s_metadata_blocks_the_device_and_it_says_so() {
     // Honest again: the block goes away by itself.
     fleet.world.lock().unwrap().pushed = None;
     fleet.until(|world| world.inventory.blocked.is_none().then_some(())).await;
+    running.stop().await;
+}
+
+/// The name of an offer is not signed, and every record of the journal holds it.
+#[tokio::test]
+async fn an_offer_whose_name_cannot_be_one_leaves_the_device_able_to_update() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let running = device.run();
+    let long = format!("devices/device-1/updates/{}", "u".repeat(2 << 20));
+    for name in [long.as_str(), "devices/device-2/updates/1", "devices/device-1/updates/", "x"] {
+        let before = {
+            let mut world = fleet.world.lock().unwrap();
+            world.offer(3);
+            // Neither verifying nor refusing it may bring the name into the journal.
+            world.pushed = Some(fake::attacks(&world.fake)[0].delta.clone());
+            world.offer = Some(name.to_owned());
+            world.requests
+        };
+        fleet.until(|world| (world.requests > before + 4).then_some(())).await;
+        assert!(fleet.world.lock().unwrap().reports.is_empty(), "{:?}", &name[..name.len().min(40)]);
+    }
+    let update = {
+        let mut world = fleet.world.lock().unwrap();
+        world.pushed = None;
+        world.offer(3)
+    };
+    assert_eq!(fleet.end_of(&update).await.state(), Succeeded);
     running.stop().await;
 }
 

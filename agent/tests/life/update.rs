@@ -1,7 +1,7 @@
 //! Updates that end well, and those that fall back.
 
 use slipway_agent::machine::Slot;
-use slipway_proto::v1::UpdateState::{Downloading, Failed, RolledBack, Staged, Succeeded, Trial};
+use slipway_proto::v1::UpdateState::{Downloading, Failed, Rejected, RolledBack, Staged, Succeeded, Trial};
 
 use crate::{
     device::Device,
@@ -41,6 +41,36 @@ async fn a_release_arrives_byte_for_byte_and_the_old_slot_is_untouched() {
         })
         .await;
     assert_eq!((components[0].slot.as_str(), components[0].counter), ("b", 3));
+    running.stop().await;
+}
+
+/// The server drops a report whose sequence it has seen: a device that counts from one again would be
+/// answered with OK and not be heard.
+#[tokio::test]
+async fn reports_after_a_lost_journal_are_not_taken_for_repeats() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let slot_of = |size| {
+        let mut config = slipway_agent::Config::read(&device.state()).unwrap();
+        config.slot_size = size;
+        config.write(&device.state()).unwrap();
+    };
+    slot_of(4096);
+    let running = device.run();
+    let update = fleet.world.lock().unwrap().offer(3);
+    assert_eq!(fleet.end_of(&update).await.state(), Rejected);
+    running.stop().await;
+
+    slot_of(0);
+    let journal = device.state().journal();
+    let bytes = std::fs::read(&journal).unwrap();
+    let zeroed: Vec<u8> = bytes.iter().enumerate().map(|(at, byte)| if at < 4 { *byte } else { 0 }).collect();
+    std::fs::write(&journal, zeroed).unwrap();
+
+    let running = device.run();
+    let update = fleet.world.lock().unwrap().offer(3);
+    assert_eq!(fleet.end_of(&update).await.state(), Succeeded);
+    assert_eq!(fleet.world.lock().unwrap().states(&update), [Downloading, Staged, Trial, Succeeded]);
     running.stop().await;
 }
 

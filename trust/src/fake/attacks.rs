@@ -99,6 +99,11 @@ fn timestamp_attacks(fake: &Fake, list: &mut Vec<Attack>) {
     case("timestamp signed by the snapshot key", "SIGNATURES_MISSING", &newer, &fake.keys.snapshot);
     case("timestamp expired", "METADATA_EXPIRED", &Timestamp { expires: fake.now, ..newer.clone() }, key);
     case("timestamp older", "METADATA_ROLLED_BACK", &Timestamp { version: held.version - 1, ..held }, key);
+    let far = fake.now.plus_days(20_000);
+    let late = Timestamp { issued: Some(far), expires: far.plus_days(7), ..newer.clone() };
+    case("timestamp from after the root's end", "METADATA_ISSUED_TOO_LATE", &late, key);
+    let late = Timestamp { issued: Some(newer.expires), ..newer.clone() };
+    case("timestamp signed when it had expired", "METADATA_ISSUED_TOO_LATE", &late, key);
     let mut back = newer;
     back.snapshot.version -= 1;
     case("timestamp naming an older snapshot", "TIMESTAMP_NAMES_OLDER_SNAPSHOT", &back, key);
@@ -218,6 +223,10 @@ fn assignment_attacks(fake: &Fake, list: &mut Vec<Attack>) {
     case("assignment outside its folder", "ASSIGNMENT_PATH_INVALID", outside);
     let climbing = with(|target| target.path = "assignments/../../etc/passwd".to_owned());
     case("assignment that climbs", "TARGET_PATH_INVALID", climbing);
+
+    let far = fake.now.plus_days(20_000);
+    let late = Assignment { issued: Some(far), expires: far.plus_days(7), ..honest.clone() };
+    case("assignment from after the root's end", "METADATA_ISSUED_TOO_LATE", signed(&late, &[key]));
 
     let mut body = honest.to_json();
     let target = body["targets"]["assignments/pump/2.0.0.json"].clone();
