@@ -1,11 +1,11 @@
 //! One update at a time, from intent to outcome: pure.
 //!
-//! [`step`] takes what is known (a [`Snapshot`]), one [`Event`] and the time, and returns what is
+//! [`step()`] takes what is known (a [`Snapshot`]), one [`Event`] and the time, and returns what is
 //! known next and what to do. The shell makes the new snapshot durable *before* it does anything.
 //! Whatever is done is idempotent, because a power cut may have it done twice.
 //!
 //! After every start the outcome of what was done is read from the world, not from memory: that is
-//! [`judge`].
+//! [`judge()`].
 
 mod bitmap;
 mod event;
