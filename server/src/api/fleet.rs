@@ -119,8 +119,16 @@ impl FleetService for Api {
         let (rollout, offer) = why.offer.as_ref().map_or_else(Default::default, |(active, version)| {
             (format!("rollouts/{}", active.id), format!("releases/{}/{version}", active.rollout.product))
         });
+        let mut shown = device(&found);
+        if let Some(alarm) = &why.alarm {
+            // Whatever the device says itself: it gets nothing until this is put right.
+            shown.blocked = Some(v1::Reason {
+                code: Reason::MetadataRefused.code().to_owned(),
+                detail: format!("the server's own copy of the signed metadata is not served: {alarm}"),
+            });
+        }
         Ok(Response::new(ExplainDeviceResponse {
-            device: Some(device(&found)),
+            device: Some(shown),
             offer,
             rollout,
             verdicts: why

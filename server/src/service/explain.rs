@@ -27,6 +27,8 @@ pub struct Explanation {
     pub updates: Vec<(Update, Vec<HistoryLine>)>,
     /// The metadata it held when it called last.
     pub have: Versions,
+    /// Why the server serves no signed metadata, if so: then no device installs anything.
+    pub alarm: Option<Arc<str>>,
 }
 
 /// Explains the device; none when there is no such device.
@@ -47,5 +49,5 @@ pub async fn device(ctx: &Context, device_id: &str) -> Result<Option<Explanation
         Some((active.clone(), verdict.version))
     });
     let verdicts = of_product().map(|active| (active.clone(), verdict(&entry, active, now))).collect();
-    Ok(Some(Explanation { offer, verdicts, updates, have: entry.have() }))
+    Ok(Some(Explanation { offer, verdicts, updates, have: entry.have(), alarm: ctx.trust.alarm() }))
 }

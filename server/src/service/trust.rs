@@ -80,6 +80,11 @@ impl Trust {
         self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone()
     }
 
+    /// Why what is stored now is not served; none while all is well.
+    pub fn alarm(&self) -> Option<Arc<str>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).alarm.clone()
+    }
+
     /// What is in force, or the refusal that says why there is nothing to build on.
     pub fn require(&self) -> Result<Arc<TrustSet>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
