@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use slipway_proto::v1::{GetDeviceRequest, ListUpdatesRequest, Update};
 use slipway_agent::{config::StateDir, journal::Journal, machine::Snapshot};
+use slipway_proto::v1::{GetDeviceRequest, ListUpdatesRequest, Update};
 use slipway_tests::{clock::wait_for, fleet::Fleet};
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -22,7 +22,7 @@ pub async fn every_device_works(fleet: &mut Fleet, images: &[Vec<u8>]) {
         let running = device.running();
         assert_eq!(device.boot("running"), device.boot("default"), "{}: on trial for ever", device.id);
         assert!(
-            images.iter().any(|image| *image == running),
+            images.contains(&running),
             "{} runs {} bytes that nobody published\n{}",
             device.id,
             running.len(),
@@ -52,8 +52,9 @@ pub async fn no_acknowledged_report_is_missing(fleet: &mut Fleet) {
             .await
             .expect("the reports");
         // What left the outbox was acknowledged.
-        let acknowledged: Vec<u64> =
-            (1..=memory.sequence).filter(|n| memory.outbox.iter().all(|report| report.sequence != *n)).collect();
+        let acknowledged: Vec<u64> = (1..=memory.sequence)
+            .filter(|n| memory.outbox.iter().all(|report| report.sequence != *n))
+            .collect();
         let missing: Vec<&u64> =
             acknowledged.iter().filter(|n| i64::try_from(**n).is_ok_and(|n| !kept.contains(&n))).collect();
         assert!(missing.is_empty(), "{}: acknowledged and lost: {missing:?}", device.id);
@@ -81,7 +82,14 @@ pub async fn no_wave_was_ever_over_its_limit(fleet: &Fleet, rollouts: &[String],
     for ((rollout, wave), mut changes) in side_by_side {
         changes.sort_unstable();
         let mut now = 0;
-        let peak = changes.iter().map(|(_, change)| { now += change; now }).max().unwrap_or(0);
+        let peak = changes
+            .iter()
+            .map(|(_, change)| {
+                now += change;
+                now
+            })
+            .max()
+            .unwrap_or(0);
         let limit = i64::from(limits[usize::try_from(wave).unwrap_or(1) - 1]);
         assert!(peak <= limit, "{rollout}, wave {wave}: {peak} in flight, {limit} allowed");
     }

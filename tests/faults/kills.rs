@@ -68,7 +68,9 @@ async fn kills_at_random_moments_brick_nothing_and_lose_nothing() {
         }
     }
 
-    println!("{agent_kills} kills of agents in an update, {server_kills} of the server, over {round} releases");
+    println!(
+        "{agent_kills} kills of agents in an update, {server_kills} of the server, over {round} releases"
+    );
     for rollout in &rollouts {
         wait_for("the rollout to end", Duration::from_secs(120), || async {
             (look(&fleet, rollout).await != RolloutState::Running).then_some(())
@@ -101,7 +103,12 @@ async fn roll_out(fleet: &Fleet, round: u32) -> String {
         percent,
         max_in_flight,
         // A device that is killed too often may fail; the campaign goes on.
-        gate: Some(Gate { min_success_percent: 1, max_failures: 100, max_failure_percent: 99, ..Gate::default() }),
+        gate: Some(Gate {
+            min_success_percent: 1,
+            max_failures: 100,
+            max_failure_percent: 99,
+            ..Gate::default()
+        }),
         ..Wave::default()
     };
     let request = CreateRolloutRequest {

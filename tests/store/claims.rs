@@ -43,7 +43,8 @@ async fn what_goes_in_comes_out(backend: Backend) {
     insert(&backend, &claim("two", 2)).await;
     let mut tx = backend.db.read().await.unwrap();
     assert_eq!(claim_get(&mut tx, "one").await.unwrap(), Some(one));
-    let newest: Vec<String> = claims_page(&mut tx, None, 1).await.unwrap().into_iter().map(|c| c.id).collect();
+    let newest: Vec<String> =
+        claims_page(&mut tx, None, 1).await.unwrap().into_iter().map(|c| c.id).collect();
     assert_eq!(newest, ["two"]);
 }
 

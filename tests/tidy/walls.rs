@@ -11,7 +11,7 @@ struct Wall {
 const WALLS: &[Wall] = &[
     Wall {
         room: "server/src/model",
-       
+
         never: &[
             "tokio::",
             "sqlx",
@@ -29,7 +29,7 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         room: "server/src/store",
-       
+
         never: &[
             "crate::service",
             "crate::api",
@@ -43,55 +43,55 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         room: "server/src/service",
-       
+
         never: &["sqlx", "crate::api", "crate::tasks", "axum"],
         why: "operations know neither SQL nor who calls them",
     },
     Wall {
         room: "server/src/api",
-       
+
         never: &["sqlx", "crate::tasks"],
         why: "the edge converts, it does not query",
     },
     Wall {
         room: "server/src/tasks",
-       
+
         never: &["sqlx", "crate::api", "tonic"],
         why: "reconcilers act through service and store",
     },
     Wall {
         room: "trust/src",
-       
+
         never: &["tokio", "std::fs", "std::net", "SystemTime", "Instant"],
         why: "the verifier is a value",
     },
     Wall {
         room: "payload/src",
-       
+
         never: &["tokio", "std::fs", "std::net", "SystemTime", "Instant"],
         why: "segments are bytes in, bytes out",
     },
     Wall {
         room: "insight/src",
-       
+
         never: &["tokio", "std::fs", "std::net", "SystemTime", "Instant"],
         why: "forecasters step on what they are given",
     },
     Wall {
         room: "agent/src/machine",
-       
+
         never: &["tokio", "std::fs", "tonic", "crate::clock", "crate::rng"],
         why: "the machine is pure, the shell acts",
     },
     Wall {
         room: "agent/src",
-       
+
         never: &["slipway_server", "sqlx"],
         why: "the device never carries the server",
     },
     Wall {
         room: "cli/src",
-       
+
         never: &["slipway_server", "sqlx"],
         why: "the command line talks gRPC like everybody else",
     },
