@@ -63,14 +63,32 @@ impl Fleet {
         let claim = fleet.path("claim.json");
         let uses = count.to_string();
         fleet.slipway(&[
-            "claim", "create", "--product", PRODUCT, "--hardware", HARDWARE, "--uses", &uses, "--out", &claim,
+            "claim",
+            "create",
+            "--product",
+            PRODUCT,
+            "--hardware",
+            HARDWARE,
+            "--uses",
+            &uses,
+            "--out",
+            &claim,
         ]);
         for number in 1..=count {
             let device = fleet.prepare(number, factory);
             let (state, slots) = (device.state.to_string_lossy(), device.slots.to_string_lossy());
             let mut arguments = vec![
-                "enroll", "--claim", &claim, "--state", &state, "--slots", &slots, "--hardware", HARDWARE,
-                "--device-id", &device.id,
+                "enroll",
+                "--claim",
+                &claim,
+                "--state",
+                &state,
+                "--slots",
+                &slots,
+                "--hardware",
+                HARDWARE,
+                "--device-id",
+                &device.id,
             ];
             arguments.extend_from_slice(enrol_options);
             run("slipway-agent", &arguments);
@@ -116,8 +134,19 @@ impl Fleet {
         let file = self.path(&format!("{version}.img"));
         fs::write(&file, image).expect("an image");
         self.slipway(&[
-            "release", "publish", &file, "--version", version, "--component", "system", "--hardware", HARDWARE,
-            "--product", PRODUCT, "--keys", &self.path("keys"),
+            "release",
+            "publish",
+            &file,
+            "--version",
+            version,
+            "--component",
+            "system",
+            "--hardware",
+            HARDWARE,
+            "--product",
+            PRODUCT,
+            "--keys",
+            &self.path("keys"),
         ]);
     }
 

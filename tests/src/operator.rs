@@ -42,7 +42,8 @@ pub struct Caller {
 impl Caller {
     /// Connects to `https://localhost:PORT` and trusts `ca_pem` alone; `device` is a client certificate and its key.
     pub fn connect(port: u16, ca_pem: &str, token: Option<&str>, device: Option<(&str, &str)>) -> Self {
-        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem)).domain_name("localhost");
+        let mut tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem)).domain_name("localhost");
         if let Some((certificate, key)) = device {
             tls = tls.identity(Identity::from_pem(certificate, key));
         }
@@ -60,7 +61,8 @@ impl Caller {
     /// The administrator of the server that keeps its data in `data`.
     pub fn admin(port: u16, data: &Path) -> Self {
         let read = |name: &str| {
-            std::fs::read_to_string(data.join(name)).unwrap_or_else(|e| panic!("{}: {e}", data.join(name).display()))
+            std::fs::read_to_string(data.join(name))
+                .unwrap_or_else(|e| panic!("{}: {e}", data.join(name).display()))
         };
         Self::connect(port, &read("server-ca.pem"), Some(&read("admin.token")), None)
     }

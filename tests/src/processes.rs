@@ -17,7 +17,11 @@ pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the running test");
     let folder = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
     let program = folder.join(name);
-    assert!(program.is_file(), "{} is missing: run `cargo build --workspace --bins` first", program.display());
+    assert!(
+        program.is_file(),
+        "{} is missing: run `cargo build --workspace --bins` first",
+        program.display()
+    );
     program
 }
 
@@ -63,7 +67,13 @@ impl Drop for Process {
 
 /// Starts `slipwayd serve` and waits until it says it is ready.
 pub fn serve(data: &Path, port: u16, more: &[&str]) -> Process {
+    serve_with(data, port, more, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn serve_with(data: &Path, port: u16, more: &[&str], environment: &[(&str, &str)]) -> Process {
     let mut child = Command::new(program("slipwayd"))
+        .envs(environment.iter().copied())
         .args(["serve", "--data"])
         .arg(data)
         .args(["--listen", &format!("127.0.0.1:{port}")])

@@ -39,7 +39,12 @@ pub fn methods() -> Vec<Method> {
 }
 
 /// Calls `path` with `message` and returns the first answer.
-pub async fn call(channel: Channel, path: &str, token: Option<&str>, message: Vec<u8>) -> Result<Bytes, Status> {
+pub async fn call(
+    channel: Channel,
+    path: &str,
+    token: Option<&str>,
+    message: Vec<u8>,
+) -> Result<Bytes, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
     let mut request = Request::new(Bytes::from(message));
