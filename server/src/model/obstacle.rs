@@ -124,7 +124,9 @@ impl Obstacle {
     pub fn passes_by_itself(&self) -> bool {
         matches!(
             self,
-            Obstacle::Busy { .. }
+            // It enrolled and has yet to check in: it says then what it runs.
+            Obstacle::InventoryUnknown
+                | Obstacle::Busy { .. }
                 | Obstacle::RolloutHeld { .. }
                 | Obstacle::WaveNotOpen { .. }
                 | Obstacle::WaveFailed { .. }

@@ -93,7 +93,14 @@ impl Pump {
     /// Enrolls it and lets it say what it runs.
     pub(crate) async fn new(ctx: &Context, id: &str) -> Self {
         enrolled(ctx, id, |_| {}).await;
-        let mut pump = Pump {
+        let mut pump = Pump::enrolled(id);
+        pump.poll(ctx).await;
+        pump
+    }
+
+    /// One that is enrolled and has not called yet.
+    pub(crate) fn enrolled(id: &str) -> Self {
+        Pump {
             id: id.to_owned(),
             version: "1.0.0".to_owned(),
             counter: 1,
@@ -101,9 +108,7 @@ impl Pump {
             update: None,
             sequence: 0,
             digest: 1,
-        };
-        pump.poll(ctx).await;
-        pump
+        }
     }
 
     pub(crate) fn entry(&self, ctx: &Context) -> Arc<DeviceEntry> {

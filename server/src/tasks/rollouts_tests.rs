@@ -15,6 +15,7 @@ use crate::{
     service::{
         rollout_testing::{OPERATOR, Pump, create, plan, published, published_on_each, replica},
         rollouts,
+        testing::enrolled,
     },
     store::{
         rollouts::{rollout_get, rollouts_page},
@@ -258,4 +259,22 @@ async fn an_absent_device_does_not_hold_the_fleet_and_an_empty_wave_passes() {
     let mut tx = ctx.db.read().await.unwrap();
     let rollout = rollout_get(&mut tx, &rollout.id).await.unwrap().unwrap();
     assert_eq!(rollout.state, RolloutState::Succeeded);
+}
+
+#[tokio::test]
+async fn devices_that_enrolled_and_have_not_called_yet_are_no_empty_wave() {
+    let ctx = published().await;
+    enrolled(&ctx, "new", |_| {}).await;
+    let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
+    let state = async || {
+        reconcile(&ctx).await.unwrap();
+        let mut tx = ctx.db.read().await.unwrap();
+        rollout_get(&mut tx, &rollout.id).await.unwrap().unwrap().state
+    };
+    assert_eq!(state().await, RolloutState::Running, "nobody has taken it yet");
+    let mut new = Pump::enrolled("new");
+    new.poll(&ctx).await;
+    new.poll(&ctx).await;
+    new.succeed(&ctx, "2.0.0", 2).await;
+    assert_eq!(state().await, RolloutState::Succeeded);
 }
