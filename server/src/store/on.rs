@@ -6,7 +6,7 @@
 /// driver's own types. `sqlx::Any` loses them; a trait with two implementations drifts apart.
 /// Placeholders are `$1`, `$2`, … which both drivers understand.
 ///
-/// ```ignore
+/// ```text
 /// let row = on!(tx, conn => sqlx::query_as::<_, Row>("SELECT … WHERE id = $1").bind(id).fetch_optional(conn).await)?;
 /// ```
 macro_rules! on {
