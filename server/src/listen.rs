@@ -48,7 +48,6 @@ pub struct Listener {
     metrics: Metrics,
     stop: Stop,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
 }
 
 /// TLS as this server speaks it: a certificate of the device authority is welcome and not required.
@@ -81,7 +80,6 @@ impl Listener {
             metrics,
             stop,
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
-            handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES)),
         }
     }
 
@@ -160,11 +158,7 @@ impl Listener {
     }
 
     async fn shake_hands(&self, stream: TcpStream, addr: SocketAddr) -> Option<TlsStream<TcpStream>> {
-        let shake = async {
-            let _permit = self.handshakes.acquire().await;
-            self.acceptor.accept(stream).await
-        };
-        match timeout(limits::HANDSHAKE, shake).await {
+        match timeout(limits::HANDSHAKE, self.acceptor.accept(stream)).await {
             Ok(Ok(tls)) => {
                 self.metrics.handshake("ok");
                 Some(tls)

@@ -88,6 +88,26 @@ async fn who_may_connect() {
 }
 
 #[tokio::test]
+async fn callers_who_never_finish_their_handshake_hold_nobody_back() {
+    let dir = TempDir::new().unwrap();
+    let running = server(&dir).await;
+    let mut stalled = Vec::new();
+    for _ in 0..600 {
+        let mut socket = TcpStream::connect(running.addr).await.unwrap();
+        socket.write_all(&[22, 3, 1]).await.unwrap();
+        stalled.push(socket);
+    }
+    let answer = timeout(limits::HANDSHAKE / 4, async {
+        let mut stream = connect(&running, None).await.unwrap();
+        get(&mut stream, "/healthz").await.unwrap()
+    });
+    let answer = answer.await.expect("an honest caller does not wait for the stalled ones");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(stalled);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_the_idle() {
     let dir = TempDir::new().unwrap();
     let running = server(&dir).await;
