@@ -3,7 +3,10 @@
 //! What the server sends is untrusted. It is fed to the verifier in the order in which each document
 //! vouches for the next, and each accepted document is durable before the next is looked at.
 
-use std::{io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use slipway_proto::v1::{MetadataVersions, TrustDelta};
 use slipway_trust::{Change, Date, ReleaseEntry, Stored, TrustedSet, limits};
@@ -97,8 +100,7 @@ impl TrustStore {
             let path = folder.join(format!("{name}.json"));
             durable::read_optional(&path, limit as u64).map_err(io_error("read", &path))
         };
-        let root = read("root", limits::ROOT_BYTES)?
-            .ok_or_else(|| TrustError::NoRoot { path: folder.join("root.json") })?;
+        let (root, damaged) = newest_root(&folder)?;
         let timestamp = read("timestamp", limits::TIMESTAMP_BYTES)?;
         let snapshot = read("snapshot", limits::SNAPSHOT_BYTES)?;
         let targets = read("targets", limits::TARGETS_BYTES)?;
@@ -113,7 +115,8 @@ impl TrustStore {
             products: &products,
             assignment: assignment.as_deref(),
         };
-        let (set, left_out) = TrustedSet::load(&root, stored, device)?;
+        let (set, mut left_out) = TrustedSet::load(&root, stored, device)?;
+        left_out.extend(damaged);
         let store = Self {
             product: product.to_owned(),
             device: device.to_owned(),
@@ -245,7 +248,32 @@ impl TrustStore {
     }
 }
 
-fn io_error(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> TrustError {
+/// The newest root that holds: `root.json`, or when that went bad the newest of the numbered ones, each
+/// of which was accepted once. With it, what was wrong with `root.json`.
+fn newest_root(folder: &Path) -> Result<(Vec<u8>, Option<slipway_trust::Error>), TrustError> {
+    let read =
+        |path: &Path| durable::read_optional(path, limits::ROOT_BYTES as u64).map_err(io_error("read", path));
+    let path = folder.join("root.json");
+    let root = read(&path)?.ok_or_else(|| TrustError::NoRoot { path: path.clone() })?;
+    let Err(damage) = TrustedSet::from_root(&root) else { return Ok((root, None)) };
+    let mut versions: Vec<u64> = fs::read_dir(folder)
+        .map_err(io_error("read", folder))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".root.json")?.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    for version in versions.into_iter().rev() {
+        if let Some(root) = read(&folder.join(format!("{version}.root.json")))?
+            && TrustedSet::from_root(&root).is_ok()
+        {
+            // The next damage may hit this one. Where it cannot be written, it is looked for again.
+            let _ = durable::replace(&path, &root, durable::PLAIN);
+            return Ok((root, Some(damage)));
+        }
+    }
+    Err(damage.into())
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TrustError {
     let path = path.to_path_buf();
     move |source| TrustError::Io { action, path, source }
 }

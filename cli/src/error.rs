@@ -48,6 +48,7 @@ impl Failure {
             io::ErrorKind::PermissionDenied => {
                 failure.hint("check who owns it, and whether you run as the right user")
             }
+            io::ErrorKind::NotFound => failure.hint("check the path, and the folder that you are in"),
             _ => failure,
         }
     }

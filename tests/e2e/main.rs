@@ -1,10 +1,14 @@
 //! Stories, each on a real server: one file a story.
 
 mod access;
+mod bad_input;
 mod by_hand;
+mod by_mistake;
+mod full_disk;
 mod lying;
 mod quiet;
 mod rollback;
+mod scale_out;
 mod scopes;
 mod steps;
 mod tampering;

@@ -1,0 +1,291 @@
+//! Two replicas on one PostgreSQL and one bucket: whichever is asked, it is one server.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use slipway_proto::v1::{
+    AlertState, Claim, CreateClaimRequest, CreateLimitRequest, CreateTokenRequest, DataClass,
+    GetCallerRequest, GetTrustRequest, Limit, Reading, RevokeDeviceRequest, RevokeTokenRequest, Role,
+    Rollout, RolloutState, SendTelemetryRequest, Token, UpdateState, WatchAlertsRequest, Wave,
+};
+use slipway_tests::{
+    clock::{stopwatch, wait_for},
+    fleet::{HARDWARE, PRODUCT},
+    member::Member,
+    operator::Caller,
+    postgres::fresh_schema,
+    processes::{self, Process, run},
+    s3::{ACCESS_KEY, S3, SECRET_KEY},
+};
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+use tonic::Code;
+
+use crate::steps::{MIB, PATIENCE, look, noise, plan, roll_out, wave};
+
+/// "Within seconds": what one replica decides, the other knows after this time at the latest.
+const SECONDS: Duration = Duration::from_secs(5);
+
+/// Two replicas, and what they share.
+struct Pair {
+    folder: TempDir,
+    ports: [u16; 2],
+    _servers: [Process; 2],
+    _bucket: S3,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let bucket = S3::start(&folder.path().join("s3"), "fleet").await.expect("an object store");
+        let database = database().await;
+        let ports = [processes::free_port(), processes::free_port()];
+        let options = ["--database-url", database.as_str(), "--objects", "s3://fleet/slipway"];
+        let endpoint = bucket.endpoint();
+        let settings = [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ];
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let one = processes::serve_with(&first, ports[0], &options, &settings);
+        share(&first, &second);
+        let two = processes::serve_with(&second, ports[1], &options, &settings);
+        let pair = Pair { folder, ports, _servers: [one, two], _bucket: bucket };
+        pair.slipway(0, &["trust", "init", "--keys", &pair.path("keys"), "--no-passphrase"]);
+        wait_for("the other replica to know the root", SECONDS, || async {
+            let trust = pair.admin(1).releases().get_trust(GetTrustRequest::default()).await.ok()?;
+            (!trust.into_inner().root.is_empty()).then_some(())
+        })
+        .await;
+        pair
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn data(&self, replica: usize) -> PathBuf {
+        self.folder.path().join(["first", "second"][replica])
+    }
+
+    /// The command line as the administrator, at one of the two.
+    fn slipway(&self, replica: usize, arguments: &[&str]) -> String {
+        let profile = self.data(replica).join("client.toml").to_string_lossy().into_owned();
+        let mut all = vec!["--profile", profile.as_str()];
+        all.extend_from_slice(arguments);
+        tokio::task::block_in_place(|| run("slipway", &all))
+    }
+
+    fn admin(&self, replica: usize) -> Caller {
+        Caller::admin(self.ports[replica], &self.data(replica))
+    }
+
+    fn ca(&self) -> String {
+        fs::read_to_string(self.data(0).join("server-ca.pem")).expect("the server's CA")
+    }
+
+    /// New devices, enrolled at one replica and calling the other.
+    async fn members(&self, count: u32) -> Vec<Member> {
+        let claim = Claim {
+            product: PRODUCT.into(),
+            hardware: vec![HARDWARE.into()],
+            uses: count,
+            ..Claim::default()
+        };
+        let request = CreateClaimRequest { claim: Some(claim), ..CreateClaimRequest::default() };
+        let claim = self.admin(0).fleet().create_claim(request).await.expect("a claim").into_inner().token;
+        let mut members = Vec::new();
+        for number in 0..count {
+            let (at, ca, id) = (number as usize % 2, self.ca(), format!("pump-{number}"));
+            let enrolled = Member::enroll(self.ports[at], &ca, &claim, &id, HARDWARE).await;
+            let mut member = enrolled.expect("a device");
+            member.move_to(self.ports[1 - at], &ca);
+            member.settle().await;
+            members.push(member);
+        }
+        members
+    }
+
+    fn publish(&self, replica: usize, image: &[u8], version: &str) {
+        let (file, keys) = (self.path(&format!("{version}.img")), self.path("keys"));
+        fs::write(&file, image).expect("an image");
+        let mut arguments = vec!["release", "publish", &file, "--version", version, "--keys", &keys];
+        arguments.extend(["--hardware", HARDWARE, "--product", PRODUCT, "--new-hardware"]);
+        self.slipway(replica, &arguments);
+    }
+}
+
+/// A schema of its own, as a URL.
+async fn database() -> String {
+    let (url, schema) = fresh_schema();
+    let mut connection = PgConnection::connect(&url).await.expect("the cluster");
+    let make = format!("CREATE SCHEMA {schema}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut connection).await.expect("a schema");
+    connection.close().await.expect("closed");
+    format!("{url}?options=-c%20search_path%3D{schema}")
+}
+
+/// What an operator copies to a second replica: keys and authorities, and here the token too.
+fn share(from: &Path, to: &Path) {
+    fs::create_dir_all(to.join("keys")).expect("a folder");
+    for name in ["version", "server-ca.pem", "device-ca.pem", "admin.token"] {
+        fs::copy(from.join(name), to.join(name)).expect("a copy");
+    }
+    for key in fs::read_dir(from.join("keys")).expect("the keys") {
+        let key = key.expect("a key");
+        fs::copy(key.path(), to.join("keys").join(key.file_name())).expect("a copy");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wave_is_never_over_its_limit_with_two_replicas_polled_at_once() {
+    const DEVICES: u32 = 24;
+    const LIMIT: u32 = 5;
+    let pair = Pair::start().await;
+    let mut members = pair.members(DEVICES).await;
+    let image = noise(1, MIB + 1);
+    pair.publish(0, &image, "1.0.0");
+    let waves =
+        vec![Wave { max_in_flight: LIMIT, ..wave(50.0) }, Wave { max_in_flight: LIMIT, ..wave(100.0) }];
+    let name = roll_out(&pair.admin(1), Rollout { waves, ..plan("1.0.0", "") }).await;
+
+    let mut offers = 0;
+    let start = stopwatch();
+    loop {
+        // Everybody asks at the same moment, half of them here and half of them there.
+        let calls = members.into_iter().map(|mut member| {
+            tokio::spawn(async move {
+                member.check_in().await.expect("an answer");
+                member
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        members = Vec::new();
+        for call in calls {
+            members.push(call.await.expect("no panic"));
+        }
+        for replica in 0..2 {
+            let rollout = look(&pair.admin(replica), &name).await;
+            assert!(rollout.waves.iter().all(|wave| wave.in_flight <= LIMIT), "{rollout:?}");
+        }
+        let mut in_flight = 0;
+        for member in members.iter_mut().filter(|member| !member.update.is_empty()) {
+            in_flight += 1;
+            offers += 1;
+            for state in [UpdateState::Downloading, UpdateState::Staged, UpdateState::Trial] {
+                member.report(state).await.expect("taken");
+            }
+            member.report(UpdateState::Succeeded).await.expect("taken");
+            member.runs("1.0.0", 1);
+        }
+        assert!(in_flight <= 2 * LIMIT, "{in_flight} devices were offered it at once");
+        if look(&pair.admin(0), &name).await.state() != RolloutState::Running {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{:?}", look(&pair.admin(0), &name).await);
+    }
+    let rollout = look(&pair.admin(1), &name).await;
+    assert_eq!((rollout.state(), offers), (RolloutState::Succeeded, DEVICES), "{rollout:?}");
+    println!("{DEVICES} devices, {LIMIT} at once: {:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_replica_publishes_a_real_agent_installs_from_the_other() {
+    let pair = Pair::start().await;
+    let image = noise(1, 2 * MIB + 3);
+    pair.publish(0, &image, "1.0.0");
+    let (claim, state, slots) = (pair.path("claim.json"), pair.path("state"), pair.path("slots"));
+    let mut create = vec!["claim", "create", "--product", PRODUCT, "--hardware", HARDWARE];
+    create.extend(["--out", &claim]);
+    pair.slipway(1, &create);
+    let mut enroll = vec!["enroll", "--claim", &claim, "--state", &state, "--slots", &slots];
+    enroll.extend(["--hardware", HARDWARE, "--device-id", "pump-1"]);
+    run("slipway-agent", &enroll);
+    let _agent = processes::agent(state.as_ref(), pair.path("agent.log").as_ref(), &[]);
+    wait_for("the agent to call", PATIENCE, || async {
+        crate::steps::explain(&pair.admin(0), "pump-1").await.device?.components.first().map(drop)
+    })
+    .await;
+    let name = roll_out(&pair.admin(0), plan("1.0.0", "")).await;
+    // An idle device calls once a minute; started again it calls at once.
+    drop(_agent);
+    let _agent = processes::agent(state.as_ref(), pair.path("agent.log").as_ref(), &[]);
+    wait_for("the rollout to succeed", PATIENCE, || async {
+        (look(&pair.admin(1), &name).await.state() == RolloutState::Succeeded).then_some(())
+    })
+    .await;
+    let held = ["a", "b"].map(|slot| fs::read(format!("{slots}/slot-{slot}.img")).unwrap_or_default());
+    assert!(held.contains(&image), "the image is in no slot");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_revoked_at_one_replica_is_refused_at_the_other_within_seconds() {
+    let pair = Pair::start().await;
+    let mut members = pair.members(1).await;
+    let token = Token { display_name: "a viewer".into(), role: Role::Viewer.into(), ..Token::default() };
+    let request = CreateTokenRequest { token: Some(token), ttl: None };
+    let made = pair.admin(0).access().create_token(request).await.expect("a token").into_inner();
+    let viewer = Caller::connect(pair.ports[1], &pair.ca(), Some(&made.secret), None);
+    wait_for("the token to be known", SECONDS, || async {
+        viewer.access().get_caller(GetCallerRequest {}).await.ok()
+    })
+    .await;
+    let revoke = RevokeTokenRequest { name: made.token.expect("a token").name };
+    pair.admin(0).access().revoke_token(revoke).await.expect("revoked");
+    let status = wait_for("the token to be refused", SECONDS, || async {
+        viewer.access().get_caller(GetCallerRequest {}).await.err()
+    })
+    .await;
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+
+    let member = &mut members[0];
+    member.move_to(pair.ports[1], &pair.ca());
+    member.check_in().await.expect("an answer");
+    let revoke = RevokeDeviceRequest { name: format!("devices/{}", member.id), ..Default::default() };
+    pair.admin(0).fleet().revoke_device(revoke).await.expect("revoked");
+    let start = stopwatch();
+    let status = loop {
+        match member.check_in().await {
+            Err(status) => break status,
+            Ok(_) => assert!(start.elapsed() < SECONDS, "a revoked device is still served"),
+        }
+    };
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_of_one_replica_reaches_a_watcher_of_the_other() {
+    let pair = Pair::start().await;
+    let mut members = pair.members(1).await;
+    let limit =
+        Limit { name: "limits/filter".into(), metric: "pressure".into(), value: 250.0, ..Limit::default() };
+    pair.admin(1).alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    let watch = pair.admin(1).alerts().watch_alerts(WatchAlertsRequest::default()).await;
+    let mut stream = watch.expect("a stream").into_inner();
+    let member = &mut members[0];
+    member.move_to(pair.ports[0], &pair.ca());
+    let now = slipway_server::clock::Clock::System.now().millis() / 1000;
+    let reading = |number: i64| Reading {
+        component: "filter".into(),
+        metric: "pressure".into(),
+        unit: "Pa".into(),
+        data_class: DataClass::Essential.into(),
+        time: Some(prost_types::Timestamp { seconds: now - 12 + number, nanos: 0 }),
+        value: 300.0,
+        boot_id: String::new(),
+    };
+    let request = SendTelemetryRequest { sequence: 1, readings: (0..12).map(reading).collect() };
+    member.caller.device().send_telemetry(request).await.expect("taken");
+    let alert = loop {
+        let message = tokio::time::timeout(SECONDS, stream.message()).await.expect("within seconds");
+        if let Some(alert) = message.expect("no error").expect("no end").alert {
+            break alert;
+        }
+    };
+    assert_eq!((alert.device.as_str(), alert.state()), ("devices/pump-0", AlertState::Open));
+}
