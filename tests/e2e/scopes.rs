@@ -111,8 +111,8 @@ async fn an_alert_reaches_its_customer_at_once_and_does_not_exist_for_another() 
     let (foreign, _) = next(&mut their_stream).await;
     assert_eq!(foreign.device, "devices/pump-2");
 
-    assert_eq!(list(&acme).await, [alert.clone()]);
-    assert_eq!(list(&other).await, [foreign.clone()]);
+    assert_eq!(list(&acme).await, std::slice::from_ref(&alert));
+    assert_eq!(list(&other).await, std::slice::from_ref(&foreign));
     for (caller, name) in [(&acme, &foreign.name), (&other, &alert.name)] {
         let get = caller.alerts().get_alert(GetAlertRequest { name: name.clone() }).await;
         assert_refused(&get.unwrap_err(), Code::NotFound, "ALERT_NOT_FOUND", &[id(name)]);
