@@ -41,7 +41,7 @@ pub struct Preview {
 /// What a plan would mean for the fleet as it is.
 pub async fn preview(ctx: &Context, draft: Draft) -> Result<Preview> {
     let now = ctx.clock.now();
-    let mut rollout = planned(ctx, "", draft, now)?;
+    let mut rollout = planned(ctx, "", draft, now).await?;
     for wave in &mut rollout.waves {
         wave.state = WaveState::Open;
         wave.max_in_flight = 0;

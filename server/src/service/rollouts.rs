@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use slipway_trust::Sha256;
+use slipway_trust::{Sha256, Version};
 
 use super::{Context, Result};
 use crate::{
@@ -87,7 +87,7 @@ pub async fn create(
             format!("a request id of {} bytes is longer than {}", asked.request_id.len(), limits::REQUEST_ID);
         return Err(Refusal::new(Reason::NameInvalid, message, "use a UUID").field("request_id").into());
     }
-    let rollout = planned(ctx, actor, draft, now)?;
+    let rollout = planned(ctx, actor, draft, now).await?;
     if validate_only {
         return Ok(rollout);
     }
@@ -134,11 +134,17 @@ async fn repeated(tx: &mut Tx, actor: &str, asked: &Asked, rollout: &Rollout) ->
 }
 
 /// The rollout that a draft would be. Its first wave is open.
-pub(super) fn planned(ctx: &Context, actor: &str, draft: Draft, now: Timestamp) -> Result<Rollout> {
+pub(super) async fn planned(ctx: &Context, actor: &str, draft: Draft, now: Timestamp) -> Result<Rollout> {
     let name = draft.release.clone();
     let plan = Plan::new(draft)?;
-    let version = plan.version.parse().ok();
-    if version.and_then(|version| ctx.trust.release(&plan.product, &version)).is_none() {
+    let version: Option<Version> = plan.version.parse().ok();
+    let is_known =
+        || version.as_ref().and_then(|version| ctx.trust.release(&plan.product, version)).is_some();
+    if ctx.db.is_shared() && !is_known() {
+        // Published a moment ago through another replica.
+        ctx.trust.refresh(&ctx.db).await?;
+    }
+    if !is_known() {
         return Err(release::not_found(&name).field("rollout.release").into());
     }
     let waves = (1..).zip(&plan.waves).map(|(number, (upper, max_in_flight, gate))| Wave {
