@@ -1,13 +1,13 @@
 //! A server that lies, or a wire that does: every kind of document and the bytes themselves.
 
-use slipway_proto::v1::{RolloutState, UpdateState};
+use slipway_proto::v1::{Gate, Rollout, RolloutState, UpdateState, Wave};
 use slipway_tests::{clock::wait_for, fleet::Fleet};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
     steps::{
-        MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, explain, noise, plan,
-        roll_out, until,
+        MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, explain, look, noise,
+        plan, roll_out, wave,
     },
     wire::Liar,
 };
@@ -62,7 +62,10 @@ async fn a_flipped_bit_on_the_wire_is_refused_named_and_forgotten_when_it_is_gon
         Some(())
     })
     .await;
-    let name = roll_out(&admin, plan("1.0.0", "")).await;
+    // Failures are what this is about: they do not end the rollout before everybody had his share.
+    let gate = Gate { min_success_percent: 1, max_failures: 100, max_failure_percent: 99, ..Gate::default() };
+    let waves = vec![Wave { gate: Some(gate), ..wave(100.0) }];
+    let name = roll_out(&admin, Rollout { waves, ..plan("1.0.0", "") }).await;
     for (index, kind) in LIES.into_iter().enumerate() {
         let device = &fleet.devices[index];
         let code = wait_for(&format!("the lie about the {kind} to be named"), PATIENCE, || async {
@@ -88,7 +91,6 @@ async fn a_flipped_bit_on_the_wire_is_refused_named_and_forgotten_when_it_is_gon
     }
 
     liars.iter().for_each(Liar::reform);
-    until(&fleet, &name, RolloutState::Paused).await;
     wait_for("all devices to believe the server again", PATIENCE, || async {
         for device in &fleet.devices {
             if explain(&admin, &device.id).await.device?.blocked.is_some() {
@@ -96,6 +98,10 @@ async fn a_flipped_bit_on_the_wire_is_refused_named_and_forgotten_when_it_is_gon
             }
         }
         Some(())
+    })
+    .await;
+    wait_for("the first rollout to end", PATIENCE, || async {
+        (look(&admin, &name).await.state() != RolloutState::Running).then_some(())
     })
     .await;
     bring(&fleet, "1.0.0").await;

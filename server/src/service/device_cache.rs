@@ -68,13 +68,14 @@ pub struct DeviceEntry {
 #[derive(Debug)]
 struct Live {
     have: Mutex<Versions>,
-    /// Milliseconds; 0 for never.
+    /// Milliseconds.
     seen_at: AtomicI64,
 }
 
 impl Live {
-    fn new(have: Versions) -> Self {
-        Live { have: Mutex::new(have), seen_at: AtomicI64::new(0) }
+    fn new(device: &Device) -> Self {
+        // To enrol is to call: whichever replica the device called, each one expects it from then on.
+        Live { have: Mutex::new(device.have), seen_at: AtomicI64::new(device.created_at.millis()) }
     }
 }
 
@@ -263,7 +264,7 @@ impl DeviceCache {
         if let Some(known) = known.filter(|known| known.facts.generation > facts.generation) {
             return known.clone();
         }
-        let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(device.have)));
+        let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(device)));
         let replaced = known.map(|known| known.key).filter(|before| *before != key);
         let entry = Arc::new(DeviceEntry { facts, key, live });
         if let Some(before) = replaced {
