@@ -189,8 +189,12 @@ async fn a_device_that_changes_hands_takes_its_alerts_along() {
     let (seen, _) = next(&mut new_owner).await;
     assert_eq!(seen.state(), AlertState::Acknowledged);
     label(&world, &sold, "other").await;
-    let (back, _) = next(&mut stream).await;
-    assert_eq!(back.state(), AlertState::Acknowledged, "nothing of it went to the old owner meanwhile");
+    // Told at least once: the opening may come again, what happened meanwhile comes only now.
+    let mut back = next(&mut stream).await.0;
+    while back.state() == AlertState::Open {
+        back = next(&mut stream).await.0;
+    }
+    assert_eq!((&back.name, back.state()), (&alert.name, AlertState::Acknowledged));
     world.stop().await;
 }
 
