@@ -123,6 +123,27 @@ async fn a_failed_gate_pauses_and_a_resume_counts_afresh() {
 }
 
 #[tokio::test]
+async fn a_wave_waits_for_devices_that_are_on_trial() {
+    let ctx = published().await;
+    let mut pumps = vec![Pump::new(&ctx, "p1").await, Pump::new(&ctx, "p2").await];
+    let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
+    for pump in &mut pumps {
+        pump.poll(&ctx).await;
+        pump.report(&ctx, UpdateState::Trial).await;
+        // On trial it runs the release, and says so.
+        (pump.version, pump.counter) = ("2.0.0".to_owned(), 2);
+        pump.digest += 1;
+        pump.poll(&ctx).await;
+    }
+    let now = settled(&ctx, &rollout.id).await;
+    assert_eq!((now.state, now.waves[0].counts.in_flight), (RolloutState::Running, 2), "{now:?}");
+    for pump in &mut pumps {
+        pump.report(&ctx, UpdateState::RolledBack).await;
+    }
+    assert_eq!(settled(&ctx, &rollout.id).await.state, RolloutState::Paused);
+}
+
+#[tokio::test]
 async fn a_failed_gate_can_bring_devices_back() {
     let ctx = published().await;
     let mut pumps = Vec::new();

@@ -92,11 +92,13 @@ pub fn prospects(ctx: &Context, active: &ActiveRollout, wave: u32, now: Timestam
     let mut prospects = Prospects::default();
     for entry in ctx.devices.all() {
         let works_on = entry.active.as_ref();
-        if works_on.is_some_and(|update| update.rollout_id == active.id && !update.rolls_back) {
+        let on_the_way = works_on.is_some_and(|update| update.rollout_id == active.id && !update.rolls_back);
+        if on_the_way {
             prospects.in_flight += 1;
         }
         let verdict = verdict(&entry, active, now);
-        if verdict.wave != wave || !verdict.is_expected() {
+        // A device on trial runs the release already and has not finished: its outcome is still to come.
+        if verdict.wave != wave || !(on_the_way || verdict.is_expected()) {
             continue;
         }
         if entry.seen_since(since) {
