@@ -129,11 +129,7 @@ async fn a_wave_waits_for_devices_that_are_on_trial() {
     let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
     for pump in &mut pumps {
         pump.poll(&ctx).await;
-        pump.report(&ctx, UpdateState::Trial).await;
-        // On trial it runs the release, and says so.
-        (pump.version, pump.counter) = ("2.0.0".to_owned(), 2);
-        pump.digest += 1;
-        pump.poll(&ctx).await;
+        pump.try_out(&ctx, "2.0.0", 2).await;
     }
     let now = settled(&ctx, &rollout.id).await;
     assert_eq!((now.state, now.waves[0].counts.in_flight), (RolloutState::Running, 2), "{now:?}");

@@ -144,6 +144,14 @@ impl Pump {
         }
     }
 
+    /// Has the release on trial: it runs it already, and says so.
+    pub(crate) async fn try_out(&mut self, ctx: &Context, version: &str, counter: u64) {
+        self.report(ctx, UpdateState::Trial).await;
+        (self.version, self.counter) = (version.to_owned(), counter);
+        self.digest += 1;
+        self.poll(ctx).await;
+    }
+
     /// Reports success; it runs this version from now on.
     pub(crate) async fn succeed(&mut self, ctx: &Context, version: &str, counter: u64) {
         self.report(ctx, UpdateState::Succeeded).await;
