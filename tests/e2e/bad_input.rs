@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slipway_proto::v1::{
-    CheckInRequest, CreateRolloutRequest, DataClass, EnrollRequest, FindMissingSegmentsRequest, Inventory,
+    CheckInRequest, CreateRolloutRequest, EnrollRequest, FindMissingSegmentsRequest, Inventory,
     ListClaimsRequest, ListDevicesRequest, ListReleasesRequest, PublishReleaseRequest, Reading,
     SendTelemetryRequest, UploadSegmentsRequest,
 };
@@ -16,7 +16,7 @@ use slipway_trust::{Date, Sha256, fake::Fake};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use crate::steps::{MIB, assert_documented, assert_refused, noise, plan};
+use crate::steps::{MIB, assert_documented, assert_refused, noise, plan, reading};
 
 async fn world() -> World {
     let world = World::start().await;
@@ -190,15 +190,7 @@ async fn batches_and_inventories_over_their_limits() {
     let world = world().await;
     let member = world.member("pump-1", &[]).await;
     let now = world.clock.now().millis() / 1000;
-    let reading = Reading {
-        component: "filter".into(),
-        metric: "pressure".into(),
-        unit: "Pa".into(),
-        data_class: DataClass::Essential.into(),
-        time: Some(prost_types::Timestamp { seconds: now, nanos: 0 }),
-        value: 1.0,
-        boot_id: String::new(),
-    };
+    let reading = reading(now, 1.0);
     let statements = |readings| SendTelemetryRequest { sequence: 1, readings };
     let many = statements(vec![reading.clone(); 1001]);
     let status = member.caller.device().send_telemetry(many).await.unwrap_err();

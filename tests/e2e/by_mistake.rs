@@ -67,29 +67,7 @@ async fn a_token_of_the_wrong_role_publishes_nothing() {
     fleet.publish(b"first", "1.0.0");
     let token = fleet.path("viewer.token");
     fleet.slipway(&["token", "create", "a viewer", "--role", "viewer", "--out", &token]);
-    let (image, keys) = (fleet.path("1.0.0.img"), fleet.path("keys"));
-    let output = attempt(
-        "slipway",
-        &[
-            "--server",
-            &format!("https://127.0.0.1:{}", fleet.port),
-            "--ca",
-            &fleet.path("server/server-ca.pem"),
-            "--token-file",
-            &token,
-            "release",
-            "publish",
-            &image,
-            "--version",
-            "2.0.0",
-            "--hardware",
-            HARDWARE,
-            "--product",
-            PRODUCT,
-            "--keys",
-            &keys,
-        ],
-    );
+    let output = publish(&fleet, &fleet.path("1.0.0.img"), &["--token-file", &token]);
     assert_failed(&output, "ROLE_REQUIRED", &["viewer", "publisher"]);
     assert!(!fleet.slipway(&["release", "list"]).contains("2.0.0"));
 }

@@ -6,10 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use slipway_proto::v1::{
-    CreateClaimRequest, DataClass, ListAlertsRequest, Reading, RolloutState, SendTelemetryRequest,
-    UpdateState,
-};
+use slipway_proto::v1::{ListAlertsRequest, Reading, RolloutState, SendTelemetryRequest, UpdateState};
 use slipway_tests::{
     clock::wait_for,
     fleet::{Fleet, HARDWARE, PRODUCT},
@@ -21,7 +18,7 @@ use tonic::Code;
 
 use crate::steps::{
     MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, assert_refused, bring, end_of,
-    noise, plan, reason_of, roll_out, until,
+    has_called, noise, plan, reading, reason_of, roll_out, until,
 };
 
 /// A server whose data lies on a disk of its own, of so many KiB; [`Small::end`] brings the data back.
@@ -98,10 +95,7 @@ async fn a_device_whose_disk_is_full_keeps_what_runs_and_says_so() {
     let state = fleet.devices[0].state.to_string_lossy().into_owned();
     // Room for what the agent knows and for a part of the image.
     fleet.devices[0].agent = Some(limited("slipway-agent", 1536, &["run", "--state", &state]));
-    wait_for("the device to call", PATIENCE, || async {
-        crate::steps::explain(&fleet.admin(), "pump-1").await.device?.components.first().map(drop)
-    })
-    .await;
+    has_called(&fleet.admin(), "pump-1").await;
     let name = roll_out(&fleet.admin(), plan("1.0.0", "")).await;
     let update = end_of(&fleet, "pump-1", &name).await;
     let reason = reason_of(&update);
@@ -129,28 +123,14 @@ async fn a_device_whose_disk_is_full_keeps_what_runs_and_says_so() {
 
 fn batch(sequence: u64) -> SendTelemetryRequest {
     let reading = |number: u64| Reading {
-        component: "filter".into(),
-        metric: "pressure".into(),
-        unit: "Pa".into(),
-        data_class: DataClass::Essential.into(),
-        time: Some(prost_types::Timestamp {
-            seconds: 1_790_000_000 + i64::try_from(sequence * 1000 + number).unwrap_or(0),
-            nanos: 0,
-        }),
-        value: 1.0,
         boot_id: "0123456789abcdef".repeat(4),
+        ..reading(1_790_000_000 + i64::try_from(sequence * 1000 + number).unwrap_or(0), 1.0)
     };
     SendTelemetryRequest { sequence, readings: (0..1000).map(reading).collect() }
 }
 
 async fn member(fleet: &Fleet) -> Member {
-    let claim = slipway_proto::v1::Claim {
-        product: PRODUCT.into(),
-        hardware: vec![HARDWARE.into()],
-        ..Default::default()
-    };
-    let request = CreateClaimRequest { claim: Some(claim), ..Default::default() };
-    let token = fleet.admin().fleet().create_claim(request).await.expect("a claim").into_inner().token;
+    let token = fleet.admin().claim(1, &[]).await;
     let ca = fs::read_to_string(fleet.data().join("server-ca.pem")).expect("the server's CA");
     Member::enroll(fleet.port, &ca, &token, "pump-1", HARDWARE).await.expect("a device")
 }

@@ -6,8 +6,8 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
     steps::{
-        MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, explain, look, noise,
-        plan, roll_out, wave,
+        MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, explain, has_called,
+        look, noise, plan, roll_out, wave,
     },
     wire::Liar,
 };
@@ -55,13 +55,9 @@ async fn a_flipped_bit_on_the_wire_is_refused_named_and_forgotten_when_it_is_gon
     }
     // Everybody has shown up; whoever believes nothing says so, the others are offered the release.
     let admin = fleet.admin();
-    wait_for("all devices to call", PATIENCE, || async {
-        for device in &fleet.devices {
-            explain(&admin, &device.id).await.device?.components.first()?;
-        }
-        Some(())
-    })
-    .await;
+    for device in &fleet.devices {
+        has_called(&admin, &device.id).await;
+    }
     // Failures are what this is about: they do not end the rollout before everybody had his share.
     let gate = Gate { min_success_percent: 1, max_failures: 100, max_failure_percent: 99, ..Gate::default() };
     let waves = vec![Wave { gate: Some(gate), ..wave(100.0) }];

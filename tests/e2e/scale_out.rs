@@ -1,30 +1,26 @@
 //! Two replicas on one PostgreSQL and one bucket: whichever is asked, it is one server.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use slipway_proto::v1::{
-    AlertState, Claim, CreateClaimRequest, CreateLimitRequest, CreateTokenRequest, DataClass,
-    GetCallerRequest, GetTrustRequest, Limit, Reading, RevokeDeviceRequest, RevokeTokenRequest, Role,
-    Rollout, RolloutState, SendTelemetryRequest, Token, UpdateState, WatchAlertsRequest, Wave,
+    AlertState, CreateLimitRequest, CreateTokenRequest, GetCallerRequest, GetTrustRequest, Limit,
+    RevokeDeviceRequest, RevokeTokenRequest, Role, Rollout, RolloutState, SendTelemetryRequest, Token,
+    UpdateState, WatchAlertsRequest, Wave,
 };
 use slipway_tests::{
     clock::{stopwatch, wait_for},
-    fleet::{HARDWARE, PRODUCT},
+    desk::{Desk, HARDWARE, enroll},
     member::Member,
     operator::Caller,
     postgres::fresh_schema,
-    processes::{self, Process, run},
+    processes::{self, Process},
     s3::{ACCESS_KEY, S3, SECRET_KEY},
 };
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::steps::{MIB, PATIENCE, look, noise, plan, roll_out, wave};
+use crate::steps::{MIB, PATIENCE, has_called, look, noise, plan, reading, roll_out, wave};
 
 /// "Within seconds": what one replica decides, the other knows after this time at the latest.
 const SECONDS: Duration = Duration::from_secs(5);
@@ -57,7 +53,7 @@ impl Pair {
         share(&first, &second);
         let two = processes::serve_with(&second, ports[1], &options, &settings);
         let pair = Pair { folder, ports, _servers: [one, two], _bucket: bucket };
-        pair.slipway(0, &["trust", "init", "--keys", &pair.path("keys"), "--no-passphrase"]);
+        pair.desk(0).init_trust();
         wait_for("the other replica to know the root", SECONDS, || async {
             let trust = pair.admin(1).releases().get_trust(GetTrustRequest::default()).await.ok()?;
             (!trust.into_inner().root.is_empty()).then_some(())
@@ -66,40 +62,23 @@ impl Pair {
         pair
     }
 
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
-    }
-
-    fn data(&self, replica: usize) -> PathBuf {
-        self.folder.path().join(["first", "second"][replica])
-    }
-
-    /// The command line as the administrator, at one of the two.
-    fn slipway(&self, replica: usize, arguments: &[&str]) -> String {
-        let profile = self.data(replica).join("client.toml").to_string_lossy().into_owned();
-        let mut all = vec!["--profile", profile.as_str()];
-        all.extend_from_slice(arguments);
-        tokio::task::block_in_place(|| run("slipway", &all))
+    /// The administrator, at one of the two.
+    fn desk(&self, replica: usize) -> Desk {
+        let folder = self.folder.path().to_owned();
+        Desk { data: folder.join(["first", "second"][replica]), folder, port: self.ports[replica] }
     }
 
     fn admin(&self, replica: usize) -> Caller {
-        Caller::admin(self.ports[replica], &self.data(replica))
+        self.desk(replica).admin()
     }
 
     fn ca(&self) -> String {
-        fs::read_to_string(self.data(0).join("server-ca.pem")).expect("the server's CA")
+        self.desk(0).read("server-ca.pem")
     }
 
     /// New devices, enrolled at one replica and calling the other.
     async fn members(&self, count: u32) -> Vec<Member> {
-        let claim = Claim {
-            product: PRODUCT.into(),
-            hardware: vec![HARDWARE.into()],
-            uses: count,
-            ..Claim::default()
-        };
-        let request = CreateClaimRequest { claim: Some(claim), ..CreateClaimRequest::default() };
-        let claim = self.admin(0).fleet().create_claim(request).await.expect("a claim").into_inner().token;
+        let claim = self.admin(0).claim(count, &[]).await;
         let mut members = Vec::new();
         for number in 0..count {
             let (at, ca, id) = (number as usize % 2, self.ca(), format!("pump-{number}"));
@@ -110,14 +89,6 @@ impl Pair {
             members.push(member);
         }
         members
-    }
-
-    fn publish(&self, replica: usize, image: &[u8], version: &str) {
-        let (file, keys) = (self.path(&format!("{version}.img")), self.path("keys"));
-        fs::write(&file, image).expect("an image");
-        let mut arguments = vec!["release", "publish", &file, "--version", version, "--keys", &keys];
-        arguments.extend(["--hardware", HARDWARE, "--product", PRODUCT, "--new-hardware"]);
-        self.slipway(replica, &arguments);
     }
 }
 
@@ -150,7 +121,7 @@ async fn a_wave_is_never_over_its_limit_with_two_replicas_polled_at_once() {
     let pair = Pair::start().await;
     let mut members = pair.members(DEVICES).await;
     let image = noise(1, MIB + 1);
-    pair.publish(0, &image, "1.0.0");
+    pair.desk(0).publish(&image, "1.0.0");
     let waves =
         vec![Wave { max_in_flight: LIMIT, ..wave(50.0) }, Wave { max_in_flight: LIMIT, ..wave(100.0) }];
     let name = roll_out(&pair.admin(1), Rollout { waves, ..plan("1.0.0", "") }).await;
@@ -200,25 +171,18 @@ async fn a_wave_is_never_over_its_limit_with_two_replicas_polled_at_once() {
 async fn what_one_replica_publishes_a_real_agent_installs_from_the_other() {
     let pair = Pair::start().await;
     let image = noise(1, 2 * MIB + 3);
-    pair.publish(0, &image, "1.0.0");
-    let (claim, state, slots) = (pair.path("claim.json"), pair.path("state"), pair.path("slots"));
-    let mut create = vec!["claim", "create", "--product", PRODUCT, "--hardware", HARDWARE];
-    create.extend(["--out", &claim]);
-    pair.slipway(1, &create);
-    let mut enroll = vec!["enroll", "--claim", &claim, "--state", &state, "--slots", &slots];
-    enroll.extend(["--hardware", HARDWARE, "--device-id", "pump-1"]);
-    run("slipway-agent", &enroll);
-    let _agent = processes::agent(state.as_ref(), pair.path("agent.log").as_ref(), &[]);
-    wait_for("the agent to call", PATIENCE, || async {
-        crate::steps::explain(&pair.admin(0), "pump-1").await.device?.components.first().map(drop)
-    })
-    .await;
+    pair.desk(0).publish(&image, "1.0.0");
+    let folder = pair.folder.path();
+    let (state, slots) = (folder.join("state"), folder.join("slots"));
+    enroll(&pair.desk(1).claim_file(1), "pump-1", &state, &slots, &[]);
+    let _agent = processes::agent(&state, &folder.join("agent.log"), &[]);
+    has_called(&pair.admin(0), "pump-1").await;
     let name = roll_out(&pair.admin(0), plan("1.0.0", "")).await;
     wait_for("the rollout to succeed", PATIENCE, || async {
         (look(&pair.admin(1), &name).await.state() == RolloutState::Succeeded).then_some(())
     })
     .await;
-    let held = ["a", "b"].map(|slot| fs::read(format!("{slots}/slot-{slot}.img")).unwrap_or_default());
+    let held = ["a", "b"].map(|slot| fs::read(slots.join(format!("slot-{slot}.img"))).unwrap_or_default());
     assert!(held.contains(&image), "the image is in no slot");
 }
 
@@ -269,16 +233,8 @@ async fn an_alert_of_one_replica_reaches_a_watcher_of_the_other() {
     let member = &mut members[0];
     member.move_to(pair.ports[0], &pair.ca());
     let now = slipway_server::clock::Clock::System.now().millis() / 1000;
-    let reading = |number: i64| Reading {
-        component: "filter".into(),
-        metric: "pressure".into(),
-        unit: "Pa".into(),
-        data_class: DataClass::Essential.into(),
-        time: Some(prost_types::Timestamp { seconds: now - 12 + number, nanos: 0 }),
-        value: 300.0,
-        boot_id: String::new(),
-    };
-    let request = SendTelemetryRequest { sequence: 1, readings: (0..12).map(reading).collect() };
+    let readings = (0..12).map(|second| reading(now - 12 + second, 300.0)).collect();
+    let request = SendTelemetryRequest { sequence: 1, readings };
     member.caller.device().send_telemetry(request).await.expect("taken");
     let alert = loop {
         let message = tokio::time::timeout(SECONDS, stream.message()).await.expect("within seconds");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slipway_proto::v1::{
-    AcknowledgeAlertRequest, Alert, AlertState, CreateLimitRequest, DataClass, Device, GetAlertRequest,
-    Limit, ListAlertsRequest, ListDevicesRequest, Reading, ResolveAlertRequest, Role, SendTelemetryRequest,
+    AcknowledgeAlertRequest, Alert, AlertState, CreateLimitRequest, Device, GetAlertRequest, Limit,
+    ListAlertsRequest, ListDevicesRequest, ResolveAlertRequest, Role, SendTelemetryRequest,
     UpdateDeviceRequest, UpdateState, WatchAlertsRequest, WatchAlertsResponse,
 };
 use slipway_tests::{
@@ -15,7 +15,7 @@ use slipway_tests::{
 };
 use tonic::{Code, Streaming};
 
-use crate::steps::{assert_refused, explain, plan, roll_out};
+use crate::steps::{assert_refused, explain, plan, reading, roll_out};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// "At once": far below any period of a reconciler's timer plus a busy machine.
@@ -40,15 +40,7 @@ async fn world() -> World {
 /// Readings above the limit, or far below it.
 async fn measure(world: &World, member: &Member, sequence: u64, value: f64) {
     let now = world.clock.now().millis();
-    let readings = (0..12).map(|second| Reading {
-        component: "filter".into(),
-        metric: "pressure".into(),
-        unit: "Pa".into(),
-        data_class: DataClass::Essential.into(),
-        time: Some(prost_types::Timestamp { seconds: now / 1000 + second, nanos: 0 }),
-        value,
-        boot_id: String::new(),
-    });
+    let readings = (0..12).map(|second| reading(now / 1000 + second, value));
     let request = SendTelemetryRequest { sequence, readings: readings.collect() };
     member.caller.device().send_telemetry(request).await.expect("taken");
     world.clock.advance(Duration::from_secs(60));

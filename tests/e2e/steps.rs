@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use slipway_proto::v1::{
-    CreateRolloutRequest, ExplainDeviceRequest, ExplainDeviceResponse, GetRolloutRequest, Reason, Rollout,
-    RolloutState, Update, UpdateState, Wave,
+    CreateRolloutRequest, DataClass, ExplainDeviceRequest, ExplainDeviceResponse, GetRolloutRequest, Reading,
+    Reason, Rollout, RolloutState, Update, UpdateState, Wave,
 };
 use slipway_tests::{
     clock::wait_for,
@@ -76,6 +76,14 @@ pub async fn explain(caller: &Caller, device: &str) -> ExplainDeviceResponse {
     caller.fleet().explain_device(request).await.expect("an explanation").into_inner()
 }
 
+/// Waits until a device has called once and said what it runs.
+pub async fn has_called(caller: &Caller, device: &str) {
+    wait_for(&format!("{device} to call"), PATIENCE, || async {
+        explain(caller, device).await.device?.components.first().map(drop)
+    })
+    .await;
+}
+
 /// Waits until the newest update of a device by this rollout is over.
 pub async fn end_of(fleet: &Fleet, device: &str, rollout: &str) -> Update {
     let admin = fleet.admin();
@@ -85,6 +93,19 @@ pub async fn end_of(fleet: &Fleet, device: &str, rollout: &str) -> Update {
             .then_some(newest)
     })
     .await
+}
+
+/// What a filter's pressure was at a moment, in seconds since 1970.
+pub fn reading(seconds: i64, pascal: f64) -> Reading {
+    Reading {
+        component: "filter".into(),
+        metric: "pressure".into(),
+        unit: "Pa".into(),
+        data_class: DataClass::Essential.into(),
+        time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        value: pascal,
+        boot_id: String::new(),
+    }
 }
 
 /// The reason of an update that did not succeed.

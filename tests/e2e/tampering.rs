@@ -8,8 +8,8 @@ use slipway_trust::Sha256;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::steps::{
-    MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, end_of, explain, noise,
-    plan, reason_of, roll_out, until,
+    MIB, PATIENCE, assert_documented, assert_holds, assert_only_verified, bring, end_of, explain, has_called,
+    noise, plan, reason_of, roll_out, until,
 };
 
 const FAST: &[&str] = &["--check-in-interval", "1"];
@@ -104,10 +104,7 @@ async fn a_flipped_bit_in_any_signed_row_of_the_server_is_served_to_nobody() {
     fleet.publish(&image, "1.0.0");
     fleet.run_agent(0);
     let device = fleet.devices[0].id.clone();
-    wait_for("the device to call", PATIENCE, || async {
-        explain(&fleet.admin(), &device).await.device?.components.first().map(drop)
-    })
-    .await;
+    has_called(&fleet.admin(), &device).await;
     fleet.devices[0].agent = None;
     roll_out(&fleet.admin(), plan("1.0.0", "")).await;
     let roles = ["root", "targets", "pump", "director", "snapshot", "timestamp"];
@@ -156,10 +153,7 @@ async fn a_flipped_bit_in_a_stored_manifest_is_refused_by_the_device() {
     flip_row(&fleet, row).await;
     fleet.restart_server();
     fleet.run_agent(0);
-    wait_for("the device to call", PATIENCE, || async {
-        explain(&fleet.admin(), "pump-1").await.device?.components.first().map(drop)
-    })
-    .await;
+    has_called(&fleet.admin(), "pump-1").await;
     let name = roll_out(&fleet.admin(), plan("1.0.0", "")).await;
     let code = wait_for("the manifest to be refused", PATIENCE, || async {
         let why = explain(&fleet.admin(), "pump-1").await;

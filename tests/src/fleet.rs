@@ -7,15 +7,12 @@ use std::{
 
 use tempfile::TempDir;
 
+pub use crate::desk::{HARDWARE, PRODUCT};
 use crate::{
+    desk::{Desk, enroll},
     operator::Caller,
-    processes::{self, Process, run},
+    processes::{self, Process},
 };
-
-/// The hardware model of every device here.
-pub const HARDWARE: &str = "gw-a";
-/// Their product.
-pub const PRODUCT: &str = "pump";
 
 /// A fleet that ends, with all its files, when dropped.
 #[derive(Debug)]
@@ -26,8 +23,9 @@ pub struct Fleet {
     pub port: u16,
     /// Every device, whether its agent runs or not.
     pub devices: Vec<Device>,
-    folder: TempDir,
+    desk: Desk,
     server_options: Vec<String>,
+    _folder: TempDir,
 }
 
 /// One device.
@@ -51,103 +49,42 @@ impl Fleet {
     pub fn start(count: usize, factory: &[u8], server_options: &[&str], enrol_options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let port = processes::free_port();
-        let server = processes::serve(&folder.path().join("server"), port, server_options);
-        let mut fleet = Fleet {
-            server,
-            port,
-            devices: Vec::new(),
-            folder,
-            server_options: server_options.iter().map(|&o| o.to_owned()).collect(),
-        };
-        fleet.slipway(&["trust", "init", "--keys", &fleet.path("keys"), "--no-passphrase"]);
-        let claim = fleet.path("claim.json");
-        let uses = count.to_string();
-        fleet.slipway(&[
-            "claim",
-            "create",
-            "--product",
-            PRODUCT,
-            "--hardware",
-            HARDWARE,
-            "--uses",
-            &uses,
-            "--out",
-            &claim,
-        ]);
-        for number in 1..=count {
-            let device = fleet.prepare(number, factory);
-            let (state, slots) = (device.state.to_string_lossy(), device.slots.to_string_lossy());
-            let mut arguments = vec![
-                "enroll",
-                "--claim",
-                &claim,
-                "--state",
-                &state,
-                "--slots",
-                &slots,
-                "--hardware",
-                HARDWARE,
-                "--device-id",
-                &device.id,
-            ];
-            arguments.extend_from_slice(enrol_options);
-            run("slipway-agent", &arguments);
-            fleet.devices.push(device);
+        let desk = Desk { folder: folder.path().to_owned(), data: folder.path().join("server"), port };
+        let server = processes::serve(&desk.data, port, server_options);
+        desk.init_trust();
+        let claim = desk.claim_file(count);
+        let devices: Vec<Device> =
+            (1..=count).map(|number| Device::new(folder.path(), number, factory)).collect();
+        for device in &devices {
+            enroll(&claim, &device.id, &device.state, &device.slots, enrol_options);
         }
-        fleet
-    }
-
-    fn prepare(&self, number: usize, factory: &[u8]) -> Device {
-        let id = format!("pump-{number}");
-        let folder = self.folder.path().join(&id);
-        let slots = folder.join("slots");
-        fs::create_dir_all(&slots).expect("a slots folder");
-        fs::write(slots.join("slot-a.img"), factory).expect("the factory's image");
-        Device { state: folder.join("state"), log: folder.join("agent.log"), id, slots, agent: None }
+        let server_options = server_options.iter().map(|&option| option.to_owned()).collect();
+        Fleet { server, port, devices, desk, server_options, _folder: folder }
     }
 
     /// The server's data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("server")
+        self.desk.data.clone()
     }
 
     /// A path below the fleet's folder, as an argument.
     pub fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
+        self.desk.path(name)
     }
 
     /// Runs the command line as the administrator.
     pub fn slipway(&self, arguments: &[&str]) -> String {
-        let profile = self.path("server/client.toml");
-        let mut all = vec!["--profile", profile.as_str()];
-        all.extend_from_slice(arguments);
-        run("slipway", &all)
+        self.desk.slipway(arguments)
     }
 
     /// gRPC as the administrator.
     pub fn admin(&self) -> Caller {
-        Caller::admin(self.port, &self.data())
+        self.desk.admin()
     }
 
     /// Publishes `image` as `version`.
     pub fn publish(&self, image: &[u8], version: &str) {
-        let file = self.path(&format!("{version}.img"));
-        fs::write(&file, image).expect("an image");
-        self.slipway(&[
-            "release",
-            "publish",
-            &file,
-            "--version",
-            version,
-            "--component",
-            "system",
-            "--hardware",
-            HARDWARE,
-            "--product",
-            PRODUCT,
-            "--keys",
-            &self.path("keys"),
-        ]);
+        self.desk.publish(image, version);
     }
 
     /// Starts the agent of a device, or starts it again.
@@ -160,11 +97,21 @@ impl Fleet {
     pub fn restart_server(&mut self) {
         self.server.kill();
         let options: Vec<&str> = self.server_options.iter().map(String::as_str).collect();
-        self.server = processes::serve(&self.data(), self.port, &options);
+        self.server = processes::serve(&self.desk.data, self.port, &options);
     }
 }
 
 impl Device {
+    /// Its folders, with `factory` in slot a; it is not enrolled yet.
+    fn new(fleet: &Path, number: usize, factory: &[u8]) -> Self {
+        let id = format!("pump-{number}");
+        let folder = fleet.join(&id);
+        let slots = folder.join("slots");
+        fs::create_dir_all(&slots).expect("a slots folder");
+        fs::write(slots.join("slot-a.img"), factory).expect("the factory's image");
+        Device { state: folder.join("state"), log: folder.join("agent.log"), id, slots, agent: None }
+    }
+
     /// What a slot holds; empty when it holds nothing.
     pub fn slot(&self, slot: &str) -> Vec<u8> {
         fs::read(self.slots.join(format!("slot-{slot}.img"))).unwrap_or_default()

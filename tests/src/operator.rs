@@ -3,10 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use slipway_proto::v1::{
-    access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
-    device_service_client::DeviceServiceClient, enrollment_service_client::EnrollmentServiceClient,
-    fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
-    rollout_service_client::RolloutServiceClient,
+    Claim, CreateClaimRequest, access_service_client::AccessServiceClient,
+    alert_service_client::AlertServiceClient, device_service_client::DeviceServiceClient,
+    enrollment_service_client::EnrollmentServiceClient, fleet_service_client::FleetServiceClient,
+    release_service_client::ReleaseServiceClient, rollout_service_client::RolloutServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -14,6 +14,8 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
+
+use crate::desk::{HARDWARE, PRODUCT};
 
 /// A channel with a bearer token on every call.
 pub type Authorized = InterceptedService<Channel, Bearer>;
@@ -65,6 +67,23 @@ impl Caller {
                 .unwrap_or_else(|e| panic!("{}: {e}", data.join(name).display()))
         };
         Self::connect(port, &read("server-ca.pem"), Some(&read("admin.token")), None)
+    }
+
+    /// A claim for so many devices with these labels; returns its secret.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    pub async fn claim(&self, uses: u32, labels: &[(&str, &str)]) -> String {
+        let claim = Claim {
+            product: PRODUCT.to_owned(),
+            hardware: vec![HARDWARE.to_owned()],
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            uses,
+            ..Claim::default()
+        };
+        let request = CreateClaimRequest { claim: Some(claim), ..CreateClaimRequest::default() };
+        self.fleet().create_claim(request).await.expect("a claim").into_inner().token
     }
 
     fn with(&self) -> Authorized {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slipway_proto::v1::{Claim, CreateClaimRequest, CreateTokenRequest, Role, Token};
+use slipway_proto::v1::{CreateTokenRequest, Role, Token};
 use slipway_server::{
     clock::Clock,
     config::Config,
@@ -12,10 +12,9 @@ use slipway_server::{
 use tempfile::TempDir;
 
 use crate::{
-    fleet::{HARDWARE, PRODUCT},
+    desk::{Desk, HARDWARE},
     member::Member,
     operator::Caller,
-    processes::run,
 };
 
 /// A running server and what belongs to it; stop it with [`World::stop`].
@@ -25,8 +24,8 @@ pub struct World {
     pub running: Running,
     /// Its clock. It starts at the present, because certificates are checked against the system's.
     pub clock: Clock,
-    /// Its data directory is `server` below this one.
-    pub folder: TempDir,
+    desk: Desk,
+    _folder: TempDir,
 }
 
 impl World {
@@ -43,7 +42,9 @@ impl World {
         let clock = Clock::manual(Clock::System.now());
         let running =
             start(config, Deps { clock: clock.clone(), rng: Rng::seeded(7) }).await.expect("a server");
-        World { running, clock, folder }
+        let (path, port) = (folder.path().to_owned(), running.addr.port());
+        let desk = Desk { data: path.join("server"), folder: path, port };
+        World { running, clock, desk, _folder: folder }
     }
 
     /// The port it is bound to.
@@ -53,13 +54,12 @@ impl World {
 
     /// A file of its data directory.
     pub fn read(&self, name: &str) -> String {
-        let path = self.folder.path().join("server").join(name);
-        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        self.desk.read(name)
     }
 
     /// The first administrator.
     pub fn admin(&self) -> Caller {
-        Caller::admin(self.port(), &self.folder.path().join("server"))
+        self.desk.admin()
     }
 
     /// Nobody.
@@ -90,60 +90,28 @@ impl World {
     }
 
     /// Runs the command line as the administrator, beside the server.
-    ///
-    /// # Panics
-    ///
-    /// When it fails, and on a runtime with one thread, which could not answer it.
     pub fn slipway(&self, arguments: &[&str]) -> String {
-        let profile = self.path("server/client.toml");
-        let mut all = vec!["--profile", profile.as_str()];
-        all.extend_from_slice(arguments);
-        tokio::task::block_in_place(|| run("slipway", &all))
+        self.desk.slipway(arguments)
     }
 
     /// A path below the folder of this world, as an argument.
     pub fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
+        self.desk.path(name)
     }
 
     /// Makes the publisher's keys and gives the server its root.
     pub fn init_trust(&self) {
-        self.slipway(&["trust", "init", "--keys", &self.path("keys"), "--no-passphrase"]);
+        self.desk.init_trust();
     }
 
     /// Publishes `image` as `version` of the product and hardware that fleets here have.
     pub fn publish(&self, image: &[u8], version: &str) {
-        let file = self.path(&format!("{version}.img"));
-        std::fs::write(&file, image).expect("an image");
-        self.slipway(&[
-            "release",
-            "publish",
-            &file,
-            "--version",
-            version,
-            "--component",
-            "system",
-            "--hardware",
-            HARDWARE,
-            "--product",
-            PRODUCT,
-            "--keys",
-            &self.path("keys"),
-            "--new-hardware",
-        ]);
+        self.desk.publish(image, version);
     }
 
     /// A claim for so many devices with these labels; returns its secret.
     pub async fn claim(&self, uses: u32, labels: &[(&str, &str)]) -> String {
-        let claim = Claim {
-            product: PRODUCT.to_owned(),
-            hardware: vec![HARDWARE.to_owned()],
-            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            uses,
-            ..Claim::default()
-        };
-        let request = CreateClaimRequest { claim: Some(claim), ..CreateClaimRequest::default() };
-        self.admin().fleet().create_claim(request).await.expect("a claim").into_inner().token
+        self.admin().claim(uses, labels).await
     }
 
     /// A new device with these labels, that the test plays.
