@@ -232,6 +232,16 @@ impl StateDir {
         self.0.join("metadata")
     }
 
+    /// The second copy of the rollback floor, beside the trusted metadata; the first is in the journal.
+    pub fn floor(&self) -> PathBuf {
+        self.metadata().join("floor")
+    }
+
+    /// The newest time that signed metadata proved.
+    pub fn clock(&self) -> PathBuf {
+        self.metadata().join("clock")
+    }
+
     /// The manifest of the release that is worked on.
     pub fn manifest(&self) -> PathBuf {
         self.0.join("manifest.json")

@@ -13,13 +13,22 @@ pub const SECRET: u32 = 0o600;
 pub const PLAIN: u32 = 0o644;
 
 /// Replaces `path` with `bytes`: afterwards, and after a power cut at any moment, the file holds
-/// either what it held or all of `bytes`.
+/// either what it held or all of `bytes`. A folder that stands in its place (a file system that was
+/// repaired badly) is moved aside, to the same name with `.damaged` behind it.
 ///
 /// # Errors
 /// Any I/O error; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let beside = beside(path);
-    let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
+    let beside = named(path, ".new");
+    let written = write_new(&beside, bytes, mode).and_then(|()| match fs::rename(&beside, path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let aside = named(path, ".damaged");
+            // Of several, the last is kept.
+            let _ = fs::remove_dir_all(&aside);
+            fs::rename(path, &aside).and_then(|()| fs::rename(&beside, path))
+        }
+        renamed => renamed,
+    });
     if let Err(error) = written {
         // On a full disk the half-written file would keep the space that the next try needs.
         let _ = fs::remove_file(&beside);
@@ -52,9 +61,13 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// Reads a file that may be missing, refusing one longer than `limit` bytes.
 ///
 /// # Errors
-/// Any I/O error except "not found"; `FileTooLarge` beyond the limit.
+/// Any I/O error except "not found"; `FileTooLarge` beyond the limit, `IsADirectory` for a folder.
 pub fn read_optional(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let length = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let text = format!("{} is a folder", path.display());
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
+        }
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -91,9 +104,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn named(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    name.push(ending);
     path.with_file_name(name)
 }
 
@@ -108,11 +121,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         replace(&path, b"one", SECRET).unwrap();
-        fs::write(beside(&path), b"left by a power cut").unwrap();
+        fs::write(named(&path, ".new"), b"left by a power cut").unwrap();
         replace(&path, b"two", SECRET).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
-        assert!(!beside(&path).exists());
+        assert!(!named(&path, ".new").exists());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, ConfigError, StateDir},
     diary::{self, News},
     journal::{Journal, JournalError},
+    kept,
     machine::{Installed, Slot, Snapshot, State},
     slots::{FileSlots, Slots as _},
 };
@@ -105,7 +106,7 @@ pub fn status(state: &StateDir) -> Result<Status, StatusError> {
         percent,
         boot_id: world.as_ref().map(|world| world.boot_id.clone()),
         slots: vec![slot(Slot::A), slot(Slot::B)],
-        floor: snapshot.memory.floor,
+        floor: snapshot.memory.floor.max(kept::read(&state.floor()).value().unwrap_or(0)),
         reports_waiting: snapshot.memory.outbox.len(),
         news: diary::read(state),
         device: config.device_id,

@@ -8,12 +8,12 @@ use crate::{
     config::{Config, ConfigError, StateDir},
     contact::Contact,
     identity::{self, IdentityError},
-    journal::{Journal, JournalError},
+    journal::JournalError,
     link::{Link, LinkError},
-    machine::{Reason, Snapshot},
     readings::Readings,
+    recover,
     shell::{Exit, Parts, Shell},
-    slots::FileSlots,
+    slots::{FileSlots, Slots},
     verify::{TrustError, TrustStore},
 };
 
@@ -54,43 +54,26 @@ pub async fn run(
         let config = Config::read(state)?;
         let authorities = identity::read_certificates(&state.server_ca())?;
         let identity = identity::load(state)?;
-        let (trust, left_out) = TrustStore::open(state, &config.product, &config.device_id, &clock)?;
+        let (trust, lost) = TrustStore::open(state, &config.product, &config.device_id, &clock)?;
         let link = Link::new(&config.server, &authorities, Some(identity), &clock)?;
-        let (journal, recovered) = Journal::open(&state.journal())?;
-        let (mut snapshot, unreadable) = match recovered.last.as_deref().map(serde_json::from_slice) {
-            Some(Ok(snapshot)) => (snapshot, None),
-            Some(Err(error)) => (Snapshot::default(), Some(error)),
-            None => (Snapshot::default(), None),
-        };
-        // A record was there and is lost: the server drops what comes under a sequence that it has seen.
-        let lost = recovered.last.is_none() && (recovered.torn > 0 || recovered.damage.is_some());
-        if lost || unreadable.is_some() {
-            snapshot.memory.sequence = u64::try_from(clock.now()).unwrap_or(0);
-        }
-        let slots = FileSlots::open_folder(&config.slots, config.slot_size, StdRng::from_rng(&mut rng));
+        let slots: Box<dyn Slots + Send> =
+            Box::new(FileSlots::open_folder(&config.slots, config.slot_size, StdRng::from_rng(&mut rng)));
+        let running = slots.active().and_then(|slot| Ok((slot, slots.open(slot)?))).ok();
+        let remembered = recover::remember(state, &config, &trust, running, clock.now()).await?;
         let parts = Parts {
             contact: Contact::new(link, trust, config.clone(), state.clone()),
-            slots: Box::new(slots),
+            slots,
             state: state.clone(),
             clock: clock.clone(),
             rng: StdRng::from_rng(&mut rng),
             config,
-            journal,
-            snapshot,
+            journal: remembered.journal,
+            snapshot: remembered.snapshot,
+            floor: remembered.floor,
         };
         let mut shell = Shell::new(parts, readings.as_deref_mut());
-        if let Some(at) = recovered.damage {
-            shell.remark(&Reason::new("JOURNAL_DAMAGED", format!("the journal was damaged at byte {at}")));
-        }
-        if lost && recovered.damage.is_none() {
-            shell.remark(&Reason::new("JOURNAL_DAMAGED", "the journal has no whole record; it starts anew"));
-        }
-        if let Some(error) = unreadable {
-            shell
-                .remark(&Reason::new("JOURNAL_DAMAGED", format!("its last record is not readable: {error}")));
-        }
-        for error in left_out {
-            shell.remark(&Reason::new(error.code(), format!("a stored document was left out: {error}")));
+        for remark in lost.iter().chain(&remembered.remarks) {
+            shell.remark(remark);
         }
         match shell.live(&mut stop).await {
             Exit::Stopped => return Ok(()),

@@ -27,6 +27,7 @@ use crate::{
     link::chain,
     machine::{Effect, Event, Reason, Snapshot, State, World, step},
     readings::Readings,
+    recover::{FloorFile, floor_not_kept},
     schedule::Schedule,
     slots::Slots,
 };
@@ -61,6 +62,8 @@ pub struct Parts {
     pub journal: Journal,
     /// The last record, read.
     pub snapshot: Snapshot,
+    /// The second copy of the rollback floor.
+    pub floor: FloorFile,
 }
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -75,6 +78,7 @@ pub struct Shell<'a> {
     link: crate::link::Link,
     journal: Journal,
     snapshot: Snapshot,
+    floor: FloorFile,
     diary: Diary,
     readings: Option<&'a mut (dyn Readings + 'static)>,
 
@@ -105,7 +109,7 @@ pub struct Shell<'a> {
 impl<'a> Shell<'a> {
     /// Ready to start; nothing is done yet.
     pub fn new(parts: Parts, readings: Option<&'a mut (dyn Readings + 'static)>) -> Self {
-        let Parts { config, state, clock, rng, slots, contact, journal, snapshot } = parts;
+        let Parts { config, state, clock, rng, slots, contact, journal, snapshot, floor } = parts;
         let next_sample = readings.as_ref().map(|_| Box::pin(sleep(Duration::ZERO)));
         Self {
             diary: Diary::open(&state),
@@ -133,6 +137,7 @@ impl<'a> Shell<'a> {
             rng,
             journal,
             snapshot,
+            floor,
             readings,
         }
     }
@@ -240,7 +245,13 @@ impl<'a> Shell<'a> {
     fn write(&mut self, next: &Snapshot) -> Result<(), JournalError> {
         // The types have no maps with keys that JSON cannot write.
         let body = serde_json::to_vec(next).unwrap_or_default();
-        self.journal.append(&body)
+        self.journal.append(&body)?;
+        // Behind the journal, so that the file is never ahead of a commit. Where it cannot be written, the
+        // journal has the floor, and the next record tries again.
+        if let Err(error) = self.floor.raise(next.memory.floor) {
+            self.diary.mishap(&floor_not_kept(&self.floor, &error), self.clock.now());
+        }
+        Ok(())
     }
 
     fn announce(&mut self, event: &Event, next: &State) {

@@ -11,7 +11,14 @@ use std::{
 use slipway_proto::v1::{MetadataVersions, TrustDelta};
 use slipway_trust::{Change, Date, ReleaseEntry, Stored, TrustedSet, limits};
 
-use crate::{clock::Clock, config::StateDir, durable};
+use crate::{
+    clock::Clock,
+    config::StateDir,
+    durable,
+    kept::{self, Kept},
+    link::chain,
+    machine::Reason,
+};
 
 /// Why metadata was not accepted, or could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +64,7 @@ impl TrustError {
 
 /// What the device believes, and the folder that keeps it.
 pub struct TrustStore {
+    state: StateDir,
     folder: PathBuf,
     product: String,
     device: String,
@@ -84,28 +92,33 @@ impl TrustStore {
         Ok(())
     }
 
-    /// Reads what was accepted so far. Stored documents may have expired: they are floors. Those that do
-    /// not verify any more are left out, and named.
+    /// Reads what was accepted so far. Stored documents may have expired: they are floors. Those that
+    /// cannot be read or do not verify any more are left out, named in the list, and fetched again.
     ///
     /// # Errors
-    /// A missing or bad root, or I/O errors.
+    /// When no root that was accepted once can be read.
     pub fn open(
         state: &StateDir,
         product: &str,
         device: &str,
         clock: &Clock,
-    ) -> Result<(Self, Vec<slipway_trust::Error>), TrustError> {
+    ) -> Result<(Self, Vec<Reason>), TrustError> {
         let folder = state.metadata();
-        let read = |name: &str, limit: usize| {
+        let mut lost = Vec::new();
+        let mut read = |name: &str, limit: usize| {
             let path = folder.join(format!("{name}.json"));
-            durable::read_optional(&path, limit as u64).map_err(io_error("read", &path))
+            durable::read_optional(&path, limit as u64).unwrap_or_else(|error| {
+                lost.push(damaged(&path, &error.to_string(), "it is fetched again"));
+                None
+            })
         };
-        let (root, damaged) = newest_root(&folder)?;
-        let timestamp = read("timestamp", limits::TIMESTAMP_BYTES)?;
-        let snapshot = read("snapshot", limits::SNAPSHOT_BYTES)?;
-        let targets = read("targets", limits::TARGETS_BYTES)?;
-        let product_role = read(product, limits::TARGETS_BYTES)?;
-        let assignment = read("assignment", limits::ASSIGNMENT_BYTES)?;
+        let timestamp = read("timestamp", limits::TIMESTAMP_BYTES);
+        let snapshot = read("snapshot", limits::SNAPSHOT_BYTES);
+        let targets = read("targets", limits::TARGETS_BYTES);
+        let product_role = read(product, limits::TARGETS_BYTES);
+        let assignment = read("assignment", limits::ASSIGNMENT_BYTES);
+        let (root, damage) = newest_root(&folder)?;
+        lost.extend(damage);
         let products: Vec<(&str, &[u8])> =
             product_role.as_deref().map(|bytes| (product, bytes)).into_iter().collect();
         let stored = Stored {
@@ -115,17 +128,21 @@ impl TrustStore {
             products: &products,
             assignment: assignment.as_deref(),
         };
-        let (set, mut left_out) = TrustedSet::load(&root, stored, device)?;
-        left_out.extend(damaged);
-        let store = Self {
+        let (set, left_out) = TrustedSet::load(&root, stored, device)?;
+        let left_out = left_out
+            .iter()
+            .map(|error| Reason::new(error.code(), format!("a stored document was left out: {error}")));
+        lost.extend(left_out);
+        let mut store = Self {
+            state: state.clone(),
             product: product.to_owned(),
             device: device.to_owned(),
             clock: clock.clone(),
             set,
             folder,
         };
-        store.load_clock_floor()?;
-        Ok((store, left_out))
+        lost.extend(store.load_clock_floor());
+        Ok((store, lost))
     }
 
     /// The versions held, as the server wants to hear them.
@@ -214,6 +231,14 @@ impl TrustStore {
         matches!(error, slipway_trust::Error::Expired { .. }).then(|| error.into())
     }
 
+    /// The highest rollback floor that the publishers signed into a release of this device's product. The
+    /// device's own is not above it, unless its release was taken off the list.
+    pub fn highest_floor(&self) -> u64 {
+        let held = self.set.product(&self.product);
+        let releases = held.and_then(|held| held.body.releases(&self.product).ok()).unwrap_or_default();
+        releases.iter().map(|release| release.floor).max().unwrap_or(0)
+    }
+
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
         let path = self.folder.join(format!("{name}.json"));
         durable::replace(&path, bytes, durable::PLAIN).map_err(io_error("write", &path))
@@ -221,56 +246,69 @@ impl TrustStore {
 
     /// The floor is kept apart from the documents that proved it: those are dropped when keys rotate.
     fn keep_clock_floor(&self) -> Result<(), TrustError> {
-        let Some(floor) = self.set.time_floor() else { return Ok(()) };
-        if floor.millis() <= self.stored_clock_floor()? {
-            return Ok(());
+        let path = self.state.clock();
+        let proved = self.set.time_floor().and_then(|floor| u64::try_from(floor.millis()).ok()).unwrap_or(0);
+        let kept = kept::read(&path);
+        if proved > kept.value().unwrap_or(0) {
+            kept::write(&path, proved).map_err(io_error("write", &path))?;
         }
-        let path = self.folder.join("clock");
-        durable::replace(&path, floor.millis().to_string().as_bytes(), durable::PLAIN)
-            .map_err(io_error("write", &path))?;
-        self.clock.raise_floor(floor.millis());
+        self.raise_clock(proved);
         Ok(())
     }
 
-    fn load_clock_floor(&self) -> Result<(), TrustError> {
-        self.clock.raise_floor(self.stored_clock_floor()?);
-        if let Some(floor) = self.set.time_floor() {
-            self.clock.raise_floor(floor.millis());
-        }
-        Ok(())
+    /// A floor that cannot be read is lost: what the stored documents prove still holds, and is written
+    /// down anew.
+    fn load_clock_floor(&mut self) -> Option<Reason> {
+        let path = self.state.clock();
+        let kept = kept::read(&path);
+        self.raise_clock(kept.value().unwrap_or(0));
+        let healed = self.keep_clock_floor();
+        let Kept::Damaged(what) = kept else { return None };
+        let then = match healed {
+            Ok(()) => "the time that the stored metadata proves holds".to_owned(),
+            Err(error) => chain(&error),
+        };
+        Some(damaged(&path, &what, &then))
     }
 
-    fn stored_clock_floor(&self) -> Result<i64, TrustError> {
-        let path = self.folder.join("clock");
-        let bytes = durable::read_optional(&path, 32).map_err(io_error("read", &path))?;
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MIN))
+    fn raise_clock(&self, millis: u64) {
+        self.clock.raise_floor(i64::try_from(millis).unwrap_or(i64::MAX));
     }
+}
+
+/// A file of the agent's own that is not what it wrote, and what becomes of it.
+pub fn damaged(path: &Path, what: &str, then: &str) -> Reason {
+    Reason::new("STATE_DAMAGED", format!("{} is damaged ({what}); {then}", path.display()))
 }
 
 /// The newest root that holds: `root.json`, or when that went bad the newest of the numbered ones, each
 /// of which was accepted once. With it, what was wrong with `root.json`.
-fn newest_root(folder: &Path) -> Result<(Vec<u8>, Option<slipway_trust::Error>), TrustError> {
-    let read =
-        |path: &Path| durable::read_optional(path, limits::ROOT_BYTES as u64).map_err(io_error("read", path));
+fn newest_root(folder: &Path) -> Result<(Vec<u8>, Option<Reason>), TrustError> {
+    let read = |path: &Path| {
+        let bytes = durable::read_optional(path, limits::ROOT_BYTES as u64).map_err(io_error("read", path))?;
+        let bytes = bytes.ok_or_else(|| TrustError::NoRoot { path: path.to_path_buf() })?;
+        TrustedSet::from_root(&bytes)?;
+        Ok(bytes)
+    };
     let path = folder.join("root.json");
-    let root = read(&path)?.ok_or_else(|| TrustError::NoRoot { path: path.clone() })?;
-    let Err(damage) = TrustedSet::from_root(&root) else { return Ok((root, None)) };
-    let mut versions: Vec<u64> = fs::read_dir(folder)
-        .map_err(io_error("read", folder))?
+    let damage: TrustError = match read(&path) {
+        Ok(root) => return Ok((root, None)),
+        Err(damage) => damage,
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut versions: Vec<u64> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".root.json")?.parse().ok())
         .collect();
     versions.sort_unstable();
     for version in versions.into_iter().rev() {
-        if let Some(root) = read(&folder.join(format!("{version}.root.json")))?
-            && TrustedSet::from_root(&root).is_ok()
-        {
+        if let Ok(root) = read(&folder.join(format!("{version}.root.json"))) {
             // The next damage may hit this one. Where it cannot be written, it is looked for again.
             let _ = durable::replace(&path, &root, durable::PLAIN);
-            return Ok((root, Some(damage)));
+            let text = format!("root {version} stands in for root.json: {}", chain(&damage));
+            return Ok((root, Some(Reason::new(damage.code(), text))));
         }
     }
-    Err(damage.into())
+    Err(damage)
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TrustError {

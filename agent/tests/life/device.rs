@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -22,11 +25,13 @@ use crate::fleet::{Fleet, NOW};
 /// A device's folders.
 pub struct Device {
     folder: tempfile::TempDir,
+    /// Lives so far: each draws other boot ids.
+    lives: AtomicU64,
 }
 
 impl Device {
     pub async fn enrolled(fleet: &Fleet, health_command: &str) -> Self {
-        let device = Self { folder: tempfile::tempdir().unwrap() };
+        let device = Self { folder: tempfile::tempdir().unwrap(), lives: AtomicU64::new(7) };
         enroll(&device.order(fleet, "a token", health_command)).await.unwrap();
         fs::write(device.slot(Slot::A), b"what the factory put there").unwrap();
         device
@@ -82,7 +87,7 @@ impl Device {
     pub fn run(&self) -> Running {
         let (state, (stop, stopped)) = (self.state(), watch::channel(false));
         let clock = Clock::from_source(Arc::new(|| NOW));
-        let rng = rand::SeedableRng::seed_from_u64(7);
+        let rng = rand::SeedableRng::seed_from_u64(self.lives.fetch_add(1, Ordering::Relaxed));
         let task = tokio::spawn(async move { slipway_agent::run(&state, clock, rng, None, stopped).await });
         Running { stop, task }
     }

@@ -4,5 +4,6 @@ mod device;
 mod fleet;
 mod full;
 mod kill;
+mod lost;
 mod refuse;
 mod update;
