@@ -14,8 +14,10 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
+    chain::is_full,
     model::time::Timestamp,
-    pki::{AuthorityPem, Pki, PkiError},
+    pki::{AuthorityPem, DEVICE_CA, Pki, PkiError, SERVER_CA},
+    service::known_keys::KnownKeys,
 };
 
 /// The layout this program writes and the newest it reads.
@@ -65,6 +67,24 @@ pub enum DataDirError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A key is not there that the fleet relies on.
+    #[error("{} is gone; the fleet relies on key {expected}, which cannot be made again", path.display())]
+    KeyGone {
+        /// The file.
+        path: PathBuf,
+        /// Id of the key.
+        expected: String,
+    },
+    /// Another key is there than the one that the fleet relies on.
+    #[error("{} holds key {found}; the fleet relies on key {expected}", path.display())]
+    KeyReplaced {
+        /// The file.
+        path: PathBuf,
+        /// Id of the right key.
+        expected: String,
+        /// Id of the one that is there.
+        found: String,
+    },
     /// The operating system said no.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -79,6 +99,17 @@ pub enum DataDirError {
 }
 
 impl DataDirError {
+    /// The page of `docs/errors/` about it, when it has one.
+    pub fn page(&self) -> Option<&'static str> {
+        match self {
+            DataDirError::InUse { .. } => Some("DATA_DIRECTORY_IN_USE"),
+            DataDirError::Newer { .. } => Some("DATA_DIRECTORY_NEWER"),
+            DataDirError::KeyGone { .. } | DataDirError::KeyReplaced { .. } => Some("SERVER_KEY_LOST"),
+            DataDirError::Io { source, .. } if is_full(source) => Some("STORAGE_FULL"),
+            DataDirError::Foreign { .. } | DataDirError::Damaged { .. } | DataDirError::Io { .. } => None,
+        }
+    }
+
     /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -88,6 +119,10 @@ impl DataDirError {
             }
             DataDirError::Foreign { .. } => "name an empty or a new directory with --data",
             DataDirError::Damaged { .. } => "restore the file from a backup; slipwayd does not guess",
+            DataDirError::KeyGone { .. } | DataDirError::KeyReplaced { .. } => {
+                "put the file back from a backup of this data directory, or copy keys/ and the *-ca.pem beside it \
+                 from another replica; nothing was made or changed"
+            }
             DataDirError::Io { .. } => "check the path, its owner and the room on its disk",
         }
     }
@@ -169,29 +204,48 @@ impl DataDir {
         Ok(Ok(text))
     }
 
-    /// Both authorities, made where they are missing.
-    pub fn pki(&mut self, now: Timestamp) -> Result<Pki, DataDirError> {
-        let devices = self.authority("device-ca", "Slipway device CA", now)?;
-        let server = self.authority("server-ca", "Slipway server CA", now)?;
+    /// Both authorities, made where they are missing and nobody relies on the `known` ones.
+    pub fn pki(&mut self, now: Timestamp, known: &KnownKeys) -> Result<Pki, DataDirError> {
+        let devices = self.authority(DEVICE_CA, "Slipway device CA", now, known)?;
+        let server = self.authority(SERVER_CA, "Slipway server CA", now, known)?;
         Pki::new(&devices, &server).map_err(|error| self.damaged("keys", &error))
     }
 
-    fn authority(&mut self, name: &str, title: &str, now: Timestamp) -> Result<AuthorityPem, DataDirError> {
+    fn authority(
+        &mut self,
+        name: &str,
+        title: &str,
+        now: Timestamp,
+        known: &KnownKeys,
+    ) -> Result<AuthorityPem, DataDirError> {
         let key_file = format!("keys/{name}.pem");
         let certificate_file = format!("{name}.pem");
-        // The key is written first: a key without its certificate can be completed, not the reverse.
-        if self.read(&certificate_file)?.is_some() && self.read(&key_file)?.is_none() {
-            return Err(DataDirError::Damaged {
-                path: self.path(&key_file),
-                problem: format!("it is gone, and {certificate_file} is of no use without it"),
-            });
+        let certificate = self.read(&certificate_file)?;
+        if self.read(&key_file)?.is_none() {
+            known.check(name, &self.path(&key_file), None)?;
+            // The key is written first: a key without its certificate can be completed, not the reverse.
+            if let Some(certificate) = &certificate {
+                let id = AuthorityPem::certificate_id(certificate);
+                let expected = id.map_err(|error| self.damaged(&certificate_file, &error))?.to_string();
+                return Err(DataDirError::KeyGone { path: self.path(&key_file), expected });
+            }
         }
         let key = self
             .secret(&key_file, &format!("key of the {title}"), || {
                 AuthorityPem::generate(title, now).map(|pem| pem.key)
             })?
             .map_err(|error| self.damaged(&key_file, &error))?;
-        if let Some(certificate) = self.read(&certificate_file)? {
+        let id = AuthorityPem::key_id(&key).map_err(|error| self.damaged(&key_file, &error))?;
+        known.check(name, &self.path(&key_file), Some(&id.to_string()))?;
+        if let Some(certificate) = certificate {
+            let found = AuthorityPem::certificate_id(&certificate)
+                .map_err(|error| self.damaged(&certificate_file, &error))?;
+            if found != id {
+                // Which of the two is the wrong one is not known here, unless the key is on record.
+                let path = self.path(&certificate_file);
+                let (expected, found) = (id.to_string(), found.to_string());
+                return Err(DataDirError::KeyReplaced { path, expected, found });
+            }
             return Ok(AuthorityPem { key, certificate });
         }
         let pem = AuthorityPem::from_key(key, title, now).map_err(|error| self.damaged(&key_file, &error))?;
@@ -277,67 +331,5 @@ fn take_lock(root: &Path) -> Result<File, DataDirError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
-
-    #[test]
-    fn a_first_start_makes_what_the_second_finds() {
-        let temp = TempDir::new().unwrap();
-        let root = temp.path().join("data");
-        let mut first = DataDir::open(&root).unwrap();
-        let ca = first.pki(NOW).unwrap().server_ca_pem().to_owned();
-        assert_eq!(first.made().len(), 5, "{:?}", first.made());
-        drop(first);
-        let mut second = DataDir::open(&root).unwrap();
-        assert_eq!(second.pki(NOW).unwrap().server_ca_pem(), ca);
-        assert!(second.made().is_empty(), "{:?}", second.made());
-        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("keys"), mode("keys/device-ca.pem")), (0o700, 0o600));
-    }
-
-    #[test]
-    fn a_start_that_was_killed_is_completed() {
-        let temp = TempDir::new().unwrap();
-        let whole = temp.path().join("whole");
-        DataDir::open(&whole).unwrap().pki(NOW).unwrap();
-        for missing in
-            ["version", "server-ca.pem", "device-ca.pem", "keys/server-ca.pem", "keys/device-ca.pem"]
-        {
-            fs::remove_file(whole.join(missing)).unwrap();
-            if let Some(certificate) = missing.strip_prefix("keys/") {
-                fs::remove_file(whole.join(certificate)).unwrap();
-            }
-            fs::write(whole.join(format!("{missing}.new")), "torn").unwrap();
-            let mut dir = DataDir::open(&whole).unwrap();
-            dir.pki(NOW).unwrap();
-            assert!(!dir.made().is_empty(), "{missing}");
-        }
-    }
-
-    #[test]
-    fn one_process_at_a_time() {
-        let temp = TempDir::new().unwrap();
-        let _first = DataDir::open(temp.path()).unwrap();
-        let second = DataDir::open(temp.path()).unwrap_err();
-        assert!(
-            matches!(&second, DataDirError::InUse { holder, .. }
-            if *holder == std::process::id().to_string()),
-            "{second}"
-        );
-    }
-
-    #[test]
-    fn newer_and_foreign_directories_are_refused() {
-        let temp = TempDir::new().unwrap();
-        fs::write(temp.path().join("photo.jpg"), "x").unwrap();
-        assert!(matches!(DataDir::open(temp.path()), Err(DataDirError::Foreign { .. })));
-        fs::write(temp.path().join("version"), "2\n").unwrap();
-        assert!(matches!(DataDir::open(temp.path()), Err(DataDirError::Newer { found: 2, .. })));
-    }
-}
+#[path = "data_dir_tests.rs"]
+mod tests;

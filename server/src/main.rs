@@ -43,6 +43,9 @@ fn main() -> ExitCode {
             if let Some(hint) = hint(&error) {
                 eprintln!("hint: {hint}");
             }
+            if let Some(page) = error.downcast_ref::<StartError>().and_then(StartError::page) {
+                eprintln!("see docs/errors/{page}.md");
+            }
             ExitCode::FAILURE
         }
     }

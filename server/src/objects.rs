@@ -3,7 +3,7 @@
 //! An object's name is the SHA-256 of what it decodes to, so it never changes once it is right, and
 //! writing it twice is writing it once.
 
-use std::{error::Error as StdError, fmt, io, ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{fmt, io, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -14,7 +14,7 @@ use object_store::{
 use slipway_payload::FRAME_MAX;
 use slipway_trust::Sha256;
 
-use crate::chain::{causes, chain};
+use crate::chain::{chain, is_full};
 
 /// Below what an operator takes for a hang, above what a busy bucket needs for 1 MiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -236,15 +236,6 @@ fn failure(digest: &Sha256, source: object_store::Error) -> ObjectsError {
         source if is_full(&source) => ObjectsError::Full(source),
         source => ObjectsError::Failed(source),
     }
-}
-
-/// Whether a full disk or quota is at the bottom of it.
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|error| {
-        error.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        })
-    })
 }
 
 #[cfg(test)]

@@ -19,6 +19,11 @@ use crate::{
     model::{id, time::Timestamp},
 };
 
+/// Name of the devices' authority: of its files, and on record.
+pub const DEVICE_CA: &str = "device-ca";
+/// Name of the authority of this server's own certificate.
+pub const SERVER_CA: &str = "server-ca";
+
 /// An authority's life: as long as the machines it is built into.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// This server's own certificate is made anew at each start, and this is longer than any uptime.
@@ -109,6 +114,18 @@ impl AuthorityPem {
         let certificate = authority_params(name, now).self_signed(&pair)?.pem();
         Ok(AuthorityPem { key, certificate })
     }
+
+    /// SHA-256 of the public half of `key`, as DER: the id of an authority.
+    pub fn key_id(key: &str) -> Result<Sha256, PkiError> {
+        use rcgen::PublicKeyData as _;
+        Ok(Sha256::of(&KeyPair::from_pem(key)?.subject_public_key_info()))
+    }
+
+    /// The same of the key that `certificate` is for.
+    pub fn certificate_id(certificate: &str) -> Result<Sha256, PkiError> {
+        spki_sha256(&parse_certificate(certificate)?)
+            .ok_or(PkiError::Certificate(rcgen::Error::CouldNotParseCertificate))
+    }
 }
 
 impl Pki {
@@ -123,6 +140,14 @@ impl Pki {
             &AuthorityPem::generate("Slipway device CA", now)?,
             &AuthorityPem::generate("Slipway server CA", now)?,
         )
+    }
+
+    /// The id of each authority's key, by the name of its file.
+    pub fn ids(&self) -> Result<[(&'static str, Sha256); 2], PkiError> {
+        Ok([
+            (DEVICE_CA, AuthorityPem::certificate_id(&self.devices.pem)?),
+            (SERVER_CA, AuthorityPem::certificate_id(&self.server.pem)?),
+        ])
     }
 
     /// PEM of the authority that signed this server's certificate; what clients pin.
@@ -235,12 +260,16 @@ pub fn spki_sha256(certificate: &CertificateDer<'_>) -> Option<Sha256> {
 
 impl Authority {
     fn new(pem: &AuthorityPem) -> Result<Self, PkiError> {
-        use rustls::pki_types::pem::PemObject as _;
-        let der = CertificateDer::from_pem_slice(pem.certificate.as_bytes())
-            .map_err(|_| PkiError::Certificate(rcgen::Error::CouldNotParseCertificate))?;
+        let der = parse_certificate(&pem.certificate)?;
         let issuer = Issuer::from_ca_cert_der(&der, KeyPair::from_pem(&pem.key)?)?;
         Ok(Authority { issuer, der, pem: pem.certificate.clone() })
     }
+}
+
+fn parse_certificate(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
+    use rustls::pki_types::pem::PemObject as _;
+    CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|_| PkiError::Certificate(rcgen::Error::CouldNotParseCertificate))
 }
 
 fn authority_params(name: &str, now: Timestamp) -> CertificateParams {

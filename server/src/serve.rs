@@ -16,7 +16,7 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        ingest::Inbox, online_keys::OnlineKeys, presence::Presence, stop::StopHandle,
+        ingest::Inbox, known_keys::KnownKeys, online_keys::OnlineKeys, presence::Presence, stop::StopHandle,
         token_cache::TokenCache, trust::Trust, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
@@ -92,6 +92,21 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The page of `docs/errors/` about it, when it has one.
+    pub fn page(&self) -> Option<&'static str> {
+        match self {
+            StartError::DataDir(error) => error.page(),
+            StartError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("PORT_IN_USE")
+            }
+            StartError::Store { source: StoreError::Full(_), .. }
+            | StartError::Load(Error::Store(StoreError::Full(_))) => Some("STORAGE_FULL"),
+            StartError::Load(Error::Refused(refusal)) => Some(refusal.reason.code()),
+            StartError::Store { source, .. } if source.is_of_newer_program() => Some("DATA_DIRECTORY_NEWER"),
+            _ => None,
+        }
+    }
+
     /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -115,7 +130,7 @@ fn store_hint(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full(_) => "free room on the disk of the database; nothing that was acknowledged is lost",
         StoreError::Unavailable(_) => "check that the database runs and that its URL is right",
-        StoreError::Inconsistent { table: "schema_migrations", .. } => {
+        newer if newer.is_of_newer_program() => {
             "a newer slipwayd wrote this database: run that one, or restore a backup from before the upgrade"
         }
         _ => "check the database file, its owner and its disk",
@@ -129,17 +144,19 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let Deps { clock, rng } = deps;
     let now = clock.now();
     let mut data = DataDir::open(&config.data)?;
-    let pki = data.pki(now)?;
-    let (keys, made) = OnlineKeys::open(&data.path("keys"), &rng)?;
-    for role in made {
-        data.note_made(&format!("keys/{role}.pem"), &format!("signing key of the {role} role"));
-    }
     let tcp = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Bind { addr: config.listen, source })?;
     let addr = tcp.local_addr().map_err(|source| StartError::Bind { addr: config.listen, source })?;
     let url = config.public_url(addr);
     let db = open_database(&config, &mut data).await?;
+    let known = KnownKeys::read(&db).await.map_err(StartError::Load)?;
+    let pki = data.pki(now, &known)?;
+    let (keys, made) = OnlineKeys::open(&data.path("keys"), &rng, &known)?;
+    for role in made {
+        data.note_made(&format!("keys/{role}.pem"), &format!("signing key of the {role} role"));
+    }
+    known.record(&db, &pki.ids()?, now).await.map_err(StartError::Load)?;
     let objects = match &config.objects {
         Some(url) => Objects::open(url, std::env::vars())?,
         None => Objects::local(&data.path("objects"))?,

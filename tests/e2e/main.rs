@@ -5,6 +5,7 @@ mod bad_input;
 mod by_hand;
 mod by_mistake;
 mod full_disk;
+mod lost_keys;
 mod lying;
 mod quiet;
 mod rollback;

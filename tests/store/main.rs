@@ -3,6 +3,7 @@
 mod alerts;
 mod assignments;
 mod audit;
+mod authorities;
 mod backend;
 mod changes;
 mod claims;

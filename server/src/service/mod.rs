@@ -17,6 +17,7 @@ pub mod explain;
 pub mod fake_trust;
 pub mod forecasts;
 pub mod ingest;
+pub mod known_keys;
 pub mod limits;
 pub mod manifests;
 pub mod online_keys;

@@ -9,6 +9,7 @@ use slipway_trust::{PublicKey, SecretKey, Signer};
 use crate::{
     data_dir::{DataDirError, write_durably},
     rng::Rng,
+    service::known_keys::KnownKeys,
 };
 
 /// Signers for `timestamp`, `snapshot` and `director`. Cheap to clone.
@@ -25,8 +26,13 @@ pub struct OnlineKeys {
 impl OnlineKeys {
     /// Reads `{role}.pem` from `folder`; makes what is missing. Returns the keys and the roles made.
     ///
-    /// A key that is there and cannot be read is an error, never replaced: the fleet trusts it.
-    pub fn open(folder: &Path, rng: &Rng) -> Result<(Self, Vec<&'static str>), DataDirError> {
+    /// A key that is there and cannot be read is an error, never replaced; so is one that is not
+    /// among the `known`, or is gone, once the fleet relies on it.
+    pub fn open(
+        folder: &Path,
+        rng: &Rng,
+        known: &KnownKeys,
+    ) -> Result<(Self, Vec<&'static str>), DataDirError> {
         let mut made = Vec::new();
         let mut key = |role: &'static str| {
             let file = folder.join(format!("{role}.pem"));
@@ -35,8 +41,13 @@ impl OnlineKeys {
                 problem: problem.to_string(),
             };
             let key = match fs::read_to_string(&file) {
-                Ok(pem) => SecretKey::from_pem(&pem, None).map_err(|error| damaged(&error))?,
+                Ok(pem) => {
+                    let key = SecretKey::from_pem(&pem, None).map_err(|error| damaged(&error))?;
+                    known.check(role, &file, Some(&key.public_key().key_id()))?;
+                    key
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    known.check(role, &file, None)?;
                     let key = SecretKey::from_seed(rng.bytes());
                     let pem = key.to_pem().map_err(|error| damaged(&error))?;
                     write_durably(&file, pem.as_bytes(), 0o600)?;
@@ -82,10 +93,10 @@ mod tests {
     #[test]
     fn keys_are_made_once_and_for_the_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let rng = Rng::seeded(7);
-        let (first, made) = OnlineKeys::open(folder.path(), &rng).unwrap();
+        let (rng, first_start) = (Rng::seeded(7), KnownKeys::default());
+        let (first, made) = OnlineKeys::open(folder.path(), &rng, &first_start).unwrap();
         assert_eq!(made, ROLES);
-        let (second, made) = OnlineKeys::open(folder.path(), &rng).unwrap();
+        let (second, made) = OnlineKeys::open(folder.path(), &rng, &first_start).unwrap();
         assert!(made.is_empty());
         assert_eq!(first.public(), second.public());
         for role in ROLES {
@@ -101,8 +112,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshot.pem");
         fs::write(&file, "nonsense").unwrap();
-        let error = OnlineKeys::open(folder.path(), &Rng::seeded(7)).unwrap_err();
+        let error = OnlineKeys::open(folder.path(), &Rng::seeded(7), &KnownKeys::default()).unwrap_err();
         assert!(error.to_string().contains("snapshot.pem"), "{error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "nonsense");
+    }
+    #[test]
+    fn a_key_that_the_fleet_relies_on_is_neither_made_anew_nor_exchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let rng = Rng::seeded(7);
+        let (first, _) = OnlineKeys::open(folder.path(), &rng, &KnownKeys::default()).unwrap();
+        let known = first.public().map(|(role, key)| (role.to_owned(), vec![key.key_id()]));
+        let known = KnownKeys::relied_on(known);
+        assert!(OnlineKeys::open(folder.path(), &rng, &known).is_ok());
+        for role in ROLES {
+            let file = folder.path().join(format!("{role}.pem"));
+            let good = fs::read(&file).unwrap();
+            fs::remove_file(&file).unwrap();
+            let gone = OnlineKeys::open(folder.path(), &rng, &known).unwrap_err();
+            assert!(matches!(&gone, DataDirError::KeyGone { path, .. } if *path == file), "{gone}");
+            assert!(!file.exists(), "nothing was made in its place");
+            fs::write(&file, SecretKey::from_seed([9; 32]).to_pem().unwrap().as_bytes()).unwrap();
+            let other = OnlineKeys::open(folder.path(), &rng, &known).unwrap_err();
+            assert!(matches!(&other, DataDirError::KeyReplaced { path, .. } if *path == file), "{other}");
+            fs::write(&file, good).unwrap();
+        }
     }
 }

@@ -208,6 +208,22 @@ impl TrustSet {
     }
 }
 
+/// The ids of the keys that the set lets sign each of this server's roles.
+pub fn online_keys_named(set: &TrustSet) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    let root = &set.trusted.root().body;
+    let director = set.trusted.targets().and_then(|held| held.body.authority("director"));
+    [
+        ("timestamp", Some(root.authority(&root.timestamp))),
+        ("snapshot", Some(root.authority(&root.snapshot))),
+        ("director", director),
+    ]
+    .into_iter()
+    .filter_map(|(role, authority)| {
+        let keys = authority?.public_keys();
+        Some((role, keys.iter().map(PublicKey::key_id).collect()))
+    })
+}
+
 /// The first role that root and targets do not let this server sign alone; none when all is well.
 pub fn foreign_role(root: &Root, targets: Option<&Targets>, keys: &OnlineKeys) -> Option<&'static str> {
     let alone = |authority: Option<Authority>, key: PublicKey| {

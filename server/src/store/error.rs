@@ -32,6 +32,13 @@ pub enum StoreError {
     Driver(#[source] sqlx::Error),
 }
 
+impl StoreError {
+    /// Whether a newer program has changed the schema.
+    pub fn is_of_newer_program(&self) -> bool {
+        matches!(self, StoreError::Inconsistent { table: "schema_migrations", .. })
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Database(database) = &error {

@@ -22,7 +22,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_first")];
+const MIGRATIONS: &[Migration] = &[migration!(1, "0001_first"), migration!(2, "0002_authorities")];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).
 const LOCK: i64 = 0x736c_6970;

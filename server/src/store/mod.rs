@@ -19,6 +19,7 @@ pub mod alert_events;
 pub mod alerts;
 pub mod assignments;
 pub mod audit;
+pub mod authorities;
 pub mod changes;
 pub mod claims;
 mod column;
