@@ -49,6 +49,8 @@ pub struct Round {
     pub contact: bool,
     /// Sequences of reports that the server has, or will never take.
     pub delivered: Vec<u64>,
+    /// The last check-in was answered with an offer of any kind.
+    pub offered: bool,
     /// An update to begin, or to refuse.
     pub offer: Option<Result<Offer, (String, Reason)>>,
     /// This update, which is worked on, is no longer wanted.
@@ -145,6 +147,7 @@ impl Contact {
             let answer =
                 self.link.device().check_in(request).await.map_err(|status| link::reason(&status))?;
             let mut answer = answer.into_inner();
+            round.offered = answer.offer.is_some();
             if let Some(offer) = answer.offer.take_if(|offer| !self.is_own(&offer.update)) {
                 let name: String = offer.update.chars().take(80).collect();
                 let detail = format!("{name:?} is offered, which is no update of this device");

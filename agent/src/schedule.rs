@@ -15,17 +15,41 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// When the server said nothing.
 const DEFAULT: Duration = Duration::from_secs(300);
 
-/// When the next check-in is due, and how many have failed in a row.
+/// When the next check-in is due, how many have failed in a row, and how many led to nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Schedule {
     failures: u32,
+    fruitless: u32,
 }
 
 impl Schedule {
-    /// The server answered and asked for a pause; it spreads the fleet itself, so no jitter here.
-    pub fn answered(&mut self, asked: Option<Duration>) -> Duration {
+    /// The server answered and asked for a pause; it spreads the fleet itself, so no jitter here. One that
+    /// offers again and again what the device has refused or finished is asked less and less often.
+    pub fn answered(&mut self, asked: Option<Duration>, rng: &mut impl Rng) -> Duration {
         self.failures = 0;
-        asked.unwrap_or(DEFAULT).clamp(SHORTEST, LONGEST)
+        let pause = asked.unwrap_or(DEFAULT).clamp(SHORTEST, LONGEST);
+        let repeats = self.fruitless.saturating_sub(1);
+        if repeats == 0 { pause } else { (pause + backoff(repeats, rng)).min(LONGEST) }
+    }
+
+    /// An offer led to nothing: it was refused, or there was nothing left to do for it.
+    pub fn fruitless(&mut self) {
+        self.fruitless = self.fruitless.saturating_add(1);
+    }
+
+    /// Nothing was offered, or what was offered is being installed.
+    pub fn fruitful(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// Whether the end of an update is worth a check-in at once: not when it ended before it began.
+    pub fn may_hurry(&self) -> bool {
+        self.fruitless == 0
+    }
+
+    /// Whether a report goes at once: the second of the same refusal has time until the next check-in.
+    pub fn is_news(&self) -> bool {
+        self.fruitless <= 1
     }
 
     /// The server did not answer: exponential backoff with full jitter, so that a fleet does not
@@ -52,11 +76,37 @@ mod tests {
 
     #[test]
     fn the_server_decides_within_reason() {
+        let mut rng = StdRng::seed_from_u64(1);
         let mut schedule = Schedule::default();
-        assert_eq!(schedule.answered(Some(Duration::from_secs(7))), Duration::from_secs(7));
-        assert_eq!(schedule.answered(Some(Duration::ZERO)), SHORTEST);
-        assert_eq!(schedule.answered(Some(Duration::MAX)), LONGEST);
-        assert_eq!(schedule.answered(None), DEFAULT);
+        assert_eq!(schedule.answered(Some(Duration::from_secs(7)), &mut rng), Duration::from_secs(7));
+        assert_eq!(schedule.answered(Some(Duration::ZERO), &mut rng), SHORTEST);
+        assert_eq!(schedule.answered(Some(Duration::MAX), &mut rng), LONGEST);
+        assert_eq!(schedule.answered(None, &mut rng), DEFAULT);
+    }
+
+    #[test]
+    fn an_offer_that_leads_to_nothing_is_not_hurried_after() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut schedule = Schedule::default();
+        let asked = Duration::from_secs(2);
+        assert!(schedule.may_hurry() && schedule.is_news());
+        schedule.fruitless();
+        assert!(!schedule.may_hurry() && schedule.is_news(), "it is reported, and that is all");
+        assert_eq!(schedule.answered(Some(asked), &mut rng), asked);
+        let mut longest = Duration::ZERO;
+        for repeats in 1..40_u32 {
+            schedule.fruitless();
+            assert!(!schedule.is_news());
+            let pause = schedule.answered(Some(asked), &mut rng);
+            let limit = BACKOFF_START.saturating_mul(1 << (repeats - 1).min(16)).min(BACKOFF_LIMIT);
+            assert!((asked..=asked + limit).contains(&pause), "{repeats}: {pause:?}");
+            assert_eq!(schedule.answered(Some(Duration::MAX), &mut rng), LONGEST);
+            longest = longest.max(pause);
+        }
+        assert!(longest > Duration::from_secs(150), "minutes lie between two rounds in the end");
+        schedule.fruitful();
+        assert!(schedule.may_hurry());
+        assert_eq!(schedule.answered(Some(asked), &mut rng), asked);
     }
 
     #[test]
@@ -71,7 +121,7 @@ mod tests {
             longest = longest.max(pause);
         }
         assert!(longest > Duration::from_secs(150), "the jitter reaches the upper half of the range");
-        schedule.answered(None);
+        schedule.answered(None, &mut rng);
         assert!(schedule.failed(&mut rng) <= BACKOFF_START);
     }
 }

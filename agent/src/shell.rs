@@ -232,6 +232,7 @@ impl<'a> Shell<'a> {
             }
             let moved = next.deadline != self.snapshot.deadline;
             self.announce(&event, &next.state);
+            self.pace(&event, &next.state);
             self.snapshot = next;
             if moved {
                 self.set_deadline();
@@ -261,6 +262,18 @@ impl<'a> Shell<'a> {
         if next.name() != self.snapshot.state.name() {
             let version = next.work().map_or("", |work| work.release.version.as_str());
             diary::say(format!("{} {version}", next.name()).trim_end());
+        }
+    }
+
+    /// Whether the offers of the server lead anywhere.
+    fn pace(&mut self, event: &Event, next: &State) {
+        let rests = matches!(next, State::Idle | State::Inconsistent { .. });
+        match event {
+            Event::Offered(..) | Event::OfferRefused { .. } | Event::Surveyed { .. } if rests => {
+                self.schedule.fruitless();
+            }
+            Event::Prepared => self.schedule.fruitful(),
+            _ => {}
         }
     }
 

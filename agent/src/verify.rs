@@ -285,7 +285,8 @@ pub fn damaged(path: &Path, what: &str, then: &str) -> Reason {
 /// of which was accepted once. With it, what was wrong with `root.json`.
 fn newest_root(folder: &Path) -> Result<(Vec<u8>, Option<Reason>), TrustError> {
     let read = |path: &Path| {
-        let bytes = durable::read_optional(path, limits::ROOT_BYTES as u64).map_err(io_error("read", path))?;
+        let bytes =
+            durable::read_optional(path, limits::ROOT_BYTES as u64).map_err(io_error("read", path))?;
         let bytes = bytes.ok_or_else(|| TrustError::NoRoot { path: path.to_path_buf() })?;
         TrustedSet::from_root(&bytes)?;
         Ok(bytes)

@@ -17,13 +17,16 @@ impl Shell<'_> {
     /// Starts a round if there is something to say and none is under way.
     pub(super) fn begin_round(&mut self) {
         let batch = self.next_batch();
-        let news = self.snapshot.memory.sequence > self.tried && !self.snapshot.memory.outbox.is_empty();
+        let news = self.snapshot.memory.sequence > self.tried
+            && !self.snapshot.memory.outbox.is_empty()
+            && self.schedule.is_news();
         if self.round.is_some() || !(self.check_in_due || news || batch.is_some()) {
             return;
         }
         let Some(contact) = self.contact.take() else { return };
         // At the end of an update the server hears at once what the device runs now.
-        let check_in = self.check_in_due || (news && self.snapshot.state == State::Idle);
+        let ended = news && self.snapshot.state == State::Idle && self.schedule.may_hurry();
+        let check_in = self.check_in_due || ended;
         let ask = self.ask(check_in, batch);
         self.check_in_due &= !check_in;
         self.tried = self.snapshot.memory.sequence;
@@ -100,15 +103,6 @@ impl Shell<'_> {
             readings.acknowledge(sequence);
             self.readings_flow = true;
         }
-        if round.trouble.is_some() {
-            self.readings_flow = false;
-            // Reports that did not get through go with the next try, not before.
-            let pause = self.schedule.failed(&mut self.rng);
-            self.next_contact = Box::pin(sleep(pause));
-        } else if round.checked_in {
-            let pause = self.schedule.answered(round.next_check_in);
-            self.next_contact = Box::pin(sleep(pause));
-        }
         if self.retry.is_none() {
             // Else they are sent once more: harmless, and better than a queue that grows.
             for sequence in round.delivered {
@@ -125,6 +119,18 @@ impl Shell<'_> {
             (Some(Ok(offer)), Some(world)) => self.happen(Event::Offered(Box::new(offer), world)),
             (Some(Err((update, reason))), _) => self.happen(Event::OfferRefused { update, reason }),
             _ => {}
+        }
+        if round.checked_in && !round.offered {
+            self.schedule.fruitful();
+        }
+        if round.trouble.is_some() {
+            self.readings_flow = false;
+            // Reports that did not get through go with the next try, not before.
+            let pause = self.schedule.failed(&mut self.rng);
+            self.next_contact = Box::pin(sleep(pause));
+        } else if round.checked_in {
+            let pause = self.schedule.answered(round.next_check_in, &mut self.rng);
+            self.next_contact = Box::pin(sleep(pause));
         }
     }
 }

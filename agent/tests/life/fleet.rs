@@ -44,6 +44,8 @@ pub struct World {
     assignments: u64,
     pub offer: Option<String>,
     pub cancel: bool,
+    /// Goes on offering what the device has finished or refused.
+    pub insists: bool,
     pub reports: Vec<ReportUpdateRequest>,
     pub inventory: Inventory,
     pub segments: BTreeMap<String, Vec<u8>>,
@@ -66,6 +68,7 @@ impl World {
             assignments: 0,
             offer: None,
             cancel: false,
+            insists: false,
             reports: Vec::new(),
             inventory: Inventory::default(),
             segments: BTreeMap::new(),
@@ -263,6 +266,8 @@ fn tls_config(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> rus
 async fn serve(listener: TcpListener, tls: rustls::ServerConfig, router: Router) {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
     while let Ok((tcp, _)) = listener.accept().await {
+        // A test that holds the clock still cannot wait for the kernel to put small packets together.
+        tcp.set_nodelay(true).unwrap();
         let (acceptor, router) = (acceptor.clone(), router.clone());
         tokio::spawn(async move {
             let Ok(tls) = acceptor.accept(tcp).await else { return };
@@ -282,7 +287,10 @@ impl DeviceService for Fleet {
             if let Some(inventory) = request.inventory.clone() {
                 world.inventory = inventory;
             }
-            let open = world.offer.clone().filter(|update| world.end(update).is_none() && !world.cancel);
+            let open = world
+                .offer
+                .clone()
+                .filter(|update| world.insists || (world.end(update).is_none() && !world.cancel));
             CheckInResponse {
                 trust: world.news(&request),
                 // The end of time: what is added to it must not overflow.

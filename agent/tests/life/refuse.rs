@@ -1,5 +1,7 @@
 //! What the device does not do, and how it says so.
 
+use std::time::Duration;
+
 use slipway_agent::{config::ConfigError, enroll::EnrollError, machine::Slot};
 use slipway_proto::v1::UpdateState::{Rejected, Succeeded};
 use slipway_trust::fake;
@@ -110,6 +112,47 @@ async fn a_device_never_goes_below_its_floor() {
     assert_eq!((end.state(), end.reason.unwrap().code.as_str()), (Rejected, "BELOW_FLOOR"));
     assert_eq!(device.status().floor, 4);
     running.stop().await;
+}
+
+/// Ten minutes of a server that offers again what the device is done with: finished, refused for what it is,
+/// or refused for what it came with.
+#[tokio::test]
+async fn a_server_that_insists_is_asked_less_and_less_often() {
+    for case in ["finished", "too large", "metadata"] {
+        let fleet = Fleet::start(NOW).await;
+        let device = Device::enrolled(&fleet, "").await;
+        if case == "too large" {
+            let mut config = slipway_agent::Config::read(&device.state()).unwrap();
+            config.slot_size = 4096;
+            config.write(&device.state()).unwrap();
+        }
+        let running = device.run();
+        let update = {
+            let mut world = fleet.world.lock().unwrap();
+            world.insists = true;
+            if case == "metadata" {
+                world.pushed = Some(fake::attacks(&world.fake)[0].delta.clone());
+            }
+            world.offer(3)
+        };
+        fleet.end_of(&update).await;
+        let before = fleet.world.lock().unwrap().requests;
+        // The time of these minutes is not that of the machine: it goes on whenever nobody does anything.
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let requests = fleet.world.lock().unwrap().requests - before;
+        println!("{case}: {requests} requests");
+        assert!((3..=60).contains(&requests), "{case}: {requests} requests in ten minutes");
+
+        fleet.world.lock().unwrap().insists = false;
+        tokio::time::sleep(Duration::from_secs(301)).await;
+        let before = fleet.world.lock().unwrap().requests;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let requests = fleet.world.lock().unwrap().requests - before;
+        assert!((45..=55).contains(&requests), "{case}: back to the pace asked for: {requests}");
+        tokio::time::resume();
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
