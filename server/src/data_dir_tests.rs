@@ -28,9 +28,7 @@ fn a_start_that_was_killed_is_completed() {
     let temp = TempDir::new().unwrap();
     let whole = temp.path().join("whole");
     DataDir::open(&whole).unwrap().pki(NOW, &KnownKeys::default()).unwrap();
-    for missing in
-        ["version", "server-ca.pem", "device-ca.pem", "keys/server-ca.pem", "keys/device-ca.pem"]
-    {
+    for missing in ["version", "server-ca.pem", "device-ca.pem", "keys/server-ca.pem", "keys/device-ca.pem"] {
         fs::remove_file(whole.join(missing)).unwrap();
         if let Some(certificate) = missing.strip_prefix("keys/") {
             fs::remove_file(whole.join(certificate)).unwrap();

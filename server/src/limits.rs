@@ -52,9 +52,6 @@ pub const ATTRIBUTES: usize = 64;
 /// Longest key and longest value of an attribute, in bytes.
 pub const ATTRIBUTE: usize = 256;
 
-/// Longest hardware model name: device-tree `compatible` strings are shorter.
-pub const HARDWARE: usize = 63;
-
 /// Longest request id: a UUID is 36.
 pub const REQUEST_ID: usize = 64;
 /// How long a request id is remembered: clients give up retrying long before.

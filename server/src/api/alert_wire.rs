@@ -12,6 +12,7 @@ use crate::model::{
     limit::{DEFAULT_HORIZON, Limit},
     refusal::{Reason, Refusal},
     selector::Selector,
+    text::quoted,
     time::Timestamp,
 };
 
@@ -113,7 +114,7 @@ pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit,
         Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}"))
     };
     let id = id::within("limits", &wire.name).ok_or_else(|| {
-        invalid("name", format!("{:?} is no name for a limit", wire.name), "name it limits/ID")
+        invalid("name", format!("{} is no name for a limit", quoted(&wire.name)), "name it limits/ID")
     })?;
     let span = |field: &str, span: Option<&prost_types::Duration>, default: Duration| match span {
         None => Ok(default),

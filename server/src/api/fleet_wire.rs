@@ -9,6 +9,7 @@ use crate::{
         device::{Blocked, Component, DataClass, DeviceState},
         label,
         refusal::{Reason, Refusal},
+        text::quoted,
     },
     service::devices::{LabelChange, Seen},
 };
@@ -81,7 +82,7 @@ pub fn label_change(mask: &prost_types::FieldMask, device: &v1::Device) -> Resul
     let change = |path: &String| {
         let key = path
             .strip_prefix("labels.")
-            .ok_or_else(|| invalid(format!("the field {path:?} cannot be changed")))?;
+            .ok_or_else(|| invalid(format!("the field {} cannot be changed", quoted(path))))?;
         label::check_key(key).map_err(|refusal| refusal.field("update_mask"))?;
         Ok((key.to_owned(), device.labels.get(key).cloned()))
     };

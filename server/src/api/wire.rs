@@ -8,6 +8,7 @@ use super::status::refused;
 use crate::model::{
     id,
     refusal::{Reason, Refusal},
+    text::quoted,
     time::Timestamp,
 };
 
@@ -54,7 +55,7 @@ pub fn id_in(collection: &str, name: &str, field: &str) -> Result<String, Status
         refused(
             &Refusal::new(
                 Reason::NameInvalid,
-                format!("{name:?} is not a name of the form {collection}/ID"),
+                format!("{} is not a name of the form {collection}/ID", quoted(name)),
                 format!("write {collection}/ followed by the id"),
             )
             .field(field),

@@ -24,6 +24,11 @@ macro_rules! words {
         pub enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
+            /// Every one there is, as it is written.
+            pub fn words() -> Vec<&'static str> {
+                vec![$($word,)*]
+            }
+
             /// As it is stored and filtered by.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)* }

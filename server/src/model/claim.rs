@@ -5,6 +5,7 @@ use slipway_trust::Sha256;
 use super::{
     label::Labels,
     refusal::{Reason, Refusal},
+    text::quoted,
     time::Timestamp,
 };
 
@@ -71,7 +72,7 @@ impl Claim {
         if !self.hardware.iter().any(|model| model == hardware) {
             return Err(Refusal::new(
                 Reason::HardwareUnknown,
-                format!("this claim is for {}, not for {hardware:?}", self.hardware.join(", ")),
+                format!("this claim is for {}, not for {}", self.hardware.join(", "), quoted(hardware)),
                 "check --hardware, or ask for a claim that names this hardware model",
             )
             .field("hardware"));

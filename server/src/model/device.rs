@@ -59,6 +59,9 @@ pub enum DeviceState {
 }
 
 impl DeviceState {
+    /// Every state there is.
+    pub const ALL: [DeviceState; 3] = [DeviceState::Active, DeviceState::Quarantined, DeviceState::Revoked];
+
     /// As it is stored and filtered by.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,9 +73,7 @@ impl DeviceState {
 
     /// Reads [`DeviceState::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [DeviceState::Active, DeviceState::Quarantined, DeviceState::Revoked]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        DeviceState::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
 

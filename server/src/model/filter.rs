@@ -7,6 +7,7 @@
 //!   so it also holds for a field that is absent.
 //! - `<`, `<=`, `>`, `>=`: versions as versions, numbers as numbers, anything else by bytes; never
 //!   for a field that is absent.
+//! - A field that holds one of some words, or numbers, is compared with nothing else.
 //! - `field:text` when the field contains the text, `field:*` when it is there at all.
 //!
 //! Matching is a walk over a small tree: no backtracking, nothing that grows with the value.
@@ -17,9 +18,12 @@ use slipway_trust::Version;
 
 use super::refusal::{Reason, Refusal};
 
+mod field;
 mod parse;
 #[cfg(test)]
 mod tests;
+
+pub use field::Field;
 
 /// Longest filter, in bytes: what fits a command line and is still read by a person.
 pub const MAX_LENGTH: usize = 2048;
@@ -61,9 +65,9 @@ enum Test {
 }
 
 impl Filter {
-    /// Reads `text`. `allowed` lists the fields; one that ends in `.` is a map (`labels.`) of which
-    /// any key may be named. What is wrong is refused with `reason` and a caret under the column.
-    pub fn parse(text: &str, allowed: &[&str], reason: Reason) -> Result<Self, Refusal> {
+    /// Reads `text`. `allowed` lists the fields. What is wrong, or can never be, is refused with
+    /// `reason` and a caret under the column.
+    pub fn parse(text: &str, allowed: &[Field], reason: Reason) -> Result<Self, Refusal> {
         let root = parse::parse(text, allowed).map_err(|fault| fault.refusal(text, allowed, reason))?;
         Ok(Filter { text: text.to_owned(), root })
     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::refusal::{Reason, Refusal};
+use super::{
+    refusal::{Reason, Refusal},
+    text::{is_hidden, quoted},
+};
 
 /// A device's labels, by key.
 pub type Labels = BTreeMap<String, String>;
@@ -39,20 +42,20 @@ pub fn check_key(key: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         Reason::LabelInvalid,
-        format!("{key:?} cannot be the key of a label"),
+        format!("{} cannot be the key of a label", quoted(key)),
         "use 1 to 63 of a-z, A-Z, 0-9, '-', '_' and '.', the first a letter or digit",
     ))
 }
 
 fn check_value(key: &str, value: &str) -> Result<(), Refusal> {
     let length = value.chars().count();
-    if (1..=MAX_LENGTH).contains(&length) && !value.chars().any(char::is_control) {
+    if (1..=MAX_LENGTH).contains(&length) && !value.chars().any(is_hidden) {
         return Ok(());
     }
     Err(Refusal::new(
         Reason::LabelInvalid,
-        format!("the label {key} cannot have the value {value:?}"),
-        "use 1 to 63 characters, none of them a control character; to remove a label, leave it out",
+        format!("the label {key} cannot have the value {}", quoted(value)),
+        "use 1 to 63 characters, all of which can be seen; to remove a label, leave it out",
     ))
 }
 
@@ -69,9 +72,16 @@ mod tests {
         for (key, value) in [("site", "north"), ("a.b-c_D", "Zürich, Haus 3"), ("0", &"ä".repeat(63))] {
             assert!(verdict(key, value), "{key}={value}");
         }
-        for (key, value) in
-            [("", "x"), ("-a", "x"), ("a b", "x"), ("a", ""), ("a", "x\n"), ("a", &"x".repeat(64))]
-        {
+        for (key, value) in [
+            ("", "x"),
+            ("-a", "x"),
+            ("a b", "x"),
+            ("a", ""),
+            ("a", "x\n"),
+            ("a", "x\u{202e}y"),
+            ("a", "x\u{200b}"),
+            ("a", &"x".repeat(64)),
+        ] {
             assert!(!verdict(key, value), "{key}={value}");
         }
     }

@@ -8,6 +8,7 @@ use super::{
     reading::{is_component, is_metric},
     refusal::{Reason, Refusal},
     selector::Selector,
+    text::{is_hidden, quoted},
     time::{DAY, Timestamp, span_millis},
 };
 
@@ -61,15 +62,15 @@ impl Limit {
         };
         if !is_limit_id(&self.id) {
             let hint = "name it limits/ID with an id of 1 to 63 of a-z, 0-9 and '-'";
-            return refuse("name", format!("{:?} is no name for a limit", self.id), hint);
+            return refuse("name", format!("{} is no name for a limit", quoted(&self.id)), hint);
         }
         if !self.component.is_empty() && !is_component(&self.component) {
             let hint = "use 1 to 63 of a-z, 0-9, '-', '_', '.' and '/', or leave it empty for any";
-            return refuse("component", format!("component {:?} is no name", self.component), hint);
+            return refuse("component", format!("component {} is no name", quoted(&self.component)), hint);
         }
         if !is_metric(&self.metric) {
             let hint = "name the metric as the device sends it: 1 to 128 of a-z, 0-9, '_', '.' and '/'";
-            return refuse("metric", format!("metric {:?} is no name", self.metric), hint);
+            return refuse("metric", format!("metric {} is no name", quoted(&self.metric)), hint);
         }
         if !self.value.is_finite() {
             return refuse("value", format!("{} cannot be crossed", self.value), "give a finite number");
@@ -89,8 +90,8 @@ impl Limit {
                 hint,
             );
         }
-        if self.part.len() > MAX_PART || self.part.chars().any(char::is_control) {
-            let hint = "use at most 63 bytes without control characters";
+        if self.part.len() > MAX_PART || self.part.chars().any(is_hidden) {
+            let hint = "use at most 63 bytes, all of them of characters that can be seen";
             return refuse("part", "the part's name does not fit a sentence".to_owned(), hint);
         }
         Ok(())

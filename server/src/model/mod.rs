@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod release;
 pub mod rollout;
 pub mod selector;
+pub mod text;
 pub mod time;
 pub mod token;
 pub mod trust;

@@ -3,6 +3,7 @@
 use super::{
     device::DataClass,
     refusal::{Reason, Refusal},
+    text::{is_hidden, quoted},
     time::{DAY, Timestamp},
 };
 
@@ -63,22 +64,22 @@ impl Reading {
                 .fact("index", index))
         };
         if !is_component(&self.component) {
-            let wrong = format!("component {:?} is no name", shown(&self.component));
+            let wrong = format!("component {} is no name", quoted(&self.component));
             return refuse("component", wrong, "use 1 to 63 of a-z, 0-9, '-', '_', '.' and '/'");
         }
         if !is_metric(&self.metric) {
-            let wrong = format!("metric {:?} is no name", shown(&self.metric));
+            let wrong = format!("metric {} is no name", quoted(&self.metric));
             return refuse("metric", wrong, "use 1 to 128 of a-z, 0-9, '_', '.' and '/'");
         }
         if self.unit.len() > MAX_UNIT || !self.unit.bytes().all(|b| b.is_ascii_graphic()) {
-            let wrong = format!("unit {:?} is none", shown(&self.unit));
+            let wrong = format!("unit {} is none", quoted(&self.unit));
             return refuse(
                 "unit",
                 wrong,
                 "use a UCUM unit of at most 16 printable characters, \"1\" for a ratio",
             );
         }
-        if self.boot_id.len() > MAX_BOOT_ID || self.boot_id.chars().any(char::is_control) {
+        if self.boot_id.len() > MAX_BOOT_ID || self.boot_id.chars().any(is_hidden) {
             return refuse("boot_id", "the boot id is none".to_owned(), "use at most 64 printable bytes");
         }
         if !self.value.is_finite() {
@@ -111,11 +112,6 @@ fn is_name(name: &str, longest: usize) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'/'))
-}
-
-/// The beginning of a text from outside, short enough for a message.
-fn shown(text: &str) -> &str {
-    text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

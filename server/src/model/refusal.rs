@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use super::text::printable;
+
 macro_rules! reasons {
     ($($variant:ident = $code:literal, $kind:ident;)*) => {
         /// A stable reason; its page is `docs/errors/CODE.md`.
@@ -86,6 +88,7 @@ reasons! {
     ManifestInvalid = "MANIFEST_INVALID", InvalidArgument;
     MetadataRefused = "METADATA_REFUSED", InvalidArgument;
     NameInvalid = "NAME_INVALID", InvalidArgument;
+    NobodyToUpdate = "NOBODY_TO_UPDATE", FailedPrecondition;
     OutOfScope = "OUT_OF_SCOPE", PermissionDenied;
     PageSizeInvalid = "PAGE_SIZE_INVALID", InvalidArgument;
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
@@ -135,12 +138,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with its two sentences.
+    /// A refusal with its two sentences. Whatever a caller's value brought into them, they can be
+    /// printed; name the value with [`super::text::quoted`].
     pub fn new(reason: Reason, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Refusal {
             reason,
-            message: message.into(),
-            hint: hint.into(),
+            message: printable(message.into()),
+            hint: printable(hint.into()),
             field: None,
             retry_after: None,
             facts: BTreeMap::new(),
@@ -149,7 +153,7 @@ impl Refusal {
 
     /// Names the request field at fault.
     pub fn field(mut self, path: impl Into<String>) -> Self {
-        self.field = Some(path.into());
+        self.field = Some(printable(path.into()));
         self
     }
 
@@ -161,7 +165,7 @@ impl Refusal {
 
     /// Adds a fact for programs.
     pub fn fact(mut self, key: &str, value: impl fmt::Display) -> Self {
-        self.facts.insert(key.to_owned(), value.to_string());
+        self.facts.insert(key.to_owned(), printable(value.to_string()));
         self
     }
 }

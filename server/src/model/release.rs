@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use slipway_trust::{Manifest, ReleaseEntry, Sha256, Version};
 
 use super::{
-    filter::Subject,
+    filter::{Field, Subject},
     id,
     refusal::{Reason, Refusal},
+    text::quoted,
     time::Timestamp,
 };
 
 /// Fields a filter on releases may name.
-pub const FILTER_FIELDS: &[&str] = &["product", "version", "hardware"];
+pub const FILTER_FIELDS: &[Field] =
+    &[Field::text("product"), Field::version("version"), Field::text("hardware")];
 
 /// A version of a product that its publishers signed.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +115,7 @@ pub fn parse_name(name: &str) -> Option<(&str, Version)> {
 pub fn not_found(name: &str) -> Refusal {
     Refusal::new(
         Reason::ReleaseNotFound,
-        format!("there is no release {name:?}"),
+        format!("there is no release {}", quoted(name)),
         "name it as releases/PRODUCT/VERSION; `slipway release list` shows those there are",
     )
     .fact("release", name)
@@ -141,7 +143,7 @@ pub fn added(
     };
     if let Some(newest) = published.iter().max_by_key(|release| release.counter) {
         let highest = published.iter().map(|release| &release.version).max().unwrap_or(&newest.version);
-        if entry.counter <= newest.counter || entry.version <= *highest {
+        if entry.counter <= newest.counter || !entry.version.is_newer_than(highest) {
             return Err(Refusal::new(
                 Reason::VersionNotNewer,
                 format!(

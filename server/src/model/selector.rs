@@ -1,14 +1,20 @@
 //! Selectors: which devices something is for.
 
 use super::{
-    filter::{Filter, Subject},
+    filter::{Field, Filter, Subject},
     refusal::{Reason, Refusal},
 };
 
 /// What a rollout or a limit may select by. `version` is what the device runs now.
-pub const FIELDS: &[&str] = &["id", "product", "hardware", "version", "labels."];
+pub const FIELDS: &[Field] = &[
+    Field::text("id"),
+    Field::text("product"),
+    Field::text("hardware"),
+    Field::version("version"),
+    Field::text("labels."),
+];
 /// What a scope may select by: only what the device cannot say of itself.
-pub const SCOPE_FIELDS: &[&str] = &["id", "product", "labels."];
+pub const SCOPE_FIELDS: &[Field] = &[Field::text("id"), Field::text("product"), Field::text("labels.")];
 
 /// Which devices something is for; the empty selector means all.
 #[derive(Clone, Debug, Default)]

@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use super::{Context, Error, Result, token_cache::TokenCaller};
 use crate::{
     model::{
-        alert::Alert,
-        filter::{Filter, Subject},
+        alert::{Alert, AlertState, Kind, Severity},
+        filter::{Field, Filter, Subject},
         page::Page,
         refusal::{Reason, Refusal},
+        text::quoted,
         time::Timestamp,
         token::Role,
     },
@@ -28,7 +29,14 @@ use crate::{
 };
 
 /// What alerts may be filtered by.
-pub const FILTER_FIELDS: &[&str] = &["state", "device", "component", "kind", "severity", "metric"];
+pub const FILTER_FIELDS: &[Field] = &[
+    Field::words("state", AlertState::words),
+    Field::text("device"),
+    Field::text("component"),
+    Field::words("kind", Kind::words),
+    Field::words("severity", Severity::words),
+    Field::text("metric"),
+];
 /// Alerts looked at for one page; a filter that few pass answers with a short page and a token.
 const SCAN: usize = 5_000;
 /// Alerts fetched at once.
@@ -193,7 +201,7 @@ async fn visible(tx: &mut Tx, caller: &TokenCaller, id: &str) -> Result<Alert> {
     }
     Err(Refusal::new(
         Reason::AlertNotFound,
-        format!("there is no alert {id:?}, or not for you"),
+        format!("there is no alert {}, or not for you", quoted(id)),
         "list what there is: slipway alert list",
     )
     .field("name")

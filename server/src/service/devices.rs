@@ -7,11 +7,12 @@ use crate::{
     limits,
     model::{
         device::{Device, DeviceState},
-        filter::{Filter, Subject},
+        filter::{Field, Filter, Subject},
         label::{self, Labels},
         page::Page,
         refusal::{Reason, Refusal},
         selector::Selector,
+        text::shown,
     },
     store::{
         audit::audit_append,
@@ -21,8 +22,16 @@ use crate::{
 };
 
 /// What devices can be filtered by.
-pub const FIELDS: &[&str] =
-    &["id", "product", "hardware", "state", "version", "labels.", "attributes.", "online"];
+pub const FIELDS: &[Field] = &[
+    Field::text("id"),
+    Field::text("product"),
+    Field::text("hardware"),
+    Field::words("state", || DeviceState::ALL.map(DeviceState::as_str).to_vec()),
+    Field::version("version"),
+    Field::text("labels."),
+    Field::text("attributes."),
+    Field::words("online", || vec!["true", "false"]),
+];
 
 /// Rows read at once while a filter is applied.
 const CHUNK: i64 = 500;
@@ -228,7 +237,7 @@ fn seen(ctx: &Context, device: Device, written: Option<Contact>) -> Seen {
 pub fn not_found(id: &str) -> Refusal {
     Refusal::new(
         Reason::DeviceNotFound,
-        format!("there is no device {id}"),
+        format!("there is no device {}", shown(id)),
         "slipway device list shows those there are",
     )
     .field("name")

@@ -10,6 +10,7 @@ use crate::{
         device::{Device, DeviceState, Inventory},
         id,
         refusal::{Reason, Refusal},
+        text::quoted,
         time::Timestamp,
         token,
     },
@@ -171,7 +172,7 @@ fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
     if !id::is_device_id(&asked.device_id) {
         return Err(Refusal::new(
             Reason::DeviceIdInvalid,
-            format!("{:?} cannot be the id of a device", asked.device_id),
+            format!("{} cannot be the id of a device", quoted(&asked.device_id)),
             "use 1 to 63 of a-z, 0-9, '-', '_' and '.', the first a letter or digit",
         )
         .field("device_id"));
@@ -191,8 +192,9 @@ fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
         return Err(Refusal::new(
             Reason::CsrForAnotherId,
             format!(
-                "the signing request names {:?}, and the call names {:?}",
-                key.common_name, asked.device_id
+                "the signing request names {}, and the call names {}",
+                quoted(&key.common_name),
+                quoted(&asked.device_id)
             ),
             "use the device id as common name of the request",
         )

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use slipway_trust::Sha256;
 
-use super::{Result, trust_set::{TrustSet, online_keys_named}};
+use super::{
+    Result,
+    trust_set::{TrustSet, online_keys_named},
+};
 use crate::{
     data_dir::DataDirError,
     model::time::Timestamp,
@@ -51,7 +54,12 @@ impl KnownKeys {
 
     /// Whether the key `name` may be the one in `file`, whose id is `found`; none when the file is
     /// not there.
-    pub fn check(&self, name: &str, file: &Path, found: Option<&str>) -> std::result::Result<(), DataDirError> {
+    pub fn check(
+        &self,
+        name: &str,
+        file: &Path,
+        found: Option<&str>,
+    ) -> std::result::Result<(), DataDirError> {
         if !self.is_relied_on {
             return Ok(());
         }
@@ -94,7 +102,9 @@ mod tests {
     fn only_what_is_relied_on_is_missed() {
         let file = Path::new("keys/director.pem");
         let first = KnownKeys::default();
-        assert!(first.check("director", file, None).is_ok() && first.check("director", file, Some("a")).is_ok());
+        assert!(
+            first.check("director", file, None).is_ok() && first.check("director", file, Some("a")).is_ok()
+        );
         let known = KnownKeys::relied_on([("director".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
         assert!(known.check("director", file, Some("b")).is_ok());
         let gone = known.check("director", file, None).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use crate::{
         limit::{Limit, MAX_LIMITS},
         page::Page,
         refusal::{Reason, Refusal},
+        text::quoted,
         time::Timestamp,
     },
     store::{
@@ -69,7 +70,7 @@ pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
     inbox_lock(&mut tx).await?;
     let Some(limit) = limit_get(&mut tx, id).await? else {
         let hint = "list what there is: slipway limit list";
-        return Err(Refusal::new(Reason::LimitNotFound, format!("there is no limit {id:?}"), hint)
+        return Err(Refusal::new(Reason::LimitNotFound, format!("there is no limit {}", quoted(id)), hint)
             .field("name")
             .into());
     };

@@ -8,7 +8,7 @@ use super::{Context, Result};
 use crate::{
     limits,
     model::{
-        filter::{Filter, Subject},
+        filter::{Field, Filter, Subject},
         id,
         page::Page,
         plan::{Draft, Plan},
@@ -31,7 +31,11 @@ use crate::{
 };
 
 /// Fields a filter on rollouts may name.
-pub const FILTER_FIELDS: &[&str] = &["product", "release", "state"];
+pub const FILTER_FIELDS: &[Field] = &[
+    Field::text("product"),
+    Field::text("release"),
+    Field::words("state", || RolloutState::ALL.map(RolloutState::as_str).to_vec()),
+];
 
 impl Subject for Rollout {
     fn field(&self, path: &str) -> Option<Cow<'_, str>> {

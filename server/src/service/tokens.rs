@@ -10,6 +10,7 @@ use crate::{
         page::Page,
         refusal::{Reason, Refusal},
         selector::Selector,
+        text::{is_hidden, shown},
         token::{self, Role, Token},
     },
     store::{
@@ -75,7 +76,7 @@ pub async fn revoke(ctx: &Context, actor: &str, id: &str) -> Result<Token> {
     let found = token_get(&mut tx, id).await?.ok_or_else(|| {
         Refusal::new(
             Reason::TokenNotFound,
-            format!("there is no token {id}"),
+            format!("there is no token {}", shown(id)),
             "slipway token list shows those there are",
         )
         .field("name")
@@ -104,10 +105,10 @@ fn check(new: &NewToken) -> std::result::Result<Duration, Refusal> {
         Refusal::new(Reason::TokenInvalid, message, hint).field(format!("token.{field}"))
     };
     let length = new.display_name.chars().count();
-    if !(1..=DISPLAY_NAME).contains(&length) || new.display_name.chars().any(char::is_control) {
+    if !(1..=DISPLAY_NAME).contains(&length) || new.display_name.chars().any(is_hidden) {
         return Err(invalid(
             "display_name",
-            "a token needs a name of 1 to 63 characters",
+            "a token needs a name of 1 to 63 characters, all of which can be seen",
             "name the person or program that will use it",
         ));
     }

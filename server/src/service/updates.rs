@@ -5,15 +5,20 @@ use std::borrow::Cow;
 use super::{Context, Result};
 use crate::{
     model::{
-        filter::{Filter, Subject},
+        filter::{Field, Filter, Subject},
         page::Page,
-        update::Update,
+        update::{Update, UpdateState},
     },
     store::update_lists::updates_page,
 };
 
 /// Fields a filter on updates may name.
-pub const FILTER_FIELDS: &[&str] = &["rollout", "release", "state", "wave"];
+pub const FILTER_FIELDS: &[Field] = &[
+    Field::text("rollout"),
+    Field::text("release"),
+    Field::words("state", || UpdateState::ALL.map(UpdateState::as_str).to_vec()),
+    Field::number("wave"),
+];
 /// Rows looked at in one call: a filter that matches next to nothing gives a short page with a
 /// token to go on, not a call that takes minutes.
 const LOOKED_AT: usize = 20_000;

@@ -18,12 +18,7 @@ pub async fn authorities_all(tx: &mut Tx) -> Result<Vec<(String, Sha256)>, Store
 }
 
 /// Records an authority; one of the same name is replaced.
-pub async fn authority_put(
-    tx: &mut Tx,
-    name: &str,
-    key: &Sha256,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn authority_put(tx: &mut Tx, name: &str, key: &Sha256, now: Timestamp) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO authorities (name, spki_sha256, recorded_at) VALUES ($1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET spki_sha256 = excluded.spki_sha256, recorded_at = excluded.recorded_at")

@@ -1,12 +1,15 @@
 //! From text to a tree, or to a caret under the column.
 
-use super::{MAX_DEPTH, MAX_LENGTH, MAX_TERMS, Node, Test};
-use crate::model::refusal::{Reason, Refusal};
+use super::{Field, MAX_DEPTH, MAX_LENGTH, MAX_TERMS, Node, Test};
+use crate::model::{
+    refusal::{Reason, Refusal},
+    text::{is_hidden, quoted},
+};
 
 const CAPITALS: &str = "AND, OR and NOT are written in capitals";
 
 /// Reads the whole text; none when there is nothing in it.
-pub(super) fn parse(text: &str, allowed: &[&str]) -> Result<Option<Node>, Fault> {
+pub(super) fn parse(text: &str, allowed: &[Field]) -> Result<Option<Node>, Fault> {
     Parser { text, at: 0, depth: 0, terms: 0, allowed }.whole()
 }
 
@@ -22,14 +25,17 @@ impl Fault {
         Fault { at, problem: problem.into(), hint: None }
     }
 
-    pub(super) fn refusal(self, text: &str, allowed: &[&str], reason: Reason) -> Refusal {
+    pub(super) fn refusal(self, text: &str, allowed: &[Field], reason: Reason) -> Refusal {
         let field = if reason == Reason::SelectorInvalid { "selector" } else { "filter" };
         let (line, column) = excerpt(text, self.at);
         let message = format!("{}\n  {line}\n  {:>column$}", self.problem, '^', column = column + 1);
         let hint = self.hint.unwrap_or_else(|| {
             let fields: Vec<String> = allowed
                 .iter()
-                .map(|name| if name.ends_with('.') { format!("{name}KEY") } else { (*name).to_owned() })
+                .map(|Field { name, .. }| match name.ends_with('.') {
+                    true => format!("{name}KEY"),
+                    false => (*name).to_owned(),
+                })
                 .collect();
             format!("write FIELD = \"value\", joined by AND, OR, NOT; fields: {}", fields.join(", "))
         });
@@ -49,7 +55,7 @@ fn excerpt(text: &str, at: usize) -> (String, usize) {
         .chars()
         .skip(skip)
         .take(WIDTH)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_hidden(c) { ' ' } else { c })
         .collect::<String>();
     (line.trim_end().to_owned(), column - skip)
 }
@@ -59,7 +65,7 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     terms: usize,
-    allowed: &'a [&'a str],
+    allowed: &'a [Field],
 }
 
 impl<'a> Parser<'a> {
@@ -134,15 +140,20 @@ impl<'a> Parser<'a> {
         self.skip_space();
         let test = self.test().ok_or_else(|| self.no_operator(after))?;
         // `labels:site` asks for the key: the same as `labels.site:*`.
-        let is_map = self.allowed.iter().any(|name| name.strip_suffix('.') == Some(&path));
+        let is_map = self.allowed.iter().any(|field| field.name.strip_suffix('.') == Some(&path));
         if is_map && test == Test::Has {
             let key = self.value()?;
             return Ok(Node::Compare { path: format!("{path}.{key}"), test, value: "*".to_owned() });
         }
-        if !self.allows(&path) {
-            return Err(Fault::new(start, format!("no field {path:?} here")));
-        }
-        let value = self.value()?;
+        let Some(field) = self.allowed.iter().find(|field| field.is_named(&path)) else {
+            return Err(Fault::new(start, format!("no field {} here", quoted(&path))));
+        };
+        let place = self.at;
+        let value = field.check(test, self.value()?).map_err(|mismatch| Fault {
+            at: place,
+            problem: mismatch.problem,
+            hint: Some(mismatch.hint),
+        })?;
         Ok(Node::Compare { path, test, value })
     }
 
@@ -222,23 +233,13 @@ impl<'a> Parser<'a> {
         Err(Fault::new(start, "this quote is never closed"))
     }
 
-    fn allows(&self, path: &str) -> bool {
-        self.allowed.iter().any(|name| {
-            if name.ends_with('.') {
-                path.strip_prefix(name).is_some_and(|key| !key.is_empty())
-            } else {
-                *name == path
-            }
-        })
-    }
-
     fn no_operator(&self, after_path: usize) -> Fault {
         let word =
             self.text[..after_path].rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
         let mut fault = self.fault("expected one of = != < <= > >= :");
         if matches!(word, "and" | "or" | "not") {
             fault.at = after_path - word.len();
-            fault.problem = format!("expected a field name, found {word:?}");
+            fault.problem = format!("expected a field name, found {}", quoted(word));
             fault.hint = Some(CAPITALS.to_owned());
         }
         fault

@@ -11,7 +11,14 @@ impl Subject for Map {
     }
 }
 
-const FIELDS: &[&str] = &["id", "hardware", "version", "count", "labels."];
+const FIELDS: &[Field] = &[
+    Field::text("id"),
+    Field::text("hardware"),
+    Field::version("version"),
+    Field::number("count"),
+    Field::words("state", || vec!["open", "closed"]),
+    Field::text("labels."),
+];
 
 fn subject() -> Map {
     Map(BTreeMap::from([
@@ -19,6 +26,7 @@ fn subject() -> Map {
         ("hardware", "gw-a"),
         ("version", "1.10.0"),
         ("count", "12"),
+        ("state", "open"),
         ("labels.site", "north"),
         ("labels.my key", "x\"y"),
     ]))
@@ -55,6 +63,16 @@ fn what_matches() {
         ("version < 1.9", false),
         ("count > 9", true),
         ("count <= 12", true),
+        ("count = 012", true),
+        ("count != 13", true),
+        ("count = *", true),
+        ("version = 1.*", true),
+        // Words: as they are, with a wildcard that some word fits, in part.
+        ("state = open", true),
+        ("state != open", false),
+        ("state = clo*", false),
+        ("state:pen", true),
+        ("state:*", true),
         // OR binds tighter than AND.
         ("id = nobody AND hardware = gw-a OR labels.site = north", false),
         ("(id = nobody AND hardware = gw-a) OR labels.site = north", true),
@@ -85,6 +103,15 @@ fn what_is_refused_and_where() {
         ("id = \"a\\n\"", "expected \\\\, \\\" or \\' after the backslash", 8),
         ("id = a and hardware = b", "expected AND, OR or the end", 8),
         ("not id = a", "expected a field name, found \"not\"", 1),
+        ("state = bogus", "state is never \"bogus\": it is one of open, closed", 9),
+        ("state != OPEN", "state is never \"OPEN\": it is one of open, closed", 10),
+        ("id = a AND (state: \"x\")", "state is never \"x\": it is one of open, closed", 20),
+        ("state = b*", "state is never \"b*\": it is one of open, closed", 9),
+        ("state < open", "state has no order", 9),
+        ("count > many", "\"many\" is not a whole number", 9),
+        ("count = 1.5", "\"1.5\" is not a whole number", 9),
+        ("count < *", "\"*\" is not a whole number", 9),
+        ("version < 2", "\"2\" is not a version", 11),
         ("id = ä AND\n  x", "expected one of = != < <= > >= :", 4),
     ];
     for (text, problem, column) in table {
@@ -106,7 +133,11 @@ fn the_message_points_at_the_column() {
         "no field \"colour\" here\n  labels.site = \"north\" AND colour = red\n                            ^"
     );
     assert_eq!(refusal.field.as_deref(), Some("selector"));
-    assert!(refusal.hint.ends_with("fields: id, hardware, version, count, labels.KEY"), "{}", refusal.hint);
+    assert!(
+        refusal.hint.ends_with("fields: id, hardware, version, count, state, labels.KEY"),
+        "{}",
+        refusal.hint
+    );
 }
 
 #[test]

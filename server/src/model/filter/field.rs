@@ -1,0 +1,101 @@
+//! What a filter may name, and what can stand there: a value that never can is a mistake to be
+//! told, not a list without anything in it.
+
+use slipway_trust::Version;
+
+use super::{Test, equals};
+use crate::model::text::quoted;
+
+/// A field that a filter may name. One whose name ends in `.` is a map (`labels.`), of which any
+/// key may be named.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub(super) name: &'static str,
+    holds: Holds,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Holds {
+    Text,
+    Version,
+    Number,
+    Words(fn() -> Vec<&'static str>),
+}
+
+/// What cannot be compared with a field, and what can.
+pub(super) struct Mismatch {
+    pub problem: String,
+    pub hint: String,
+}
+
+impl Field {
+    /// Any text; numbers in it compare as numbers.
+    pub const fn text(name: &'static str) -> Self {
+        Field { name, holds: Holds::Text }
+    }
+
+    /// The version of a release.
+    pub const fn version(name: &'static str) -> Self {
+        Field { name, holds: Holds::Version }
+    }
+
+    /// A whole number.
+    pub const fn number(name: &'static str) -> Self {
+        Field { name, holds: Holds::Number }
+    }
+
+    /// One of some words, which have no order.
+    pub const fn words(name: &'static str, words: fn() -> Vec<&'static str>) -> Self {
+        Field { name, holds: Holds::Words(words) }
+    }
+
+    /// Whether `path` names it.
+    pub(super) fn is_named(&self, path: &str) -> bool {
+        match self.name.ends_with('.') {
+            true => path.strip_prefix(self.name).is_some_and(|key| !key.is_empty()),
+            false => self.name == path,
+        }
+    }
+
+    /// The value as it is compared with the field, or why it cannot be.
+    pub(super) fn check(&self, test: Test, value: String) -> Result<String, Mismatch> {
+        let name = self.name;
+        let is_order = !matches!(test, Test::Equal | Test::NotEqual | Test::Has);
+        let refuse = |problem: String, hint: String| Err(Mismatch { problem, hint });
+        match self.holds {
+            Holds::Text => Ok(value),
+            Holds::Version if is_order && value.parse::<Version>().is_err() => refuse(
+                format!("{} is not a version", quoted(&value)),
+                format!("write {name} and a version with two or three numbers, such as {name} >= 2.0"),
+            ),
+            Holds::Version => Ok(value),
+            Holds::Number if value == "*" && !is_order => Ok(value),
+            Holds::Number => match value.parse::<i64>() {
+                Ok(number) => Ok(number.to_string()),
+                Err(_) => refuse(
+                    format!("{} is not a whole number", quoted(&value)),
+                    format!("compare {name} with a number, such as {name} = 1"),
+                ),
+            },
+            Holds::Words(words) => {
+                let words = words();
+                let is_one = |word: &&str| match test {
+                    Test::Has => value == "*" || word.contains(&value),
+                    _ => equals(word, &value),
+                };
+                let allowed = words.join(", ");
+                if is_order {
+                    let hint = format!("write {name} = or != and one of: {allowed}");
+                    return refuse(format!("{name} has no order"), hint);
+                }
+                if words.iter().any(is_one) {
+                    return Ok(value);
+                }
+                refuse(
+                    format!("{name} is never {}: it is one of {allowed}", quoted(&value)),
+                    format!("write {name} and one of: {allowed}"),
+                )
+            }
+        }
+    }
+}
