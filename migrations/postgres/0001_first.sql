@@ -112,6 +112,7 @@ CREATE TABLE rollouts (
     selector TEXT COLLATE "C" NOT NULL,
     on_failure TEXT COLLATE "C" NOT NULL,
     standing BIGINT NOT NULL,
+    allow_downgrade BIGINT NOT NULL,
     spread_by TEXT COLLATE "C" NOT NULL,
     update_timeout_ms BIGINT NOT NULL,
     seed TEXT COLLATE "C" NOT NULL,
@@ -170,6 +171,8 @@ CREATE TABLE updates (
     updated_at BIGINT NOT NULL,
     deadline_at BIGINT,
     finished_at BIGINT,
+    -- 1 when the device works on it no more, by its own word; only then is known what it left behind.
+    settled BIGINT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX updates_one_active ON updates (device_id) WHERE finished_at IS NULL;

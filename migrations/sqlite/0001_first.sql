@@ -112,6 +112,7 @@ CREATE TABLE rollouts (
     selector TEXT NOT NULL,
     on_failure TEXT NOT NULL,
     standing INTEGER NOT NULL,
+    allow_downgrade INTEGER NOT NULL,
     spread_by TEXT NOT NULL,
     update_timeout_ms INTEGER NOT NULL,
     seed TEXT NOT NULL,
@@ -170,6 +171,8 @@ CREATE TABLE updates (
     updated_at INTEGER NOT NULL,
     deadline_at INTEGER,
     finished_at INTEGER,
+    -- 1 when the device works on it no more, by its own word; only then is known what it left behind.
+    settled INTEGER NOT NULL,
     generation INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX updates_one_active ON updates (device_id) WHERE finished_at IS NULL;

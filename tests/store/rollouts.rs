@@ -20,7 +20,10 @@ use slipway_server::{
             updates_changed, updates_due, updates_next_deadline, updates_of_device, updates_of_devices,
             updates_page, updates_takers, updates_unfinished,
         },
-        updates::{history_append, history_list, update_get, update_insert, update_store, updates_cancel},
+        updates::{
+            history_append, history_list, update_get, update_insert, update_store, updates_cancel,
+            updates_settle,
+        },
         waves::{wave_admit, wave_enter, wave_finish, waves_forgive},
     },
 };
@@ -28,6 +31,7 @@ use slipway_server::{
 use crate::backend::{Backend, at, contract};
 
 contract! {
+    devices_settle_what_ended;
     what_goes_in_comes_out;
     only_rollouts_that_are_not_over_are_active;
     a_generation_guards_every_step;
@@ -67,6 +71,7 @@ fn rollout(id: &str, max_in_flight: u32) -> Rollout {
         selector: "labels.site = \"north\"".to_owned(),
         on_failure: FailureAction::RollBack,
         standing: true,
+        allow_downgrade: true,
         spread_by: "site".to_owned(),
         update_timeout: Duration::from_secs(600),
         seed: "00ff".to_owned(),
@@ -100,6 +105,7 @@ fn update(id: &str, device: &str, rollout: &str) -> Update {
         updated_at: at(1),
         deadline_at: Some(at(601)),
         finished_at: None,
+        settled: false,
         generation: 1,
     }
 }
@@ -280,6 +286,25 @@ async fn lists_of_updates(backend: Backend) {
     assert_eq!(updates_next_deadline(&mut tx).await.unwrap(), Some(at(601)));
     assert_eq!(updates_unfinished(&mut tx, "r").await.unwrap(), 1);
     assert_eq!(updates_takers(&mut tx, "r").await.unwrap(), ["a"]);
+}
+
+async fn devices_settle_what_ended(backend: Backend) {
+    let updates = [
+        ended("u1", "a", "r", UpdateState::Cancelled),
+        update("u2", "a", "r"),
+        ended("u3", "b", "r", UpdateState::TimedOut),
+        ended("u4", "c", "r", UpdateState::Failed),
+        Update { rolls_back: true, ..ended("u5", "d", "r", UpdateState::TimedOut) },
+    ];
+    store(&backend, &[rollout("r", 0)], &updates).await;
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(updates_takers(&mut tx, "r").await.unwrap(), ["a", "b"]);
+    updates_settle(&mut tx, "a").await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = backend.db.read().await.unwrap();
+    for (id, settled) in [("u1", true), ("u2", false), ("u3", false)] {
+        assert_eq!(update_get(&mut tx, id).await.unwrap().unwrap().settled, settled, "{id}");
+    }
 }
 
 async fn what_is_not_installed_is_cancelled(backend: Backend) {

@@ -20,12 +20,18 @@ pub enum RolloutCommand {
         dry_run: bool,
     },
     /// How many devices would be in each wave, and what they run now
+    #[command(
+        after_help = "Example:\n  slipway rollout preview pump/2.0.0 --selector 'labels.site = \"north\"' --wave 10:max-failures=1,soak=30s --wave 100"
+    )]
     Preview {
         /// The plan.
         #[command(flatten)]
         plan: Plan,
     },
     /// Rollouts, newest first; filter fields: product, release, state
+    #[command(
+        after_help = "Example:\n  slipway rollout list --filter 'state = \"running\" AND product = \"pump\"'"
+    )]
     List(ListArgs),
     /// One rollout and its waves
     Show {
@@ -84,6 +90,10 @@ pub struct Plan {
     /// Also for devices that match later
     #[arg(long)]
     pub standing: bool,
+
+    /// Also bring devices back that run a later release, as far as their floor allows
+    #[arg(long)]
+    pub allow_downgrade: bool,
 
     /// Devices that share this label's value spread over the waves together, for example customer
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]

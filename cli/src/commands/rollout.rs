@@ -76,6 +76,7 @@ fn to_rollout(plan: &Plan) -> Result<v1::Rollout, Failure> {
         waves,
         on_failure: on_failure.into(),
         standing: plan.standing,
+        allow_downgrade: plan.allow_downgrade,
         spread_by: plan.spread_by.clone(),
         update_timeout: Some(duration::to_wire(plan.timeout)),
         ..v1::Rollout::default()
@@ -166,6 +167,7 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
         ),
         ("on failure", on_failure(rollout).to_owned()),
         ("standing", if rollout.standing { "yes".into() } else { String::new() }),
+        ("downgrade", if rollout.allow_downgrade { "allowed".into() } else { String::new() }),
         ("spread by", rollout.spread_by.clone()),
         ("timeout", timeout.map(duration::show).unwrap_or_default()),
         ("created", human::maybe_moment(rollout.create_time.as_ref(), now)),
@@ -211,6 +213,7 @@ fn render_preview(preview: &v1::PreviewRolloutResponse, plan: &v1::Rollout) -> S
         ("release", names::short(&plan.release).to_owned()),
         ("matched", human::counted(preview.matched, "device")),
         ("already there", preview.already_there.to_string()),
+        ("run later", preview.later.to_string()),
         ("incompatible", preview.incompatible.to_string()),
         ("offered", offered.to_string()),
         ("transfer", format!("at most {}", human::bytes(preview.bytes))),
@@ -258,12 +261,12 @@ mod tests {
     fn flags_become_a_plan() {
         let plan = plan_of(
             "slipway rollout create pump/2.0.0 --wave 10:soak=30s --wave 100 --on-failure roll-back \
-             --standing --spread-by site --timeout 2h",
+             --standing --allow-downgrade --spread-by site --timeout 2h",
         )
         .unwrap();
         assert_eq!((plan.release.as_str(), plan.waves.len()), ("releases/pump/2.0.0", 2));
         assert_eq!(plan.on_failure(), v1::FailureAction::RollBack);
-        assert_eq!((plan.standing, plan.spread_by.as_str()), (true, "site"));
+        assert_eq!((plan.standing, plan.allow_downgrade, plan.spread_by.as_str()), (true, true, "site"));
         assert_eq!(plan.update_timeout.unwrap().seconds, 7_200);
     }
 
@@ -331,6 +334,7 @@ r1  pump/2.1.0  paused  0 of 2  0          0   1       1m ago   all devices
             wave_devices: vec![1, 7],
             from_versions: [("1.0.0".to_owned(), 7), (String::new(), 3)].into(),
             bytes: 64 << 20,
+            later: 0,
         };
         assert_eq!(
             render_preview(&preview, &plan),
@@ -338,6 +342,7 @@ r1  pump/2.1.0  paused  0 of 2  0          0   1       1m ago   all devices
 release        pump/2.0.0
 matched        10 devices
 already there  1
+run later      0
 incompatible   1
 offered        8
 transfer       at most 64.0 MiB

@@ -50,7 +50,7 @@ impl RolloutService for Api {
         let plan = asked.rollout.unwrap_or_default();
         // Maps would be encoded in any order; a plan has none.
         let repeat = Asked { request_id: asked.request_id, digest: Sha256::of(&plan.encode_to_vec()) };
-        let draft = rollout_wire::draft(plan);
+        let draft = rollout_wire::draft(plan).map_err(|refusal| refused(&refusal))?;
         let made = rollouts::create(&self.ctx, &actor, draft, asked.validate_only, &repeat).await?;
         Ok(Response::new(self.counted(&made)))
     }
@@ -59,7 +59,8 @@ impl RolloutService for Api {
         &self,
         request: Request<v1::PreviewRolloutRequest>,
     ) -> Result<Response<v1::PreviewRolloutResponse>, Status> {
-        let draft = rollout_wire::draft(request.into_inner().rollout.unwrap_or_default());
+        let plan = request.into_inner().rollout.unwrap_or_default();
+        let draft = rollout_wire::draft(plan).map_err(|refusal| refused(&refusal))?;
         let preview = prospects::preview(&self.ctx, draft).await?;
         Ok(Response::new(rollout_wire::preview(preview)))
     }

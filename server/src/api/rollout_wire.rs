@@ -9,44 +9,63 @@ use crate::{
     model::{
         admission::{ActiveRollout, Verdict},
         obstacle::Obstacle,
-        plan::{Draft, MAX_SPAN, WaveDraft},
+        plan::{Draft, WaveDraft},
+        refusal::{Reason, Refusal},
         rollout::{FailureAction, Rollout, RolloutState},
-        update::{HistoryLine, Reason, Update, UpdateState},
+        update::{self, HistoryLine, Update, UpdateState},
         wave::{LINE, Wave, WaveState},
     },
     service::prospects::Preview,
 };
 
-/// A plan as it was asked for.
-pub fn draft(rollout: v1::Rollout) -> Draft {
-    let rolls_back = rollout.on_failure() == v1::FailureAction::RollBack;
-    Draft {
+/// A plan as it was asked for; what is no plan at all is refused with the field that is at fault.
+pub fn draft(rollout: v1::Rollout) -> Result<Draft, Refusal> {
+    let rolls_back = match v1::FailureAction::try_from(rollout.on_failure) {
+        Ok(v1::FailureAction::RollBack) => true,
+        Ok(v1::FailureAction::Pause | v1::FailureAction::Unspecified) => false,
+        Err(_) => {
+            let message = format!("{} is no action for a failed wave", rollout.on_failure);
+            let hint = "use FAILURE_ACTION_PAUSE or FAILURE_ACTION_ROLL_BACK";
+            return Err(Refusal::new(Reason::PlanInvalid, message, hint).field("rollout.on_failure"));
+        }
+    };
+    let waves =
+        rollout.waves.iter().zip(0..).map(|(wave, i)| wave_draft(wave, i)).collect::<Result<_, _>>()?;
+    Ok(Draft {
         rolls_back,
         release: rollout.release,
         selector: rollout.selector,
-        waves: rollout.waves.iter().map(wave_draft).collect(),
+        waves,
         standing: rollout.standing,
+        allow_downgrade: rollout.allow_downgrade,
         spread_by: rollout.spread_by,
-        update_timeout: rollout.update_timeout.as_ref().map(span),
-    }
+        update_timeout: span(rollout.update_timeout.as_ref(), || "rollout.update_timeout".to_owned())?,
+    })
 }
 
-fn wave_draft(wave: &v1::Wave) -> WaveDraft {
+fn wave_draft(wave: &v1::Wave, i: u32) -> Result<WaveDraft, Refusal> {
     let gate = wave.gate.unwrap_or_default();
-    WaveDraft {
+    let soak = span(gate.soak.as_ref(), || format!("rollout.waves[{i}].gate.soak"))?;
+    Ok(WaveDraft {
         percent: wave.percent,
         max_in_flight: wave.max_in_flight,
         min_success_percent: gate.min_success_percent,
         min_sample: gate.min_sample,
         max_failures: gate.max_failures,
         max_failure_percent: gate.max_failure_percent,
-        soak: gate.soak.as_ref().map(span).unwrap_or_default(),
-    }
+        soak: soak.unwrap_or_default(),
+    })
 }
 
-/// A negative span is refused with its field, as one that is too long is.
-fn span(span: &prost_types::Duration) -> Duration {
-    from_duration(span).unwrap_or(MAX_SPAN * 2)
+fn span(
+    span: Option<&prost_types::Duration>,
+    field: impl FnOnce() -> String,
+) -> Result<Option<Duration>, Refusal> {
+    let Some(span) = span else { return Ok(None) };
+    from_duration(span).map(Some).ok_or_else(|| {
+        let message = format!("a time of {} s is negative", span.seconds);
+        Refusal::new(Reason::PlanInvalid, message, "give a time of zero or more").field(field())
+    })
 }
 
 /// A rollout; `devices` are those of each wave, where they were counted.
@@ -63,6 +82,7 @@ pub fn rollout(rollout: &Rollout, devices: &[u32]) -> v1::Rollout {
         waves: rollout.waves.iter().zip(counted).map(|(known, devices)| wave(known, devices)).collect(),
         on_failure: on_failure.into(),
         standing: rollout.standing,
+        allow_downgrade: rollout.allow_downgrade,
         spread_by: rollout.spread_by.clone(),
         update_timeout: Some(duration(rollout.update_timeout)),
         state: state(rollout.state).into(),
@@ -109,6 +129,7 @@ pub fn preview(preview: Preview) -> v1::PreviewRolloutResponse {
     v1::PreviewRolloutResponse {
         matched: preview.matched,
         already_there: preview.already_there,
+        later: preview.later,
         incompatible: preview.incompatible,
         wave_devices: preview.wave_devices,
         from_versions: preview.from_versions.into_iter().collect(),
@@ -145,7 +166,7 @@ fn event(line: &HistoryLine) -> v1::UpdateEvent {
     }
 }
 
-fn reason(reason: &Reason) -> Option<v1::Reason> {
+fn reason(reason: &update::Reason) -> Option<v1::Reason> {
     let is_given = !reason.code.is_empty() || !reason.detail.is_empty();
     is_given.then(|| v1::Reason { code: reason.code.clone(), detail: reason.detail.clone() })
 }

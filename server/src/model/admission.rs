@@ -10,7 +10,7 @@ use super::{
     rollout::{Rollout, RolloutState},
     selector::Selector,
     time::Timestamp,
-    update::UpdateState,
+    update::{Outcome, UpdateState},
     wave::{LINE, Wave, WaveState, position},
 };
 
@@ -29,8 +29,8 @@ pub struct ActiveRollout {
     pub selector: Selector,
     /// The release.
     pub release: Target,
-    /// Earlier releases of the product, to go back to; only while it rolls back.
-    pub earlier: Arc<[Target]>,
+    /// The product's other releases, to go back to; only while it rolls back.
+    pub others: Arc<[Target]>,
 }
 
 /// What the publisher says of a release.
@@ -73,10 +73,39 @@ impl Verdict {
         self.wave != 0 && self.obstacles.iter().all(Obstacle::passes_by_itself)
     }
 
+    /// What is to be expected of a device while the rollout goes back.
+    pub fn way_back(&self) -> WayBack {
+        let has = |test: fn(&Obstacle) -> bool| self.obstacles.iter().any(test);
+        if has(|o| matches!(o, Obstacle::AlreadyThere { .. } | Obstacle::RolloutHeld { .. })) {
+            return WayBack::Done;
+        }
+        let tried = self.obstacles.iter().find_map(|obstacle| match obstacle {
+            Obstacle::AlreadyTried { state } => Some(*state),
+            _ => None,
+        });
+        match tried.map(|state| state.outcome() == Some(Outcome::Success)) {
+            Some(true) => WayBack::Done,
+            Some(false) => WayBack::Stranded,
+            None if has(Obstacle::keeps_from_going_back) => WayBack::Stranded,
+            None => WayBack::Ahead,
+        }
+    }
+
     /// The earliest moment at which it can change by time alone.
     pub fn changes_at(&self) -> Option<Timestamp> {
         self.obstacles.iter().filter_map(Obstacle::until).max()
     }
+}
+
+/// Where a device is on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// It has yet to come back, or to say where it is.
+    Ahead,
+    /// It does not run the release.
+    Done,
+    /// It runs the release and will not leave it.
+    Stranded,
 }
 
 /// The rollout that makes an offer now, and its verdict: the one with the newest release, so that
@@ -104,7 +133,9 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
         rolls_back: false,
         obstacles: Vec::new(),
     };
-    if rollout.product != *facts.product || !active.selector.matches(facts) {
+    // A device that took the release goes back whatever its labels say by now.
+    let goes_back = rollout.state == RolloutState::RollingBack && last_taken(facts, active).is_some();
+    if rollout.product != *facts.product || !(goes_back || active.selector.matches(facts)) {
         verdict.obstacles.push(Obstacle::NotSelected);
         return verdict;
     }
@@ -113,7 +144,11 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
     let wave = wave_at(&rollout.waves, verdict.position);
     verdict.wave = wave.map_or(0, |wave| wave.number);
     if rollout.state == RolloutState::RollingBack {
-        return going_back(facts, active, now, verdict);
+        going_back(facts, active, &mut verdict);
+        of_device(facts, now, &mut verdict.obstacles);
+        // Quarantine keeps new releases from a device that failed them; this is the way to an old one.
+        verdict.obstacles.retain(|obstacle| !matches!(obstacle, Obstacle::Quarantined { .. }));
+        return verdict;
     }
     of_release(facts, active, &mut verdict.obstacles);
     of_device(facts, now, &mut verdict.obstacles);
@@ -147,8 +182,12 @@ fn of_release(facts: &Facts, active: &ActiveRollout, obstacles: &mut Vec<Obstacl
         obstacles.push(Obstacle::InventoryUnknown);
         return;
     }
-    if facts.counter >= release.counter || *facts.version == *release.version {
+    if runs(facts, release) {
         obstacles.push(Obstacle::AlreadyThere { version: facts.version.clone() });
+        return;
+    }
+    if facts.counter > release.counter && !active.rollout.allow_downgrade {
+        obstacles.push(Obstacle::RunsLater { version: facts.version.clone() });
         return;
     }
     if !release.hardware.iter().any(|hardware| **hardware == *facts.hardware) {
@@ -204,30 +243,41 @@ fn of_rollout(rollout: &Rollout, wave: Option<&Wave>, obstacles: &mut Vec<Obstac
     }
 }
 
-/// The rollout goes back: a device that took the release is offered what it ran before.
-fn going_back(facts: &Facts, active: &ActiveRollout, now: Timestamp, mut verdict: Verdict) -> Verdict {
+/// The rollout goes back: a device that runs the release because of it is offered what it ran before.
+/// What counts is what the device runs, not how its update ended here: one that was taken back, or
+/// timed out, may have been past its last look at the server.
+fn going_back(facts: &Facts, active: &ActiveRollout, verdict: &mut Verdict) {
+    let of_rollout =
+        |back: bool| move |taken: &&Taken| taken.rollout_id == active.id && taken.rolled_back == back;
     let obstacles = &mut verdict.obstacles;
-    let back = facts.taken.iter().rfind(|taken| taken.rollout_id == active.id && taken.rolled_back);
-    let took = facts.taken.iter().rfind(|taken| {
-        taken.rollout_id == active.id && taken.state == UpdateState::Succeeded && !taken.rolled_back
-    });
-    match (took, back) {
-        (_, Some(back)) => obstacles.push(Obstacle::AlreadyTried { state: back.state }),
-        (None, None) => obstacles.push(Obstacle::RolloutHeld { state: active.rollout.state }),
-        // Somebody else changed what it runs: nothing of this rollout is left to undo.
-        (Some(_), None) if !runs(facts, &active.release) => {
-            obstacles.push(Obstacle::AlreadyThere { version: facts.version.clone() });
-        }
-        (Some(took), None) => match way_back(facts, active, took) {
-            Some(target) => {
+    let Some(took) = facts.taken.iter().rfind(of_rollout(false)).filter(|took| may_run(took.state)) else {
+        obstacles.push(Obstacle::RolloutHeld { state: active.rollout.state });
+        return;
+    };
+    let back = facts.taken.iter().rfind(of_rollout(true));
+    let last = back.unwrap_or(took);
+    if runs(facts, &active.release) {
+        match (back, way_back(facts, active, took)) {
+            (Some(back), _) if back.settled => obstacles.push(Obstacle::AlreadyTried { state: back.state }),
+            (Some(_), _) => obstacles.push(Obstacle::EndUnknown { state: last.state }),
+            (None, Some(target)) => {
                 verdict.version = target.version.clone();
                 verdict.rolls_back = true;
             }
-            None => obstacles.push(Obstacle::NothingToGoBackTo),
-        },
+            (None, None) => obstacles.push(Obstacle::NothingToGoBackTo),
+        }
+    } else if last.settled {
+        // It came back, or never left, or somebody else changed what it runs: nothing is left to undo.
+        obstacles.push(Obstacle::AlreadyThere { version: facts.version.clone() });
+    } else {
+        obstacles.push(Obstacle::EndUnknown { state: last.state });
     }
-    of_device(facts, now, obstacles);
-    verdict
+}
+
+/// Whether a device whose update ended so here can run the release. It cannot where it said itself
+/// that the update failed.
+fn may_run(state: UpdateState) -> bool {
+    matches!(state, UpdateState::Succeeded | UpdateState::Cancelled | UpdateState::TimedOut)
 }
 
 fn runs(facts: &Facts, release: &Target) -> bool {
@@ -235,7 +285,7 @@ fn runs(facts: &Facts, release: &Target) -> bool {
 }
 
 fn way_back<'a>(facts: &Facts, active: &'a ActiveRollout, took: &Taken) -> Option<&'a Target> {
-    active.earlier.iter().find(|target| {
+    active.others.iter().find(|target| {
         *target.version == *took.from_version
             && target.counter >= facts.floor
             && target.hardware.iter().any(|hardware| **hardware == *facts.hardware)

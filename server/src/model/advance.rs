@@ -1,13 +1,13 @@
 //! What is next for a rollout: a pure function of where it stands and what time it is. The
 //! reconcilers of all replicas compute the same step; a generation lets one of them take it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{
     gate::{Failure, Judgement, Tally},
     rollout::{Rollout, RolloutState},
     time::Timestamp,
-    wave::{Wave, WaveState},
+    wave::{Counts, Wave, WaveState},
 };
 
 /// One step of a rollout.
@@ -97,8 +97,7 @@ fn run(rollout: &Rollout, now: Timestamp, prospects: impl FnOnce(u32) -> Prospec
         }
     }
     let Some(wave) = rollout.waves.iter().find(|wave| wave.state != WaveState::Passed) else {
-        let reason = String::new();
-        return (!rollout.standing).then_some(Step::Finish { state: RolloutState::Succeeded, reason });
+        return (!rollout.standing).then(|| finish(rollout));
     };
     let n = wave.number;
     match wave.state {
@@ -128,6 +127,23 @@ fn run(rollout: &Rollout, now: Timestamp, prospects: impl FnOnce(u32) -> Prospec
     }
 }
 
+/// How a rollout ends whose waves all passed. A resume lets a wave pass although its devices failed;
+/// a rollout that brought the release to nobody is no success for that.
+fn finish(rollout: &Rollout) -> Step {
+    let sum = |part: fn(&Counts) -> u32| rollout.waves.iter().map(|wave| u64::from(part(&wave.counts))).sum();
+    let (succeeded, failed, cancelled): (u64, u64, u64) =
+        (sum(|counts| counts.succeeded), sum(|counts| counts.failed), sum(|counts| counts.cancelled));
+    let (state, reason) = match (succeeded, failed + cancelled) {
+        (0, 0) => (RolloutState::Succeeded, "no device needed the release".to_owned()),
+        (0, _) => (
+            RolloutState::Failed,
+            format!("no device took the release: {failed} updates failed, {cancelled} were cancelled"),
+        ),
+        _ => (RolloutState::Succeeded, String::new()),
+    };
+    Step::Finish { state, reason }
+}
+
 fn roll_back(rollout: &Rollout, now: Timestamp, way_back: Return) -> Option<Step> {
     let state = match (way_back.left, now >= return_deadline(rollout)) {
         (0, _) => RolloutState::RolledBack,
@@ -136,7 +152,7 @@ fn roll_back(rollout: &Rollout, now: Timestamp, way_back: Return) -> Option<Step
     };
     let mut reason = rollout.state_reason.clone();
     for (count, what) in [
-        (way_back.left, "did not come back in time"),
+        (way_back.left, "did not come back, or did not say so, in time"),
         (way_back.stranded, "stay on the release: nothing to go back to, or going back failed"),
     ] {
         if count > 0 {
@@ -146,9 +162,13 @@ fn roll_back(rollout: &Rollout, now: Timestamp, way_back: Return) -> Option<Step
     Some(Step::Finish { state, reason })
 }
 
+/// What a device still takes when its update is past the deadline: it arms, reboots and tries the
+/// release before it lets go.
+const LAST_STEPS: Duration = Duration::from_secs(31 * 60);
+
 /// A device gets the time of one update to notice, and that of another to go back.
 fn return_deadline(rollout: &Rollout) -> Timestamp {
-    rollout.updated_at.after(rollout.update_timeout * 2)
+    rollout.updated_at.after(rollout.update_timeout * 2 + LAST_STEPS)
 }
 
 fn in_flight(rollout: &Rollout) -> u64 {

@@ -86,6 +86,8 @@ pub struct Taken {
     pub from_version: Arc<str>,
     /// Counter of that; 0 when unknown.
     pub from_counter: u64,
+    /// The device works on it no more, by its own word.
+    pub settled: bool,
 }
 
 impl Facts {
@@ -114,6 +116,7 @@ impl Facts {
             rolled_back: update.rolls_back,
             from_version: share(&update.from_version),
             from_counter: update.from_counter,
+            settled: update.settled,
         });
         let taken = taken.collect();
         Facts {

@@ -23,6 +23,8 @@ pub mod reading;
 pub mod refusal;
 pub mod release;
 pub mod rollout;
+#[cfg(test)]
+pub(crate) mod rollout_fixtures;
 pub mod selector;
 pub mod text;
 pub mod time;

@@ -9,10 +9,20 @@ use super::{device::Blocked, rollout::RolloutState, time::Timestamp, update::Upd
 pub enum Obstacle {
     /// The selector does not match the device.
     NotSelected,
-    /// It runs the release or a later one.
+    /// It runs the release; while a rollout goes back: it does not run it.
     AlreadyThere {
         /// What it runs.
         version: Arc<str>,
+    },
+    /// It runs a later release, and the rollout is not allowed to bring it back.
+    RunsLater {
+        /// What it runs.
+        version: Arc<str>,
+    },
+    /// Its update ended here, and the device has not said yet what became of it there.
+    EndUnknown {
+        /// How it ended here.
+        state: UpdateState,
     },
     /// It took the release from this rollout before.
     AlreadyTried {
@@ -92,6 +102,8 @@ impl Obstacle {
         match self {
             Obstacle::NotSelected => "NOT_SELECTED",
             Obstacle::AlreadyThere { .. } => "ALREADY_THERE",
+            Obstacle::RunsLater { .. } => "RUNS_LATER",
+            Obstacle::EndUnknown { .. } => "END_UNKNOWN",
             Obstacle::AlreadyTried { .. } => "ALREADY_TRIED",
             Obstacle::IncompatibleHardware { .. } => "INCOMPATIBLE_HARDWARE",
             Obstacle::BelowFloor { .. } => "BELOW_FLOOR",
@@ -119,6 +131,11 @@ impl Obstacle {
         }
     }
 
+    /// Whether a device that runs the release stays on it, although the rollout goes back.
+    pub fn keeps_from_going_back(&self) -> bool {
+        matches!(self, Obstacle::NothingToGoBackTo | Obstacle::Revoked | Obstacle::Blocked(_))
+    }
+
     /// Whether the device can still take the release in the course of this rollout, without
     /// anybody doing anything to the device.
     pub fn passes_by_itself(&self) -> bool {
@@ -140,8 +157,17 @@ impl fmt::Display for Obstacle {
         match self {
             Obstacle::NotSelected => f.write_str("the rollout's selector does not match the device"),
             Obstacle::AlreadyThere { version } => {
-                write!(f, "the device runs {version}, which is this release or a later one")
+                write!(f, "the device runs {version} and needs nothing of this rollout")
             }
+            Obstacle::RunsLater { version } => write!(
+                f,
+                "the device runs {version}, which is later; only a rollout that allows a downgrade brings it back"
+            ),
+            Obstacle::EndUnknown { state } => write!(
+                f,
+                "the device's update is {}, and the device has not said yet what it runs since",
+                state.as_str()
+            ),
             Obstacle::AlreadyTried { state } => {
                 write!(f, "the device took the release from this rollout before: {}", state.as_str())
             }

@@ -36,6 +36,8 @@ pub struct Draft {
     pub rolls_back: bool,
     /// Also for devices that match later.
     pub standing: bool,
+    /// Also for devices that run a later release.
+    pub allow_downgrade: bool,
     /// Label key to spread by; empty for the device id.
     pub spread_by: String,
     /// How long an admitted device may take; none for a day.
@@ -74,6 +76,8 @@ pub struct Plan {
     pub on_failure: FailureAction,
     /// Also for devices that match later.
     pub standing: bool,
+    /// Also for devices that run a later release.
+    pub allow_downgrade: bool,
     /// Label key to spread by; empty for the device id.
     pub spread_by: String,
     /// How long an admitted device may take.
@@ -116,6 +120,7 @@ impl Plan {
             selector,
             on_failure: if draft.rolls_back { FailureAction::RollBack } else { FailureAction::Pause },
             standing: draft.standing,
+            allow_downgrade: draft.allow_downgrade,
             spread_by: draft.spread_by,
             update_timeout,
             waves: waves(&draft.waves)?,
@@ -138,7 +143,7 @@ fn waves(drafts: &[WaveDraft]) -> Result<Vec<(u32, u32, Gate)>, Refusal> {
         let upper = parts(draft.percent).filter(|upper| *upper > below).ok_or_else(|| {
             invalid(
                 field("percent"),
-                format!("wave {} cannot end at {} percent", i + 1, draft.percent),
+                format!("wave {} cannot end at {:?} percent", i + 1, draft.percent),
                 "let the waves grow: each ends above the one before, in steps of 0.0001, up to 100",
             )
         })?;

@@ -132,6 +132,8 @@ pub struct Rollout {
     pub on_failure: FailureAction,
     /// Also for devices that match later.
     pub standing: bool,
+    /// Also for devices that run a later release.
+    pub allow_downgrade: bool,
     /// Label key whose value decides where a device stands; empty for its id.
     pub spread_by: String,
     /// How long an admitted device may take.

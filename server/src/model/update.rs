@@ -185,6 +185,9 @@ pub struct Update {
     pub deadline_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// The device works on it no more, by its own word. Until then a device whose update was taken
+    /// back or timed out can still end up on the release: it was past its last look at the server.
+    pub settled: bool,
     /// Grows by one with every change.
     pub generation: i64,
 }

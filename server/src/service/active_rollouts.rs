@@ -128,15 +128,15 @@ pub fn activate(ctx: &Context, rollout: Rollout) -> Option<ActiveRollout> {
             return None;
         }
     };
-    let earlier: Arc<[Target]> = match (&set, rollout.state) {
+    let others: Arc<[Target]> = match (&set, rollout.state) {
         (Some(set), RolloutState::RollingBack) => {
-            let before =
-                set.releases(&rollout.product).iter().filter(|entry| entry.counter < release.counter);
-            before.map(target).collect()
+            let others =
+                set.releases(&rollout.product).iter().filter(|entry| entry.counter != release.counter);
+            others.map(target).collect()
         }
         _ => Arc::from([]),
     };
-    Some(ActiveRollout { id: rollout.id.as_str().into(), selector, release, earlier, rollout })
+    Some(ActiveRollout { id: rollout.id.as_str().into(), selector, release, others, rollout })
 }
 
 fn target(entry: &ReleaseEntry) -> Target {

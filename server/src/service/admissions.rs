@@ -142,6 +142,7 @@ fn update_of(
         updated_at: now,
         deadline_at: Some(now.after(active.rollout.update_timeout)),
         finished_at: None,
+        settled: false,
         generation: 1,
     }
 }

@@ -17,7 +17,9 @@ use crate::{
     service::update_steps::TRIES,
     store::{
         assignments::assignment_get,
+        changes::{Kind, changes_bump},
         devices::{device_get, device_update},
+        updates::updates_settle,
     },
 };
 
@@ -82,6 +84,9 @@ pub async fn check_in(ctx: &Context, entry: Arc<DeviceEntry>, call: CheckIn) -> 
         entry = ctx.devices.reread(&mut tx, &entry.id).await?.unwrap_or(entry);
     }
     let want_inventory = call.inventory_digest != entry.inventory_digest;
+    if named.is_none() && !want_inventory && entry.taken.iter().any(|taken| !taken.settled) {
+        entry = settle(ctx, entry).await?;
+    }
     let mut assignment: Option<Assignment> = None;
     if named.is_none() && entry.active.is_none() && !want_inventory {
         let rollouts = ctx.rollouts.snapshot();
@@ -174,6 +179,23 @@ async fn record_inventory(
         }
     }
     Err(unknown(&entry.id).into())
+}
+
+/// The device works on nothing, and what it runs is known: so is what its ended updates left behind.
+async fn settle(ctx: &Context, entry: Arc<DeviceEntry>) -> Result<Arc<DeviceEntry>> {
+    let mut tx = ctx.db.write().await?;
+    updates_settle(&mut tx, &entry.id).await?;
+    // The generation of the record makes every replica read it again.
+    if let Some(mut device) = device_get(&mut tx, &entry.id).await?
+        && device_update(&mut tx, &mut device, ctx.clock.now()).await?
+    {
+        changes_bump(&mut tx, Kind::Devices).await?;
+        tx.commit().await?;
+        ctx.devices.refresh(ctx, &entry.id).await?;
+        ctx.wake.rollouts();
+    }
+    // Where another change was faster, the next poll settles it.
+    Ok(ctx.devices.get(&entry.id).unwrap_or(entry))
 }
 
 fn unknown(id: &str) -> Refusal {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     model::{
+        plan::Draft,
         refusal::Reason as Refused,
         rollout::{Act, RolloutState},
         update::UpdateState,
@@ -146,7 +147,7 @@ async fn a_failed_gate_can_bring_devices_back() {
     for id in ["p1", "p2", "p3"] {
         pumps.push(Pump::new(&ctx, id).await);
     }
-    let draft = crate::model::plan::Draft { rolls_back: true, ..plan("2.0.0", &[100.0]) };
+    let draft = Draft { rolls_back: true, ..plan("2.0.0", &[100.0]) };
     let rollout = create(&ctx, draft).await;
     for pump in &mut pumps {
         pump.poll(&ctx).await;
@@ -157,6 +158,7 @@ async fn a_failed_gate_can_bring_devices_back() {
     assert_eq!(now.state, RolloutState::RollingBack, "{now:?}");
     // What was not installed yet is taken back; what fell back by itself is offered nothing.
     assert!(pumps[2].poll(&ctx).await.cancel_update);
+    assert_eq!(pumps[2].poll(&ctx).await.offer, None);
     assert_eq!(pumps[1].poll(&ctx).await.offer, None);
     let offer = pumps[0].poll(&ctx).await.offer.unwrap();
     assert_eq!(offer.release, "releases/pump/1.0.0");
@@ -236,7 +238,7 @@ async fn silence_is_a_failure_and_three_of_them_a_quarantine() {
         assert!(pump.poll(&ctx).await.cancel_update, "{round}");
         rollouts::act(&ctx, OPERATOR, &rollout.id, Act::Abort, "").await.unwrap();
     }
-    create(&ctx, plan("2.0.0", &[100.0])).await;
+    create(&ctx, Draft { standing: true, ..plan("2.0.0", &[100.0]) }).await;
     assert_eq!(pump.poll(&ctx).await.offer, None);
     let why = explain::device(&ctx, "p1").await.unwrap().unwrap();
     let codes: Vec<_> = why.verdicts[0].1.obstacles.iter().map(|obstacle| obstacle.code()).collect();

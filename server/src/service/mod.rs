@@ -16,6 +16,8 @@ pub mod explain;
 #[cfg(test)]
 pub mod fake_trust;
 pub mod forecasts;
+#[cfg(test)]
+mod going_back_tests;
 pub mod ingest;
 pub mod known_keys;
 pub mod limits;

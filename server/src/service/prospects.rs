@@ -10,6 +10,7 @@ use crate::{
         advance::Prospects,
         obstacle::Obstacle,
         plan::Draft,
+        refusal::{Reason, Refusal},
         release::Release,
         rollout::Rollout,
         time::Timestamp,
@@ -26,8 +27,10 @@ const LATELY: Duration = Duration::from_secs(15 * 60);
 pub struct Preview {
     /// Devices that the selector matches.
     pub matched: u64,
-    /// Those that run the release or a later one.
+    /// Those that run the release.
     pub already_there: u64,
+    /// Those that run a later one, which the plan does not allow to leave.
+    pub later: u64,
     /// Those the release is not for, or that need a stepping stone.
     pub incompatible: u64,
     /// Devices of each wave that would be offered the release.
@@ -38,19 +41,77 @@ pub struct Preview {
     pub bytes: u64,
 }
 
+impl Preview {
+    /// Devices that would be offered the release, in all waves.
+    fn offered(&self) -> u64 {
+        self.wave_devices.iter().sum()
+    }
+
+    /// Whether nobody would be offered the release, although not all of them run it.
+    fn is_in_vain(&self) -> bool {
+        self.offered() == 0 && (self.matched == 0 || self.already_there < self.matched)
+    }
+}
+
 /// What a plan would mean for the fleet as it is.
 pub async fn preview(ctx: &Context, draft: Draft) -> Result<Preview> {
     let now = ctx.clock.now();
-    let mut rollout = planned(ctx, "", draft, now).await?;
+    let rollout = planned(ctx, "", draft, now).await?;
+    let mut tx = ctx.db.read().await?;
+    let release = release_get(&mut tx, &rollout.product, &rollout.version).await?;
+    drop(tx);
+    Ok(survey(ctx, &rollout, release.as_ref(), now))
+}
+
+/// Refuses a rollout that would end at once without having done anything: a selector with a typing
+/// error, or a release that the devices are ahead of, would pass for a success.
+pub(super) async fn check_not_in_vain(ctx: &Context, rollout: &Rollout, now: Timestamp) -> Result<()> {
+    if rollout.standing || !survey(ctx, rollout, None, now).is_in_vain() {
+        return Ok(());
+    }
+    // Another replica may know of devices that this one has not heard of yet.
+    ctx.devices.reload(ctx).await?;
+    let preview = survey(ctx, rollout, None, now);
+    if !preview.is_in_vain() {
+        return Ok(());
+    }
+    let counts = [
+        (preview.already_there, "run it already"),
+        (preview.later, "run a later release"),
+        (preview.incompatible, "cannot take it (hardware, floor or stepping stone)"),
+        (
+            preview.matched - preview.already_there - preview.later - preview.incompatible,
+            "are revoked, quarantined or frozen",
+        ),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    let (field, why, hint) = if preview.matched == 0 {
+        let why = "the selector matches none of the product's devices".to_owned();
+        let hint = "`slipway device list` shows products and labels; a standing rollout waits for devices \
+                    that match later";
+        ("rollout.selector", why, hint)
+    } else {
+        let why = format!("of {} that match, {}", preview.matched, counts.join(", "));
+        let hint = match preview.later {
+            0 => "`slipway device explain DEVICE` says what keeps a device from the release",
+            _ => "to bring devices back to an older release, allow the downgrade (--allow-downgrade)",
+        };
+        ("rollout.release", why, hint)
+    };
+    let message = format!("no device would be offered {}: {why}", rollout.release());
+    Err(Refusal::new(Reason::NobodyToUpdate, message, hint).field(field).into())
+}
+
+/// What the rollout would mean if all of its waves were open and without limits.
+fn survey(ctx: &Context, rollout: &Rollout, release: Option<&Release>, now: Timestamp) -> Preview {
+    let mut rollout = rollout.clone();
     for wave in &mut rollout.waves {
         wave.state = WaveState::Open;
         wave.max_in_flight = 0;
     }
-    let mut tx = ctx.db.read().await?;
-    let release = release_get(&mut tx, &rollout.product, &rollout.version).await?;
-    drop(tx);
     let mut preview = Preview { wave_devices: vec![0; rollout.waves.len()], ..Preview::default() };
-    let Some(active) = activate(ctx, rollout) else { return Ok(preview) };
+    let Some(active) = activate(ctx, rollout) else { return preview };
     for entry in ctx.devices.all() {
         let verdict = verdict(&entry, &active, now);
         let Some(wave) = verdict.wave.checked_sub(1) else { continue };
@@ -59,16 +120,18 @@ pub async fn preview(ctx: &Context, draft: Draft) -> Result<Preview> {
         let has = |test: fn(&Obstacle) -> bool| verdict.obstacles.iter().any(test);
         if has(|obstacle| matches!(obstacle, Obstacle::AlreadyThere { .. })) {
             preview.already_there += 1;
+        } else if has(|obstacle| matches!(obstacle, Obstacle::RunsLater { .. })) {
+            preview.later += 1;
         } else if has(is_incompatible) {
             preview.incompatible += 1;
         } else if verdict.is_expected() {
             if let Some(count) = usize::try_from(wave).ok().and_then(|at| preview.wave_devices.get_mut(at)) {
                 *count += 1;
             }
-            preview.bytes += release.as_ref().map_or(0, |release| bytes_for(release, &entry.hardware));
+            preview.bytes += release.map_or(0, |release| bytes_for(release, &entry.hardware));
         }
     }
-    Ok(preview)
+    preview
 }
 
 /// Devices of each wave, as the inventory is now.

@@ -109,6 +109,7 @@ async fn write(
             Err(invalid("state", format!("a device cannot report {}", report.state.as_str())).into())
         }
         Transition::Enter(state) => {
+            update.settled = state.is_terminal();
             if !enter(tx, ctx, &mut update, state, report.reason.clone(), "device", now).await? {
                 return Ok(Outcome::Raced);
             }

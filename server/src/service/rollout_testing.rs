@@ -84,6 +84,8 @@ pub(crate) struct Pump {
     pub(crate) have: Versions,
     /// The update it works on.
     pub(crate) update: Option<String>,
+    /// It is past the point where it lets go of an update that is taken back.
+    pub(crate) is_past_return: bool,
     sequence: u64,
     /// Fingerprint of what it says of itself.
     digest: u64,
@@ -106,6 +108,7 @@ impl Pump {
             counter: 1,
             have: Versions::default(),
             update: None,
+            is_past_return: false,
             sequence: 0,
             digest: 1,
         }
@@ -121,10 +124,10 @@ impl Pump {
         let update_id = self.update.as_ref().and_then(|name| name.rsplit('/').next()).map(str::to_owned);
         let call = CheckIn { have: self.have, inventory_digest: self.digest, inventory, update_id };
         let answer = check_in(ctx, self.entry(ctx), call).await.unwrap();
-        if answer.cancel_update {
+        if answer.cancel_update && !self.is_past_return {
             self.update = None;
         }
-        if let Some(offer) = &answer.offer {
+        if let Some(offer) = answer.offer.as_ref().filter(|_| self.update.is_none()) {
             self.update = Some(offer.update.clone());
         }
         if answer.trust.as_ref().is_some_and(|delta| delta.assignment.is_some()) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use slipway_trust::{Sha256, Version};
 
-use super::{Context, Result};
+use super::{Context, Result, prospects::check_not_in_vain};
 use crate::{
     limits,
     model::{
@@ -77,7 +77,8 @@ pub struct Asked {
 
 /// Starts a rollout. With `validate_only` everything is checked and nothing is written.
 ///
-/// Refused with `NAME_INVALID`, `PLAN_INVALID`, `SELECTOR_INVALID`, `RELEASE_NOT_FOUND`.
+/// Refused with `NAME_INVALID`, `PLAN_INVALID`, `SELECTOR_INVALID`, `RELEASE_NOT_FOUND`,
+/// `NOBODY_TO_UPDATE`.
 pub async fn create(
     ctx: &Context,
     actor: &str,
@@ -93,12 +94,14 @@ pub async fn create(
     }
     let rollout = planned(ctx, actor, draft, now).await?;
     if validate_only {
+        check_not_in_vain(ctx, &rollout, now).await?;
         return Ok(rollout);
     }
     let mut tx = ctx.db.write().await?;
     if let Some(first) = repeated(&mut tx, actor, asked, &rollout).await? {
         return Ok(first);
     }
+    check_not_in_vain(ctx, &rollout, now).await?;
     rollout_insert(&mut tx, &rollout).await?;
     let detail = format!("{} to {}", rollout.release(), describe(&rollout.selector));
     audit_append(&mut tx, now, actor, "CreateRollout", &rollout.name(), &detail).await?;
@@ -169,6 +172,7 @@ pub(super) async fn planned(ctx: &Context, actor: &str, draft: Draft, now: Times
         version: plan.version,
         on_failure: plan.on_failure,
         standing: plan.standing,
+        allow_downgrade: plan.allow_downgrade,
         spread_by: plan.spread_by,
         update_timeout: plan.update_timeout,
         seed: id::hex(&ctx.rng.bytes::<8>()),

@@ -8,19 +8,19 @@ use crate::model::{
     time::{Timestamp, span_millis},
 };
 
-const COLUMNS: &str = "id, product, version, selector, on_failure, standing, spread_by, update_timeout_ms, seed, \
-    state, state_reason, created_at, created_by, updated_at, generation";
+const COLUMNS: &str = "id, product, version, selector, on_failure, standing, allow_downgrade, spread_by, \
+    update_timeout_ms, seed, state, state_reason, created_at, created_by, updated_at, generation";
 
 /// Adds a rollout with its waves.
 pub async fn rollout_insert(tx: &mut Tx, rollout: &Rollout) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO rollouts ({COLUMNS}) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
     );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(&rollout.id).bind(&rollout.product).bind(&rollout.version).bind(&rollout.selector)
-        .bind(rollout.on_failure.as_str()).bind(i64::from(rollout.standing)).bind(&rollout.spread_by)
-        .bind(span_millis(rollout.update_timeout)).bind(&rollout.seed).bind(rollout.state.as_str())
+        .bind(rollout.on_failure.as_str()).bind(i64::from(rollout.standing))
+        .bind(i64::from(rollout.allow_downgrade)).bind(&rollout.spread_by).bind(span_millis(rollout.update_timeout)).bind(&rollout.seed).bind(rollout.state.as_str())
         .bind(&rollout.state_reason).bind(rollout.created_at.millis()).bind(&rollout.created_by)
         .bind(rollout.updated_at.millis()).bind(rollout.generation)
         .execute(conn).await.map(drop))?;
@@ -129,6 +129,7 @@ struct Row {
     selector: String,
     on_failure: String,
     standing: i64,
+    allow_downgrade: i64,
     spread_by: String,
     update_timeout_ms: i64,
     seed: String,
@@ -150,6 +151,7 @@ impl Row {
             selector: self.selector,
             on_failure: place.word("on_failure", &self.on_failure, FailureAction::parse(&self.on_failure))?,
             standing: self.standing != 0,
+            allow_downgrade: self.allow_downgrade != 0,
             spread_by: self.spread_by,
             update_timeout: Duration::from_millis(place.number("update_timeout_ms", self.update_timeout_ms)?),
             seed: self.seed,

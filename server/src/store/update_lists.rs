@@ -99,10 +99,12 @@ pub async fn updates_unfinished(tx: &mut Tx, rollout_id: &str) -> Result<i64, St
     Ok(count)
 }
 
-/// Devices that took the release of this rollout.
+/// Devices that took the release of this rollout, or may have: what was taken back or timed out can
+/// have been installed all the same.
 pub async fn updates_takers(tx: &mut Tx, rollout_id: &str) -> Result<Vec<String>, StoreError> {
     let ids: Vec<String> = on!(tx, conn => sqlx::query_scalar(
-        "SELECT DISTINCT device_id FROM updates WHERE rollout_id = $1 AND state = 'succeeded' AND rolls_back = 0 \
+        "SELECT DISTINCT device_id FROM updates WHERE rollout_id = $1 AND rolls_back = 0 \
+         AND state IN ('succeeded', 'cancelled', 'timed_out') \
          ORDER BY device_id").bind(rollout_id).fetch_all(conn).await)?;
     Ok(ids)
 }

@@ -8,14 +8,14 @@ use crate::model::{
 
 pub(super) const COLUMNS: &str = "id, device_id, rollout_id, wave, product, version, from_version, from_counter, \
     rolls_back, state, reason_code, reason_detail, bytes_fetched, bytes_written, attempt, created_at, \
-    updated_at, deadline_at, finished_at, generation";
+    updated_at, deadline_at, finished_at, settled, generation";
 
 /// Adds an update and the first line of its history; [`StoreError::Conflict`] when the device has
 /// one under way.
 pub async fn update_insert(tx: &mut Tx, update: &Update) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO updates ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-         $15, $16, $17, $18, $19, $20)"
+         $15, $16, $17, $18, $19, $20, $21)"
     );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(&update.id).bind(&update.device_id).bind(&update.rollout_id).bind(i64::from(update.wave))
@@ -25,7 +25,7 @@ pub async fn update_insert(tx: &mut Tx, update: &Update) -> Result<(), StoreErro
         .bind(update.bytes_written.cast_signed()).bind(i64::from(update.attempt))
         .bind(update.created_at.millis()).bind(update.updated_at.millis())
         .bind(update.deadline_at.map(Timestamp::millis)).bind(update.finished_at.map(Timestamp::millis))
-        .bind(update.generation)
+        .bind(i64::from(update.settled)).bind(update.generation)
         .execute(conn).await.map(drop))?;
     let line = HistoryLine {
         state: update.state,
@@ -50,12 +50,12 @@ pub async fn update_store(tx: &mut Tx, update: &mut Update) -> Result<bool, Stor
     let changed = on!(tx, conn => sqlx::query(
         "UPDATE updates SET state = $3, reason_code = $4, reason_detail = $5, bytes_fetched = $6, \
          bytes_written = $7, attempt = $8, updated_at = $9, deadline_at = $10, finished_at = $11, \
-         generation = generation + 1 WHERE id = $1 AND generation = $2 AND finished_at IS NULL")
+         settled = $12, generation = generation + 1 WHERE id = $1 AND generation = $2 AND finished_at IS NULL")
         .bind(&update.id).bind(update.generation).bind(update.state.as_str()).bind(&update.reason.code)
         .bind(&update.reason.detail).bind(update.bytes_fetched.cast_signed())
         .bind(update.bytes_written.cast_signed()).bind(i64::from(update.attempt))
         .bind(update.updated_at.millis()).bind(update.deadline_at.map(Timestamp::millis))
-        .bind(update.finished_at.map(Timestamp::millis))
+        .bind(update.finished_at.map(Timestamp::millis)).bind(i64::from(update.settled))
         .execute(conn).await.map(|done| done.rows_affected()))?;
     if changed == 1 {
         update.generation += 1;
@@ -135,6 +135,15 @@ pub async fn updates_cancel(
     Ok(waves)
 }
 
+/// Notes that the device works on none of its finished updates any more.
+pub async fn updates_settle(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE updates SET settled = 1, generation = generation + 1 \
+         WHERE device_id = $1 AND finished_at IS NOT NULL AND settled = 0")
+        .bind(device_id).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: String,
@@ -156,6 +165,7 @@ pub(super) struct Row {
     updated_at: i64,
     deadline_at: Option<i64>,
     finished_at: Option<i64>,
+    settled: i64,
     generation: i64,
 }
 
@@ -183,6 +193,7 @@ impl TryFrom<Row> for Update {
             updated_at: Timestamp::from_millis(row.updated_at),
             deadline_at: row.deadline_at.map(Timestamp::from_millis),
             finished_at: row.finished_at.map(Timestamp::from_millis),
+            settled: row.settled != 0,
             generation: row.generation,
             id: row.id,
         })

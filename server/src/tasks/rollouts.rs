@@ -10,12 +10,11 @@ use tokio::time::sleep;
 use super::driver::Tasks;
 use crate::{
     model::{
-        admission::{ActiveRollout, verdict},
+        admission::{ActiveRollout, WayBack, verdict},
         advance::{Return, Step, advance},
-        obstacle::Obstacle,
         rollout::{FailureAction, RolloutState},
         time::Timestamp,
-        update::{Event, Outcome, Reason, Transition, Update, transition},
+        update::{Event, Reason, Transition, Update, transition},
         wave::WaveState,
     },
     service::{Context, Error, prospects::prospects, rollouts::cancel, update_steps},
@@ -219,16 +218,10 @@ async fn way_back(ctx: &Context, active: &ActiveRollout, now: Timestamp) -> Resu
             }
             continue;
         }
-        let verdict = verdict(&entry, active, now);
-        let stays = |obstacle: &Obstacle| match obstacle {
-            Obstacle::NothingToGoBackTo => true,
-            Obstacle::AlreadyTried { state } => state.outcome() != Some(Outcome::Success),
-            _ => false,
-        };
-        if verdict.obstacles.iter().any(stays) {
-            found.stranded += 1;
-        } else if verdict.obstacles.iter().all(|obstacle| matches!(obstacle, Obstacle::Quarantined { .. })) {
-            found.left += 1;
+        match verdict(&entry, active, now).way_back() {
+            WayBack::Ahead => found.left += 1,
+            WayBack::Stranded => found.stranded += 1,
+            WayBack::Done => {}
         }
     }
     // The store may be ahead of memory, or memory ahead of what was read above.

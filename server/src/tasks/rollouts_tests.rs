@@ -8,7 +8,7 @@ use crate::{
     model::{
         admission::verdict,
         rollout::{Act, Rollout},
-        update::UpdateState,
+        update::{Outcome, UpdateState},
         wave::Counts,
     },
     rng::Rng,

@@ -4,15 +4,11 @@ use super::*;
 use crate::{
     model::{
         device::{Blocked, Component, Device, Inventory},
-        gate::Gate,
-        rollout::FailureAction,
+        rollout_fixtures::{self, START},
         update::{Reason, Update},
-        wave::Counts,
     },
     rng::Rng,
 };
-
-const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 fn device() -> Device {
     Device {
@@ -65,6 +61,7 @@ fn update(state: UpdateState, rolls_back: bool) -> Update {
         updated_at: START,
         deadline_at: (!state.is_terminal()).then_some(START.after(Duration::from_secs(9))),
         finished_at: state.is_terminal().then_some(START),
+        settled: state.is_terminal(),
         generation: 1,
     }
 }
@@ -74,46 +71,14 @@ fn target(version: &str, counter: u64) -> Target {
 }
 
 fn rollout(state: RolloutState, wave_state: WaveState) -> ActiveRollout {
-    let gate = Gate {
-        min_success_percent: 95,
-        min_sample: 0,
-        max_failures: 0,
-        max_failure_percent: 5,
-        soak: Duration::ZERO,
-    };
-    let wave = Wave {
-        number: 1,
-        upper: LINE,
-        max_in_flight: 2,
-        gate,
-        state: wave_state,
-        opened_at: None,
-        soaking_since: None,
-        counts: Counts::default(),
-    };
+    let mut rollout = rollout_fixtures::rollout(state, &[wave_state]);
+    rollout.waves[0].max_in_flight = 2;
     ActiveRollout {
-        rollout: Rollout {
-            id: "r".to_owned(),
-            product: "pump".to_owned(),
-            version: "2.0.0".to_owned(),
-            selector: String::new(),
-            on_failure: FailureAction::Pause,
-            standing: false,
-            spread_by: String::new(),
-            update_timeout: Duration::from_secs(3600),
-            seed: "seed".to_owned(),
-            state,
-            state_reason: String::new(),
-            created_at: START,
-            created_by: "t".to_owned(),
-            updated_at: START,
-            generation: 1,
-            waves: vec![wave],
-        },
+        rollout,
         id: "r".into(),
         selector: Selector::default(),
         release: target("2.0.0", 2),
-        earlier: Arc::from([]),
+        others: Arc::from([]),
     }
 }
 
@@ -153,7 +118,16 @@ fn every_obstacle_is_found() {
         ),
         (plain.clone(), of(&|r| r.selector = Selector::parse("labels.site = north").unwrap()), &[]),
         (with(&|d| d.inventory.components[0].counter = 2), open(), &["ALREADY_THERE"]),
-        (with(&|d| d.inventory.components[0].counter = 3), open(), &["ALREADY_THERE"]),
+        (with(&|d| d.inventory.components[0].counter = 3), open(), &["RUNS_LATER"]),
+        (with(&|d| d.inventory.components[0].counter = 3), of(&|r| r.rollout.allow_downgrade = true), &[]),
+        (
+            with(&|d| {
+                d.inventory.components[0].counter = 3;
+                d.inventory.floor = 3;
+            }),
+            of(&|r| r.rollout.allow_downgrade = true),
+            &["BELOW_FLOOR"],
+        ),
         (with(&|d| d.inventory = Inventory::default()), open(), &["INVENTORY_UNKNOWN"]),
         (with(&|d| d.hardware = "gw-b".to_owned()), open(), &["INCOMPATIBLE_HARDWARE"]),
         (with(&|d| d.inventory.floor = 3), open(), &["BELOW_FLOOR"]),
@@ -221,7 +195,7 @@ fn the_newest_release_that_fits_is_offered() {
 #[test]
 fn who_took_a_release_goes_back_and_nobody_else() {
     let mut active = rollout(RolloutState::RollingBack, WaveState::Failed);
-    active.earlier = Arc::from([target("1.0.0", 1)]);
+    active.others = Arc::from([target("1.0.0", 1)]);
     let mut runs = device();
     runs.inventory.components[0].version = "2.0.0".to_owned();
     runs.inventory.components[0].counter = 2;
@@ -237,9 +211,63 @@ fn who_took_a_release_goes_back_and_nobody_else() {
     assert_eq!(codes(&facts(&device(), &[]), &active), ["ROLLOUT_HELD"]);
     runs.inventory.floor = 2;
     assert_eq!(codes(&facts(&runs, std::slice::from_ref(&took)), &active), ["NOTHING_TO_GO_BACK_TO"]);
-    active.earlier = Arc::from([]);
+    active.others = Arc::from([]);
     runs.inventory.floor = 0;
     assert_eq!(codes(&facts(&runs, &[took]), &active), ["NOTHING_TO_GO_BACK_TO"]);
+}
+
+/// How an update ended here says little: one that was taken back, or timed out, may have been past the
+/// device's last look at the server. What counts is what the device runs, and that it has said so.
+#[test]
+fn who_may_have_taken_a_release_is_waited_for_and_goes_back() {
+    let mut active = rollout(RolloutState::RollingBack, WaveState::Failed);
+    active.others = Arc::from([target("1.0.0", 1), target("3.0.0", 3)]);
+    active.selector = Selector::parse("labels.ring = none").unwrap();
+    let mut on_it = device();
+    on_it.inventory.components[0].version = "2.0.0".to_owned();
+    on_it.inventory.components[0].counter = 2;
+    on_it.state = DeviceState::Quarantined;
+    on_it.quarantined_until = Some(START.after(Duration::from_secs(1)));
+    let frozen = Some(Blocked { code: FROZEN.to_owned(), detail: String::new() });
+    let way = |device: &Device, updates: &[Update]| {
+        let verdict = verdict(&facts(device, updates), &active, START);
+        (verdict.way_back(), verdict.is_offer())
+    };
+    for state in [UpdateState::Cancelled, UpdateState::TimedOut] {
+        let ended = |settled| Update { settled, ..update(state, false) };
+        assert_eq!(way(&device(), &[ended(false)]), (WayBack::Ahead, false), "{state:?}");
+        assert_eq!(way(&device(), &[ended(true)]), (WayBack::Done, false), "{state:?}");
+        for settled in [false, true] {
+            assert_eq!(way(&on_it, &[ended(settled)]), (WayBack::Ahead, true), "{state:?}");
+        }
+        let back = |settled| Update { settled, ..update(UpdateState::TimedOut, true) };
+        assert_eq!(way(&on_it, &[ended(true), back(false)]), (WayBack::Ahead, false));
+        assert_eq!(way(&on_it, &[ended(true), back(true)]), (WayBack::Stranded, false));
+        assert_eq!(way(&device(), &[ended(true), back(true)]), (WayBack::Done, false));
+    }
+    // What a device itself calls a failure is none of this rollout's doing any more.
+    assert_eq!(way(&on_it, &[update(UpdateState::Failed, false)]), (WayBack::Done, false));
+    let mut stuck = device();
+    stuck.inventory.blocked = frozen.clone();
+    let cancelled = update(UpdateState::Cancelled, false);
+    assert_eq!(way(&stuck, std::slice::from_ref(&cancelled)), (WayBack::Done, false));
+    on_it.inventory.blocked = frozen;
+    assert_eq!(way(&on_it, &[cancelled]), (WayBack::Stranded, false));
+}
+
+/// A device that a downgrade brought down goes back up when that fails.
+#[test]
+fn the_way_back_of_a_downgrade_leads_up() {
+    let mut active = rollout(RolloutState::RollingBack, WaveState::Failed);
+    active.rollout.allow_downgrade = true;
+    active.others = Arc::from([target("1.0.0", 1), target("3.0.0", 3)]);
+    let mut runs = device();
+    runs.inventory.components[0].version = "2.0.0".to_owned();
+    runs.inventory.components[0].counter = 2;
+    let took =
+        Update { from_version: "3.0.0".to_owned(), from_counter: 3, ..update(UpdateState::Succeeded, false) };
+    let verdict = verdict(&facts(&runs, &[took]), &active, START);
+    assert_eq!((verdict.is_offer(), &*verdict.version), (true, "3.0.0"));
 }
 
 #[test]

@@ -2,49 +2,18 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    gate::Gate,
-    rollout::FailureAction,
-    wave::{Counts, LINE},
+    rollout_fixtures::{self, START},
+    wave::Counts,
 };
 
-const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
-
+/// Each wave had one device, which succeeded, and soaks for a minute.
 fn rollout(states: &[WaveState]) -> Rollout {
-    let gate = Gate {
-        min_success_percent: 95,
-        min_sample: 0,
-        max_failures: 0,
-        max_failure_percent: 5,
-        soak: Duration::from_secs(60),
-    };
-    let waves = (1..).zip(states).map(|(number, state)| Wave {
-        number,
-        upper: LINE / 10 * number,
-        max_in_flight: 0,
-        gate,
-        state: *state,
-        opened_at: None,
-        soaking_since: (*state == WaveState::Soaking).then_some(START),
-        counts: Counts { admitted: 1, succeeded: 1, ..Counts::default() },
-    });
-    Rollout {
-        id: "r".to_owned(),
-        product: "pump".to_owned(),
-        version: "2.0.0".to_owned(),
-        selector: String::new(),
-        on_failure: FailureAction::Pause,
-        standing: false,
-        spread_by: String::new(),
-        update_timeout: Duration::from_secs(3600),
-        seed: "seed".to_owned(),
-        state: RolloutState::Running,
-        state_reason: String::new(),
-        created_at: START,
-        created_by: "t".to_owned(),
-        updated_at: START,
-        generation: 1,
-        waves: waves.collect(),
+    let mut rollout = rollout_fixtures::rollout(RolloutState::Running, states);
+    for wave in &mut rollout.waves {
+        wave.gate.soak = Duration::from_secs(60);
+        wave.counts = Counts { admitted: 1, succeeded: 1, ..Counts::default() };
     }
+    rollout
 }
 
 fn next(rollout: &Rollout, seconds: u64, waiting: u64) -> Option<Step> {
@@ -64,6 +33,28 @@ fn a_wave_opens_soaks_passes_and_the_next_one_opens() {
     assert_eq!(next(&rollout(&[Passed, Pending]), 0, 3), Some(Step::Open(2)));
     let done = Step::Finish { state: RolloutState::Succeeded, reason: String::new() };
     assert_eq!(next(&rollout(&[Passed, Passed]), 0, 0), Some(done));
+}
+
+#[test]
+fn a_rollout_that_brought_the_release_to_nobody_is_no_success() {
+    let ended = |counts: Counts| {
+        let mut rollout = rollout(&[WaveState::Passed, WaveState::Passed]);
+        rollout.waves[0].counts = counts;
+        rollout.waves[1].counts = Counts::default();
+        match next(&rollout, 0, 0) {
+            Some(Step::Finish { state, reason }) => (state, reason),
+            step => panic!("{step:?}"),
+        }
+    };
+    // A resume forgave them, and nobody was left.
+    let (state, reason) = ended(Counts { admitted: 3, failed: 3, forgiven_failed: 3, ..Counts::default() });
+    assert_eq!(state, RolloutState::Failed);
+    assert_eq!(reason, "no device took the release: 3 updates failed, 0 were cancelled");
+    let (state, reason) = ended(Counts::default());
+    assert_eq!((state, reason.as_str()), (RolloutState::Succeeded, "no device needed the release"));
+    let (state, reason) =
+        ended(Counts { admitted: 3, succeeded: 1, failed: 2, forgiven_failed: 2, ..Counts::default() });
+    assert_eq!((state, reason.as_str()), (RolloutState::Succeeded, ""));
 }
 
 #[test]
@@ -127,11 +118,14 @@ fn going_back_ends_when_all_are_back_or_out_of_time() {
             Return { left, stranded },
         )
     };
-    assert_eq!(step(7199, 2, 0), None);
+    assert_eq!(step(7200 + 31 * 60 - 1, 2, 0), None);
     let expect = |state, reason: &str| Some(Step::Finish { state, reason: reason.to_owned() });
     assert_eq!(step(0, 0, 0), expect(RolloutState::RolledBack, "wave 1 failed"));
     assert_eq!(
-        step(7200, 2, 0),
-        expect(RolloutState::Failed, "wave 1 failed; 2 devices did not come back in time")
+        step(7200 + 31 * 60, 2, 0),
+        expect(
+            RolloutState::Failed,
+            "wave 1 failed; 2 devices did not come back, or did not say so, in time"
+        )
     );
 }
