@@ -47,7 +47,7 @@ async fn an_image_or_a_release_that_cannot_be_published() {
     let folder = fleet.path("keys");
     assert_failed(&publish(&fleet, &folder, &[]), "IMAGE_NOT_A_FILE", &["directory"]);
     assert_failed(&publish(&fleet, &fleet.path("gone.img"), &[]), "", &["gone.img"]);
-    for version in ["1.5.0", "1.4.9"] {
+    for version in ["1.5.0", "1.4.9", "1.5", "1.5.0+again"] {
         let output = publish(&fleet, &image, &["--version", version]);
         assert_failed(&output, "VERSION_NOT_NEWER", &[version, "1.5.0"]);
     }

@@ -54,6 +54,16 @@ impl Version {
         self.pre.0 != self.pre.1
     }
 
+    /// Whether people would call it newer. Versions that differ in spelling (`5.0`, `5.0.0`) or in build
+    /// metadata alone are the same one to them, although the order puts one before the other.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.precedence(other).is_gt()
+    }
+
+    fn precedence(&self, other: &Self) -> Ordering {
+        self.numbers.cmp(&other.numbers).then_with(|| compare_pre(self.pre(), other.pre()))
+    }
+
     fn pre(&self) -> &str {
         &self.text[self.pre.0..self.pre.1]
     }
@@ -107,10 +117,7 @@ fn plain_number(field: &str) -> Option<u64> {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.numbers
-            .cmp(&other.numbers)
-            .then_with(|| compare_pre(self.pre(), other.pre()))
-            .then_with(|| self.text.cmp(&other.text))
+        self.precedence(other).then_with(|| self.text.cmp(&other.text))
     }
 }
 
@@ -191,6 +198,22 @@ mod tests {
         let parsed: Vec<Version> = ascending.iter().map(|text| text.parse().expect(text)).collect();
         assert!(parsed.is_sorted(), "{parsed:?}");
         assert!(parsed.iter().zip(&ascending).all(|(version, text)| version.to_string() == *text));
+    }
+
+    #[test]
+    fn another_spelling_is_not_newer() {
+        let newer = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| text.parse::<Version>().expect(text));
+            a.is_newer_than(&b)
+        };
+        for (a, b) in
+            [("5.0.0", "5.0"), ("5.0", "5.0.0"), ("5.0.0+b2", "5.0.0+b1"), ("5.0", "5.0"), ("5.0-rc1", "5.0")]
+        {
+            assert!(!newer(a, b), "{a} {b}");
+        }
+        for (a, b) in [("5.0.1", "5.0"), ("5.0", "5.0.0-rc1"), ("5.0.0-rc2", "5.0-rc1")] {
+            assert!(newer(a, b), "{a} {b}");
+        }
     }
 
     #[test]

@@ -45,7 +45,13 @@ pub struct Signed {
 pub fn next_counter(current: &Current, product: &str, version: &Version) -> Result<u64, Failure> {
     match current.newest(product)? {
         None => Ok(1),
-        Some(newest) if *version > newest.version => Ok(newest.counter + 1),
+        Some(newest) if version.is_newer_than(&newest.version) => Ok(newest.counter + 1),
+        Some(newest) if *version > newest.version => Err(Failure::new(format!(
+            "version {version} of {product} is the same as {}, which is published, in another spelling",
+            newest.version
+        ))
+        .hint(format!("choose a version above {}; what follows a '+' does not count", newest.version))
+        .reason("VERSION_NOT_NEWER")),
         Some(newest) => Err(Failure::new(format!(
             "version {version} of {product} is not newer than {}, which is published",
             newest.version
@@ -158,7 +164,9 @@ fn invalid(error: &Error) -> Failure {
 }
 
 fn not_signed(error: &slipway_trust::SignError) -> Failure {
-    Failure::new(format!("the release could not be signed: {error}")).reason(error.code())
+    Failure::new(format!("the release could not be signed: {error}"))
+        .hint("nothing was published; look at the keys in --keys, or restore them from their copy")
+        .reason(error.code())
 }
 
 #[cfg(test)]
@@ -238,6 +246,16 @@ mod tests {
              hint: choose a version above 2.0.0; what is published is never replaced\n\
              see docs/errors/VERSION_NOT_NEWER.md"
         );
+        let refusal = published(&current, &draft("2.0.0+again")).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "error: version 2.0.0+again of pump is the same as 2.0.0, which is published, in another spelling\n\
+             hint: choose a version above 2.0.0; what follows a '+' does not count\n\
+             see docs/errors/VERSION_NOT_NEWER.md"
+        );
+        let short = published(&fresh(), &draft("5.0")).unwrap();
+        let refusal = published(&short, &draft("5.0.0")).unwrap_err();
+        assert_eq!(refusal.reason_code(), Some("VERSION_NOT_NEWER"));
         let refusal = published(&current, &Draft { floor: Some(3), ..draft("2.1.0") }).unwrap_err();
         assert_eq!(refusal.reason_code(), Some("MANIFEST_INVALID"));
         let refusal = published(&current, &Draft { min_from: 2, ..draft("2.1.0") }).unwrap_err();

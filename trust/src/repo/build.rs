@@ -137,7 +137,7 @@ impl Targets {
             min_from: rules.min_from,
         };
         if let Some(newest) = self.releases(&manifest.product)?.last() {
-            let problem = if entry.version <= newest.version {
+            let problem = if !entry.version.is_newer_than(&newest.version) {
                 Some("its version is not higher".to_owned())
             } else if entry.counter <= newest.counter {
                 Some(format!("its counter {} is not above {}", entry.counter, newest.counter))
