@@ -5,6 +5,7 @@
 //! to work.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -22,6 +23,12 @@ pub struct Clock {
     floor: Arc<AtomicI64>,
 }
 
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("floor", &self.floor).finish_non_exhaustive()
+    }
+}
+
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
@@ -36,6 +43,11 @@ impl Clock {
     /// Now, never below the floor.
     pub fn now(&self) -> i64 {
         (self.source)().max(self.floor.load(Ordering::Relaxed))
+    }
+
+    /// What the machine's clock shows, whatever was proved.
+    pub fn unproved(&self) -> i64 {
+        (self.source)()
     }
 
     /// Raises the floor; a lower value changes nothing.

@@ -19,6 +19,8 @@ use crate::{
 
 /// New metadata in several portions, or an inventory that is asked for, is fetched in one round.
 const CHECK_INS: u32 = 20;
+/// The server's word for a device that was taken out of the fleet.
+const REVOKED: &str = "DEVICE_REVOKED";
 /// Longest id of an update: the server's have 20. The name stands in every record of the journal, and
 /// one that does not fit into a record would stop the device from ever writing another.
 const UPDATE_ID_LIMIT: usize = 64;
@@ -77,6 +79,8 @@ pub struct Contact {
     state: StateDir,
     /// Why the last metadata was refused.
     refused: Option<Reason>,
+    /// The server took this device out of the fleet.
+    revoked: Option<Reason>,
     /// Fingerprint of the inventory that the server knows.
     answered: Option<u64>,
 }
@@ -84,13 +88,18 @@ pub struct Contact {
 impl Contact {
     /// A device with a link to its server.
     pub fn new(link: Link, trust: TrustStore, config: Config, state: StateDir) -> Self {
-        Self { link, trust, config, state, refused: None, answered: None }
+        Self { link, trust, config, state, refused: None, revoked: None, answered: None }
     }
 
-    /// Why nothing can be installed at the moment, as far as metadata is concerned.
+    /// Why nothing can be installed at the moment, as far as the server and its metadata are concerned.
     pub fn blocked(&self) -> Option<Reason> {
         let stale = || self.trust.stale().map(|error| Reason::new(error.code(), &error));
-        self.refused.clone().or_else(stale)
+        self.revoked.clone().or_else(|| self.refused.clone()).or_else(stale)
+    }
+
+    /// The server does not talk to this device any more.
+    pub fn is_shut_out(&self) -> bool {
+        self.revoked.is_some()
     }
 
     /// Talks to the server once.
@@ -98,6 +107,10 @@ impl Contact {
         let mut round = Round::default();
         if let Err(trouble) = self.try_talk(&ask, &mut round).await {
             round.trouble = Some(trouble);
+        }
+        let revoked = round.trouble.clone().filter(|trouble| trouble.code == REVOKED);
+        if revoked.is_some() || round.contact {
+            self.revoked = revoked;
         }
         (self, round)
     }

@@ -125,10 +125,10 @@ struct Claim {
 pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
     let claim = read_claim(&order.claim)?;
     let bad_claim = |what: String| EnrollError::Claim { path: order.claim.clone(), what };
-    let root = STANDARD.decode(&claim.root).map_err(|error| bad_claim(format!("root: {error}")))?;
+    let root = STANDARD.decode(&claim.root).map_err(|_| bad_claim("its root is not base64".to_owned()))?;
     let authorities = CertificateDer::pem_slice_iter(claim.server_ca_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad_claim(format!("server_ca_pem: {error}")))?;
+        .map_err(|_| bad_claim("its server_ca_pem is not a certificate in PEM".to_owned()))?;
     let device_id = match &order.device_id {
         Some(id) => id.clone(),
         None => crate::config::machine_name().map_err(|source| EnrollError::Io {

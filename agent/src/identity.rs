@@ -10,6 +10,8 @@ use crate::{config::StateDir, durable};
 /// PEM files of this agent are a few kilobytes.
 const PEM_LIMIT: u64 = 256 << 10;
 
+const NO_KEY: &str = "it holds no P-256 private key in PEM (PKCS #8)";
+
 /// Why the device has no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -37,8 +39,8 @@ pub enum IdentityError {
         /// What is wrong with it.
         what: String,
     },
-    /// No key could be made.
-    #[error("cannot make a key: {0}")]
+    /// No key could be made, or it could not sign.
+    #[error("cannot make a key and a signing request for this device")]
     Key(#[from] rcgen::Error),
 }
 
@@ -62,7 +64,7 @@ pub fn load_or_make_key(state: &StateDir) -> Result<KeyPair, IdentityError> {
         Ok(Some(bytes)) => {
             let damaged = |what: String| IdentityError::Damaged { file: file.clone(), what };
             let pem = String::from_utf8(bytes).map_err(|_| damaged("it is not text".to_owned()))?;
-            KeyPair::from_pem(&pem).map_err(|error| damaged(error.to_string()))
+            KeyPair::from_pem(&pem).map_err(|_| damaged(NO_KEY.to_owned()))
         }
         Ok(None) => {
             let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -118,7 +120,7 @@ pub fn load(state: &StateDir) -> Result<Identity, IdentityError> {
     let file = path.display().to_string();
     let bytes = read(&path)?;
     let key = PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|error| IdentityError::Damaged { file, what: error.to_string() })?;
+        .map_err(|_| IdentityError::Damaged { file, what: NO_KEY.to_owned() })?;
     Ok(Identity { chain, key })
 }
 
@@ -130,7 +132,7 @@ pub fn read_certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'s
     let damaged = |what: String| IdentityError::Damaged { file: path.display().to_string(), what };
     let certificates = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| damaged(error.to_string()))?;
+        .map_err(|_| damaged("it is not a file of certificates in PEM".to_owned()))?;
     if certificates.is_empty() {
         return Err(damaged("it holds no certificate".to_owned()));
     }

@@ -39,7 +39,10 @@ pub fn read(path: &Path) -> Kept {
     match durable::read_optional(path, LIMIT) {
         Ok(None) => Kept::Missing,
         Ok(Some(bytes)) => {
-            let copies = bytes.split(|byte| *byte == b'\n').filter_map(parse);
+            // By line, and by half: the damage may be to the end of a line.
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            let halves = [first, second].map(|half| half.strip_suffix(b"\n").unwrap_or(half));
+            let copies = bytes.split(|byte| *byte == b'\n').chain(halves).filter_map(parse);
             copies.max().map_or_else(|| Kept::Damaged("neither copy is whole".to_owned()), Kept::Value)
         }
         Err(error) => Kept::Damaged(error.to_string()),

@@ -33,6 +33,7 @@ pub mod shell;
 pub mod slots;
 pub mod spool;
 pub mod telemetry;
+pub mod tls;
 pub mod verify;
 
 pub use config::{Config, StateDir};

@@ -1,30 +1,29 @@
 //! The way to the server: one HTTP/2 connection over mutual TLS, for calls and for bytes.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, time::Duration};
 
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    time_provider::TimeProvider,
-};
+use rustls::pki_types::CertificateDer;
 use slipway_proto::v1::{
     device_service_client::DeviceServiceClient, enrollment_service_client::EnrollmentServiceClient,
 };
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::timeout;
 use tonic::{
+    TimeoutExpired,
     body::Body,
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
 use tower::{Service as _, ServiceExt as _, service_fn};
 
-use crate::{clock::Clock, identity::Identity, machine::Reason};
+use crate::{
+    clock::Clock,
+    identity::Identity,
+    machine::Reason,
+    tls::{ConnectError, Door, io_words},
+};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// A connection that is silent during a call for this long is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -43,16 +42,25 @@ pub enum LinkError {
         /// What is wrong with it.
         what: String,
     },
-    /// The certificates cannot be used.
-    #[error("the certificates cannot be used for a connection")]
-    Tls(#[from] rustls::Error),
+    /// The CA of the server cannot be used.
+    #[error("a certificate in server-ca.pem is damaged; enrol this device again with a new claim")]
+    Authority,
+    /// Key and certificate cannot be used.
+    #[error(
+        "key.pem and certificate.pem do not belong together, or one of them is damaged; restore both from a \
+         copy, or enrol this machine under a new id in a new state folder"
+    )]
+    Identity,
+    /// The TLS library was built without what it needs.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
 }
 
 /// Why a file did not arrive.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum GetError {
     /// No connection, or it broke. What arrived is kept and continued.
-    #[error("the connection failed: {0}")]
+    #[error("{0}")]
     Network(String),
     /// Below 1 KiB/s for a minute.
     #[error("the server sends less than 1 KiB/s")]
@@ -116,34 +124,25 @@ impl Link {
         clock: &Clock,
     ) -> Result<Self, LinkError> {
         let wrong = |what: &str| LinkError::Address { address: server.to_owned(), what: what.to_owned() };
-        let uri: Uri = server.parse().map_err(|error| wrong(&format!("{error}")))?;
+        let uri: Uri = server.parse().map_err(|_| wrong("it is no URL"))?;
         if uri.scheme_str() != Some("https") {
             return Err(wrong("it does not start with https://"));
         }
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(443);
-        let name = ServerName::try_from(bare.clone()).map_err(|error| wrong(&error.to_string()))?;
-        let tls = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock)?));
+        let bare = host.trim_matches(['[', ']']);
+        let door = Door::new(server, (bare, port), authorities, identity, clock)?;
         // TLS is the connector's business, so that the trusted clock judges certificates; the channel
         // must not try it a second time, hence http here and https as origin.
         let inner = Endpoint::from_shared(format!("http://{host}:{port}"))
-            .map_err(|error| wrong(&error.to_string()))?
+            .map_err(|_| wrong("it is no URL"))?
             .origin(uri)
-            .connect_timeout(CONNECT_DEADLINE)
             .timeout(CALL_DEADLINE)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(false)
             .tcp_nodelay(true);
-        let connector = service_fn(move |_: Uri| {
-            let (tls, name, bare) = (tls.clone(), name.clone(), bare.clone());
-            async move {
-                let tcp = TcpStream::connect((bare.as_str(), port)).await?;
-                tcp.set_nodelay(true)?;
-                Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
-            }
-        });
+        let connector = service_fn(move |_: Uri| door.clone().open());
         Ok(Self { channel: inner.connect_with_connector_lazy(connector) })
     }
 
@@ -168,11 +167,12 @@ impl Source for Link {
         if !into.is_empty() {
             request = request.header(header::RANGE, format!("bytes={}-", into.len()));
         }
-        let request = request.body(Body::empty()).map_err(|error| GetError::Network(error.to_string()))?;
+        let request =
+            request.body(Body::empty()).map_err(|_| GetError::Network(format!("{path:?} is no path")))?;
         let mut channel = self.channel.clone();
         let answer = async { channel.ready().await?.call(request).await };
         let answer = match timeout(CALL_DEADLINE, answer).await {
-            Ok(answer) => answer.map_err(|error| GetError::Network(chain(&error)))?,
+            Ok(answer) => answer.map_err(|error| GetError::Network(trouble(&error).detail))?,
             Err(_) => return Err(GetError::Slow),
         };
         match answer.status() {
@@ -188,7 +188,7 @@ impl Source for Link {
             let some = async {
                 while into.len() < window {
                     let Some(frame) = body.frame().await else { return Ok(true) };
-                    let frame = frame.map_err(|status| GetError::Network(chain(&status)))?;
+                    let frame = frame.map_err(|status| GetError::Network(trouble(&status).detail))?;
                     if let Some(data) = frame.data_ref() {
                         if into.len() + data.len() > limit {
                             return Err(GetError::TooLong { path: path.to_owned(), limit });
@@ -208,44 +208,8 @@ impl Source for Link {
     }
 }
 
-fn tls_config(
-    authorities: &[CertificateDer<'static>],
-    identity: Option<Identity>,
-    clock: &Clock,
-) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone())?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(TrustedTime(clock.clone())))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
-    let mut config = match identity {
-        Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
-}
-
-struct TrustedTime(Clock);
-
-impl std::fmt::Debug for TrustedTime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TrustedTime")
-    }
-}
-
-impl TimeProvider for TrustedTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        let millis = u64::try_from(self.0.now()).unwrap_or(0);
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
-    }
-}
-
 /// An error with everything that caused it, for people.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -259,12 +223,55 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What the server said, as a reason.
+/// What the server said, as a reason; or why it said nothing.
 pub fn reason(status: &tonic::Status) -> Reason {
     match status.get_details_error_info() {
         Some(info) => Reason::new(&info.reason, status.message()),
-        None => Reason::new("SERVER_UNREACHABLE", chain(status)),
+        None if status.source().is_none() => {
+            // Not slipwayd, which always gives a reason: something in between.
+            let (code, message) = (status.code(), status.message());
+            Reason::new("SERVER_UNREACHABLE", format!("the server's answer was {code:?}: {message}"))
+        }
+        None => trouble(status),
     }
+}
+
+/// Why a call did not get through, as a sentence: the libraries' own words are for their authors.
+fn trouble(error: &(dyn Error + 'static)) -> Reason {
+    let unreachable = |what: String| Reason::new("SERVER_UNREACHABLE", what);
+    if let Some(error) = cause::<ConnectError>(error) {
+        return Reason::new(error.code(), error);
+    }
+    if cause::<TimeoutExpired>(error).is_some() {
+        return unreachable(format!("the server did not answer within {} s", CALL_DEADLINE.as_secs()));
+    }
+    if let Some(rustls::Error::AlertReceived(_)) = cause(error) {
+        return unreachable(
+            "the server refuses the connection, as it does when the certificate of this device is not one \
+             of its own or has expired"
+                .to_owned(),
+        );
+    }
+    unreachable(match cause::<io::Error>(error) {
+        Some(error) => format!("the connection to the server broke off: {}", io_words(error)),
+        None => "the connection to the server broke off".to_owned(),
+    })
+}
+
+/// The first cause of this kind, also one that an I/O error wraps.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// What the server suggests to do, if it does.

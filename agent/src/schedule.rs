@@ -12,6 +12,8 @@ const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
 /// a wrong answer must neither burn the battery nor lose the device.
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Longest pause of a device that was revoked: a mistake is found out within the hour.
+const SHUT_OUT: Duration = Duration::from_secs(3600);
 /// When the server said nothing.
 const DEFAULT: Duration = Duration::from_secs(300);
 
@@ -30,6 +32,13 @@ impl Schedule {
         let pause = asked.unwrap_or(DEFAULT).clamp(SHORTEST, LONGEST);
         let repeats = self.fruitless.saturating_sub(1);
         if repeats == 0 { pause } else { (pause + backoff(repeats, rng)).min(LONGEST) }
+    }
+
+    /// The server answered that this device has no place in the fleet any more. That may be taken back, so it
+    /// is asked again, but seldom.
+    pub fn shut_out(&mut self, rng: &mut impl Rng) -> Duration {
+        self.failures = 0;
+        SHUT_OUT / 2 + Duration::from_millis(rng.random_range(0..=SHUT_OUT.as_millis() as u64 / 2))
     }
 
     /// An offer led to nothing: it was refused, or there was nothing left to do for it.

@@ -104,6 +104,8 @@ pub struct Shell<'a> {
     next_sample: Option<Pin<Box<Sleep>>>,
     /// Readings are sent one batch after the other as long as the server takes them.
     readings_flow: bool,
+    /// The last round failed: the next one waits for its time, whatever there is to send.
+    resting: bool,
 }
 
 impl<'a> Shell<'a> {
@@ -131,6 +133,7 @@ impl<'a> Shell<'a> {
             world: None,
             next_sample,
             readings_flow: false,
+            resting: false,
             config,
             state,
             clock,

@@ -11,6 +11,7 @@ use crate::{
     collect::{BootError, Boots, Collector, Sink, Sysroot},
     config::StateDir,
     consent::{Consent, ConsentError},
+    link::chain,
     machine::Reason,
     readings::Readings,
     replay::Series,
@@ -46,13 +47,7 @@ impl TelemetryError {
     }
 
     fn reason(&self) -> Reason {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        Reason::new(self.code(), text)
+        Reason::new(self.code(), chain(self))
     }
 }
 

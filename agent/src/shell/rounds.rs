@@ -20,7 +20,8 @@ impl Shell<'_> {
         let news = self.snapshot.memory.sequence > self.tried
             && !self.snapshot.memory.outbox.is_empty()
             && self.schedule.is_news();
-        if self.round.is_some() || !(self.check_in_due || news || batch.is_some()) {
+        let shut_out = self.contact.as_ref().is_some_and(Contact::is_shut_out);
+        if self.round.is_some() || !(self.check_in_due || !shut_out && (news || batch.is_some())) {
             return;
         }
         let Some(contact) = self.contact.take() else { return };
@@ -37,7 +38,7 @@ impl Shell<'_> {
     }
 
     fn next_batch(&mut self) -> Option<SendTelemetryRequest> {
-        if !self.readings_flow && !self.check_in_due {
+        if !self.check_in_due && (!self.readings_flow || self.resting) {
             return None;
         }
         let batch = self.readings.as_mut()?.batch();
@@ -90,8 +91,10 @@ impl Shell<'_> {
 
     pub(super) fn finish_round(&mut self, contact: Contact, round: Round) {
         let now = self.clock.now();
+        let shut_out = contact.is_shut_out();
         self.diary.blocked(self.blocked().or_else(|| contact.blocked()));
         self.contact = Some(contact);
+        self.resting = round.trouble.is_some();
         if round.contact {
             self.contacted = true;
             self.diary.contacted(now);
@@ -126,7 +129,10 @@ impl Shell<'_> {
         if round.trouble.is_some() {
             self.readings_flow = false;
             // Reports that did not get through go with the next try, not before.
-            let pause = self.schedule.failed(&mut self.rng);
+            let pause = match shut_out {
+                true => self.schedule.shut_out(&mut self.rng),
+                false => self.schedule.failed(&mut self.rng),
+            };
             self.next_contact = Box::pin(sleep(pause));
         } else if round.checked_in {
             let pause = self.schedule.answered(round.next_check_in, &mut self.rng);

@@ -16,6 +16,7 @@ use slipway_agent::{
     enroll::{Enrollment, enroll},
     local::{Status, status},
     machine::Slot,
+    readings::Readings,
 };
 use slipway_trust::fake::{DEVICE, HARDWARE, PRODUCT};
 use tokio::sync::watch;
@@ -85,10 +86,16 @@ impl Device {
 
     /// Runs the agent beside the test until the answer is dropped.
     pub fn run(&self) -> Running {
+        self.run_with(None)
+    }
+
+    /// The same, with readings that it takes and sends.
+    pub fn run_with(&self, readings: Option<Box<dyn Readings>>) -> Running {
         let (state, (stop, stopped)) = (self.state(), watch::channel(false));
         let clock = Clock::from_source(Arc::new(|| NOW));
         let rng = rand::SeedableRng::seed_from_u64(self.lives.fetch_add(1, Ordering::Relaxed));
-        let task = tokio::spawn(async move { slipway_agent::run(&state, clock, rng, None, stopped).await });
+        let task =
+            tokio::spawn(async move { slipway_agent::run(&state, clock, rng, readings, stopped).await });
         Running { stop, task }
     }
 }

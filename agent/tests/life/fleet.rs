@@ -27,7 +27,8 @@ use slipway_trust::{
     repo::ReleaseRules,
 };
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{Request, Response, Status as Refusal};
+use tonic::{Code, Request, Response, Status as Refusal};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// 2027-01-15: after the agent's build time, within the life of everything that the fake signs.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -46,6 +47,8 @@ pub struct World {
     pub cancel: bool,
     /// Goes on offering what the device has finished or refused.
     pub insists: bool,
+    /// Answers nothing but that.
+    pub revoked: bool,
     pub reports: Vec<ReportUpdateRequest>,
     pub inventory: Inventory,
     pub segments: BTreeMap<String, Vec<u8>>,
@@ -69,6 +72,7 @@ impl World {
             offer: None,
             cancel: false,
             insists: false,
+            revoked: false,
             reports: Vec::new(),
             inventory: Inventory::default(),
             segments: BTreeMap::new(),
@@ -199,6 +203,18 @@ impl Fleet {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
+    /// Refuses a device that was revoked, as the real server does.
+    fn let_in(&self) -> Result<(), Refusal> {
+        if !self.world.lock().unwrap().revoked {
+            return Ok(());
+        }
+        self.note();
+        let mut details = ErrorDetails::new();
+        details.set_error_info("DEVICE_REVOKED", "slipway.v1", std::collections::HashMap::new());
+        let text = format!("the device {DEVICE} was revoked");
+        Err(Refusal::with_error_details(Code::PermissionDenied, text, details))
+    }
+
     fn segment(&self, request: &http::Request<axum::body::Body>) -> http::Response<axum::body::Body> {
         let digest = request.uri().path().trim_start_matches("/segments/").to_owned();
         let found = {
@@ -280,6 +296,7 @@ async fn serve(listener: TcpListener, tls: rustls::ServerConfig, router: Router)
 #[tonic::async_trait]
 impl DeviceService for Fleet {
     async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Refusal> {
+        self.let_in()?;
         let request = request.into_inner();
         let answer = {
             let mut world = self.world.lock().unwrap();
@@ -312,6 +329,7 @@ impl DeviceService for Fleet {
         &self,
         request: Request<ReportUpdateRequest>,
     ) -> Result<Response<ReportUpdateResponse>, Refusal> {
+        self.let_in()?;
         let report = request.into_inner();
         {
             let mut world = self.world.lock().unwrap();
@@ -327,7 +345,9 @@ impl DeviceService for Fleet {
         &self,
         request: Request<SendTelemetryRequest>,
     ) -> Result<Response<SendTelemetryResponse>, Refusal> {
+        self.let_in()?;
         let sequence = request.into_inner().sequence;
+        self.note();
         Ok(Response::new(SendTelemetryResponse { sequence, dropped: 0 }))
     }
 }

@@ -6,4 +6,5 @@ mod full;
 mod kill;
 mod lost;
 mod refuse;
+mod refused;
 mod update;

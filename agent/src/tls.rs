@@ -1,0 +1,322 @@
+//! The connection below gRPC: TCP, TLS that trusts the CA of the claim and no other, and what to say when
+//! there is none.
+//!
+//! **Time.** A certificate is judged at trusted time, the later of the system's clock and the newest moment
+//! that signed metadata proved. Whoever steals the server's online keys can prove any moment up to the end
+//! of the root; a device that went by that alone would then take the good server's certificate for expired
+//! and never hear of the root that ends the theft. So where nothing but its dates speaks against a
+//! certificate, it is judged once more at the system's clock. That differs only while the clock shows less
+//! than was proved, and then one of the two is wrong. Chain, name and signature always have to hold. TLS
+//! protects who a device is and what it tells; what it installs is protected by signed metadata, which is
+//! judged at trusted time alone.
+
+use std::{io, sync::Arc, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    time_provider::TimeProvider,
+};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{clock::Clock, identity::Identity, link::LinkError};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why there is no connection. Travels through tonic as the cause of its error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody is there, or nobody that answers.
+    #[error("cannot reach {server}: {what}")]
+    Unreachable {
+        /// As configured.
+        server: String,
+        /// What happened.
+        what: String,
+    },
+    /// Somebody else is there.
+    #[error("{server} is not the server that this device was enrolled with: {what}")]
+    Untrusted {
+        /// As configured.
+        server: String,
+        /// What is wrong with its certificate, and what to do.
+        what: String,
+    },
+}
+
+impl ConnectError {
+    /// Stable code for reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "SERVER_UNREACHABLE",
+            Self::Untrusted { .. } => "SERVER_CERTIFICATE",
+        }
+    }
+}
+
+/// Where the server is and how it proves that it is the one.
+#[derive(Clone)]
+pub struct Door {
+    /// `https://host:port`, for people.
+    pub server: String,
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    name: ServerName<'static>,
+    connector: TlsConnector,
+}
+
+impl Door {
+    /// The server at `host` and `port`, which has to show a certificate of one of `authorities`.
+    ///
+    /// # Errors
+    /// A host that is none, or certificates and keys that cannot be used.
+    pub fn new(
+        server: &str,
+        (host, port): (&str, u16),
+        authorities: &[CertificateDer<'static>],
+        identity: Option<Identity>,
+        clock: &Clock,
+    ) -> Result<Self, LinkError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| LinkError::Address {
+            address: server.to_owned(),
+            what: "its host is no name and no IP address".to_owned(),
+        })?;
+        let connector = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock)?));
+        Ok(Self { server: server.to_owned(), host: host.to_owned(), port, name, connector })
+    }
+
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open(self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
+        match timeout(CONNECT_DEADLINE, self.try_open()).await {
+            Ok(opened) => opened.map(TokioIo::new),
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", CONNECT_DEADLINE.as_secs()))),
+        }
+    }
+
+    async fn try_open(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let addresses: Vec<_> = lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|_| self.unreachable(format!("this device finds no address for {}", self.host)))?
+            .collect();
+        let failed = |error: io::Error| self.unreachable(io_words(&error));
+        let tcp = TcpStream::connect(&addresses[..]).await.map_err(failed)?;
+        tcp.set_nodelay(true).map_err(failed)?;
+        let shaken = self.connector.connect(self.name.clone(), tcp).await;
+        shaken.map_err(|error| self.of_handshake(&error))
+    }
+
+    fn unreachable(&self, what: String) -> ConnectError {
+        ConnectError::Unreachable { server: self.server.clone(), what }
+    }
+
+    fn of_handshake(&self, error: &io::Error) -> ConnectError {
+        let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+            return self.unreachable(format!("the TLS handshake broke off: {}", io_words(error)));
+        };
+        let what = match error {
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => {
+                "its certificate was not signed by the CA in server-ca.pem; if the server was set up anew, \
+                 enrol this device with a new claim, otherwise somebody may be in between"
+            }
+            rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => {
+                "its certificate is for another name; start slipwayd with this one as --public-name, or \
+                 correct `server` in agent.toml"
+            }
+            rustls::Error::InvalidCertificate(error) if is_about_time(error) => {
+                "its certificate is not valid at this time; check the clocks of both, and restart slipwayd \
+                 to renew its certificate"
+            }
+            rustls::Error::InvalidCertificate(_) => {
+                "its certificate cannot be accepted; slipwayd makes a good one when it starts, so something \
+                 else may be in between"
+            }
+            rustls::Error::InvalidMessage(_) => {
+                return self.unreachable("what answers there does not speak TLS".to_owned());
+            }
+            _ => return self.unreachable("the two cannot agree on TLS".to_owned()),
+        };
+        ConnectError::Untrusted { server: self.server.clone(), what: what.to_owned() }
+    }
+}
+
+/// What the system says, without its number.
+pub fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn tls_config(
+    authorities: &[CertificateDer<'static>],
+    identity: Option<Identity>,
+    clock: &Clock,
+) -> Result<ClientConfig, LinkError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(|_| LinkError::Authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|_| LinkError::Authority)?;
+    let verifier = EitherTime { verifier, clock: clock.clone() };
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(TrustedTime(clock.clone())))
+        .with_safe_default_protocol_versions()
+        .map_err(LinkError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(Identity { chain, key }) => {
+            builder.with_client_auth_cert(chain, key).map_err(|_| LinkError::Identity)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+#[derive(Debug)]
+struct TrustedTime(Clock);
+
+impl TimeProvider for TrustedTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix(self.0.now()))
+    }
+}
+
+fn unix(millis: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+}
+
+/// The ordinary verifier, asked at trusted time and then at the system's.
+#[derive(Debug)]
+struct EitherTime {
+    verifier: Arc<WebPkiServerVerifier>,
+    clock: Clock,
+}
+
+fn is_about_time(error: &CertificateError) -> bool {
+    matches!(
+        error,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
+impl ServerCertVerifier for EitherTime {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let at = |now| self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match at(now) {
+            Err(rustls::Error::InvalidCertificate(error)) if is_about_time(&error) => {
+                at(unix(self.clock.unproved()))
+            }
+            judged => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    use slipway_trust::Date;
+
+    use super::*;
+
+    fn authority() -> (CertificateDer<'static>, Issuer<'static, KeyPair>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate.der().clone(), Issuer::new(params, key))
+    }
+
+    /// A certificate for `server`, valid during 2027.
+    fn leaf(issuer: &Issuer<'static, KeyPair>) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["server".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2027, 1, 1), date_time_ymd(2028, 1, 1));
+        params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone()
+    }
+
+    fn millis(date: &str) -> i64 {
+        date.parse::<Date>().unwrap().millis()
+    }
+
+    #[test]
+    fn a_certificate_holds_by_trusted_time_or_by_the_system_s() {
+        let (ca, issuer) = authority();
+        let (_, stranger) = authority();
+        let (good, foreign) = (leaf(&issuer), leaf(&stranger));
+        let judge = |system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
+            let system = millis(system);
+            let clock = Clock::from_source(Arc::new(move || system));
+            clock.raise_floor(millis(proved));
+            let mut roots = RootCertStore::empty();
+            roots.add(ca.clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = EitherTime { verifier: verifier.build().unwrap(), clock: clock.clone() };
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            let now = TrustedTime(clock).current_time().unwrap();
+            verifier.verify_server_cert(certificate, &[], &name, &[], now).is_ok()
+        };
+        let (before, during, after) =
+            ("2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z", "2029-01-01T00:00:00Z");
+        assert!(judge(during, before, &good, "server"), "an honest world");
+        assert!(judge("1970-01-01T00:00:00Z", during, &good, "server"), "a clock that forgot the year");
+        assert!(judge(during, after, &good, "server"), "a proof beyond the certificate");
+        assert!(!judge(after, before, &good, "server"), "expired by both");
+        assert!(!judge(before, after, &good, "server"), "neither is within");
+        for (system, proved) in [(during, before), (during, after)] {
+            assert!(!judge(system, proved, &foreign, "server"), "another CA");
+            assert!(!judge(system, proved, &good, "another"), "another name");
+        }
+    }
+}
