@@ -50,6 +50,7 @@ fn allowed(method: &str) -> &'static [Role] {
         "AlertService/ListLimits" => &[Viewer, Operator, Publisher, Admin],
         "AlertService/CreateLimit" | "AlertService/DeleteLimit" => &[Operator, Admin],
         "AccessService/CreateToken" | "AccessService/ListTokens" | "AccessService/RevokeToken" => &[Admin],
+        "AccessService/ListAuditEvents" => &[Admin],
         "AccessService/GetCaller" => &[Viewer, Operator, Publisher, Admin, Client],
         other => panic!("{other} is new: say here who may call it"),
     }

@@ -1,6 +1,6 @@
 //! The audit log: appended, chained, never edited.
 
-use slipway_server::store::audit::{audit_append, audit_page, link};
+use slipway_server::store::audit::{audit_append, audit_before, audit_page, link};
 
 use crate::backend::{Backend, at, contract};
 
@@ -25,6 +25,9 @@ async fn entries_are_numbered_and_chained(backend: Backend) {
     forged.actor = "somebody else".to_owned();
     assert_ne!(link(&entries[0].hash, &forged), entries[1].hash, "an edited entry breaks the chain");
     assert_eq!(audit_page(&mut tx, 2, 10).await.unwrap().len(), 1);
+    let back = audit_before(&mut tx, 3, 10).await.unwrap();
+    assert_eq!(back.iter().map(|e| e.number).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(audit_before(&mut tx, i64::MAX, 1).await.unwrap()[0].number, 3);
 }
 
 async fn two_writers_never_fork_the_chain(backend: Backend) {

@@ -1,8 +1,8 @@
-//! `AccessService`: bearer tokens.
+//! `AccessService`: bearer tokens, and what was done with them.
 
 use slipway_proto::v1::{
-    self, CreateTokenRequest, CreateTokenResponse, GetCallerRequest, ListTokensRequest, ListTokensResponse,
-    RevokeTokenRequest,
+    self, CreateTokenRequest, CreateTokenResponse, GetCallerRequest, ListAuditEventsRequest,
+    ListAuditEventsResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
     access_service_server::{AccessService, AccessServiceServer},
 };
 use tonic::{Request, Response, Status};
@@ -11,14 +11,16 @@ use super::{principal, status::refused, wire};
 use crate::{
     limits,
     model::{
+        filter::Filter,
         page::Page,
         refusal::{Reason, Refusal},
         token::{Role, Token},
     },
     service::{
-        Context, Error,
+        Context, Error, audit,
         tokens::{self, NewToken},
     },
+    store::audit::AuditEntry,
 };
 
 /// The handlers.
@@ -75,6 +77,32 @@ impl AccessService for Api {
     async fn get_caller(&self, request: Request<GetCallerRequest>) -> Result<Response<v1::Token>, Status> {
         let caller = principal::token(&request)?;
         Ok(Response::new(to_wire(&caller.token)))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let asked = request.into_inner();
+        let filter = Filter::parse(&asked.filter, audit::FILTER_FIELDS, Reason::FilterInvalid)
+            .map_err(|refusal| refused(&refusal.field("filter")))?;
+        let binding = ["auditEvents", asked.filter.as_str()];
+        let page = Page::parse(asked.page_size, &asked.page_token, &binding).map_err(Error::from)?;
+        let (found, next_page_token) = audit::list(&self.ctx, &filter, &page).await?;
+        let audit_events = found.into_iter().map(event).collect();
+        Ok(Response::new(ListAuditEventsResponse { audit_events, next_page_token }))
+    }
+}
+
+fn event(entry: AuditEntry) -> v1::AuditEvent {
+    v1::AuditEvent {
+        name: format!("auditEvents/{}", entry.number),
+        time: Some(wire::timestamp(entry.at)),
+        actor: entry.actor,
+        action: entry.action,
+        resource: entry.resource,
+        detail: entry.detail,
+        hash: entry.hash,
     }
 }
 

@@ -88,6 +88,7 @@ const METHODS: &[Rule] = &[
     rule("AccessService/ListTokens", Access::Roles(ADMIN)),
     rule("AccessService/RevokeToken", Access::Roles(ADMIN)),
     rule("AccessService/GetCaller", Access::Roles(ANY)),
+    rule("AccessService/ListAuditEvents", Access::Roles(ADMIN)),
 ];
 
 /// Other people's services, by full path.

@@ -7,6 +7,7 @@ mod alert_testing;
 pub mod alert_watch;
 pub mod alerts;
 pub mod assignments;
+pub mod audit;
 pub mod check_in;
 pub mod claims;
 pub mod device_cache;

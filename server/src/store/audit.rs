@@ -67,6 +67,14 @@ pub async fn audit_page(tx: &mut Tx, after: i64, limit: i64) -> Result<Vec<Audit
     Ok(rows.into_iter().map(AuditEntry::from).collect())
 }
 
+/// Entries before number `before`, newest first.
+pub async fn audit_before(tx: &mut Tx, before: i64, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+        "SELECT number, at, actor, action, resource, detail, hash FROM audit WHERE number < $1 \
+         ORDER BY number DESC LIMIT $2").bind(before).bind(limit).fetch_all(conn).await)?;
+    Ok(rows.into_iter().map(AuditEntry::from).collect())
+}
+
 /// The hash that chains `entry` to the row whose hash is `before` (empty for the first).
 ///
 /// Every field goes in with its length, so that no two entries share their text.
