@@ -1,5 +1,6 @@
 //! The whole command tree, as `slipway --help` tells it.
 
+mod access;
 mod alert;
 mod fleet;
 mod publish;
@@ -7,9 +8,12 @@ mod rollout;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
-pub use self::{alert::*, fleet::*, publish::*, rollout::*};
+pub use self::{access::*, alert::*, fleet::*, publish::*, rollout::*};
 use crate::output::Format;
 
 /// The product of a company that has only one and gave it no name.
@@ -46,7 +50,7 @@ pub struct Args {
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Profile with server, CA and token [default: ~/.config/slipway/profile.toml]
-    #[arg(long, global = true, env = "SLIPWAY_PROFILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "SLIPWAY_PROFILE", value_parser = path(), value_name = "FILE", hide_env_values = true)]
     pub profile: Option<PathBuf>,
 
     /// Server, for example `https://fleet.example:7443`
@@ -54,12 +58,17 @@ pub struct Connection {
     pub server: Option<String>,
 
     /// PEM file of the CA that signed the server's certificate; no other CA is trusted
-    #[arg(long, global = true, env = "SLIPWAY_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "SLIPWAY_CA", value_parser = path(), value_name = "FILE", hide_env_values = true)]
     pub ca: Option<PathBuf>,
 
     /// File with the bearer token; SLIPWAY_TOKEN may hold the token itself
-    #[arg(long, global = true, env = "SLIPWAY_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "SLIPWAY_TOKEN_FILE", value_parser = path(), value_name = "FILE", hide_env_values = true)]
     pub token_file: Option<PathBuf>,
+}
+
+/// Paths that may be empty: `profile` says what is wrong with that better than the parser does.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The nouns.
@@ -89,12 +98,15 @@ pub enum Command {
     /// Who may do what
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 /// How much of a list to show.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ListArgs {
-    /// Only those that match, for example 'state = "running"'
+    /// Only those that match: FIELD = "value", joined by AND, OR, NOT; also != < <= > >= and : (contains)
     #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
     pub filter: String,
 

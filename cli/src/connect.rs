@@ -20,7 +20,7 @@ use crate::{
     error::{Failure, source_of},
     output::Console,
     profile::Profile,
-    tls::{ConnectError, Target, connect_tls, root_cause, tls_config},
+    tls::{ConnectError, Target, connect_tls, tls_config},
 };
 
 /// Longer than any handshake over a bad mobile network, shorter than a person's patience.
@@ -61,19 +61,22 @@ impl Api {
         let bearer = Bearer::new(profile.token.as_ref().map(|token| token.as_str()))?;
         let tls = tls_config(profile)?;
         // The scheme of the endpoint is http because TLS is ours; requests say https.
-        let bad_server = |error: tonic::transport::Error| Failure::new(format!("`{server}`: {error}"));
         let endpoint = Endpoint::from_shared(format!("http://{}", target.authority))
-            .map_err(bad_server)?
+            .map_err(Failure::bug)?
             .origin(target.uri.clone())
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .map_err(bad_server)?
+            .map_err(Failure::bug)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE);
         let connector = tower::service_fn(move |_: Uri| connect_tls(target.clone(), tls.clone()));
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
             let known = source_of::<ConnectError>(&error).cloned();
-            known.unwrap_or_else(|| ConnectError::unreachable(&server, root_cause(&error)))
+            // What is not ours comes from the endpoint: the time it had is over.
+            known.unwrap_or_else(|| {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                ConnectError::unreachable(&server, format!("no answer within {seconds} s"))
+            })
         })?;
         Ok(Self { channel: InterceptedService::new(channel, bearer), server })
     }
@@ -114,6 +117,7 @@ impl Bearer {
         let mut value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>().map_err(|_| {
             Failure::new("the token holds characters that no token has")
                 .hint("a token looks like slip_ID_SECRET; is this the right file?")
+                .reason("PROFILE_INVALID")
         })?;
         value.set_sensitive(true);
         Ok(Self(Some(value)))

@@ -5,7 +5,10 @@ use std::{error::Error, fmt, io, path::Path, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{duration, tls::ConnectError};
+use crate::{
+    duration,
+    tls::{ConnectError, root_cause},
+};
 
 /// The domain of the reasons that have a page.
 const DOMAIN: &str = "slipway.v1";
@@ -40,17 +43,39 @@ impl Failure {
 
     /// A file or directory that could not be used; a full disk is named as such.
     pub fn file(what: &str, path: &Path, error: &io::Error) -> Self {
-        let failure = Self::new(format!("cannot {what} {}: {error}", path.display()));
+        let failure = Self::new(format!("cannot {what} {}: {}", path.display(), io_words(error)));
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure
-                .reason("STORAGE_FULL")
-                .hint("free some space and run the command again; what was there before is untouched"),
-            io::ErrorKind::PermissionDenied => {
-                failure.hint("check who owns it, and whether you run as the right user")
+                .hint("free some space and run the command again; what was there before is untouched")
+                .reason("STORAGE_FULL"),
+            kind => {
+                let hint = match kind {
+                    io::ErrorKind::PermissionDenied => {
+                        "check who owns it, and whether you run as the right user"
+                    }
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                        "check the path, and the folder that you are in"
+                    }
+                    io::ErrorKind::InvalidData => "is it the right file?",
+                    _ => "check the path, and the disk that it is on",
+                };
+                failure.hint(hint).reason("FILE_UNUSABLE")
             }
-            io::ErrorKind::NotFound => failure.hint("check the path, and the folder that you are in"),
-            _ => failure,
         }
+    }
+
+    /// Something that cannot happen unless this program has a mistake.
+    pub fn bug(what: impl fmt::Display) -> Self {
+        Self::new(format!("slipway made a mistake: {what}"))
+            .hint("run it again; if it stays, report it with the command line and this message")
+            .reason("INTERNAL")
+    }
+
+    /// The server was never given a root.
+    pub fn no_root() -> Self {
+        Self::new("the server has no root yet: no device could believe a release")
+            .hint("run `slipway trust init --keys DIR` first")
+            .reason("TRUST_NOT_INITIALIZED")
     }
 
     /// With what to do about it.
@@ -111,6 +136,11 @@ impl From<Status> for Failure {
         }
         let details = status.get_error_details();
         let info = details.error_info().filter(|info| info.domain == DOMAIN);
+        if info.is_none()
+            && let Some(broken) = broken(&status)
+        {
+            return broken;
+        }
         let mut refusal = Refusal { message: message_of(&status, info.is_some()), ..Refusal::default() };
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
         for violation in
@@ -160,6 +190,31 @@ pub fn source_of<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Op
     None
 }
 
+/// What the system said, for people: without numbers, and in words where its own are those of programmers.
+pub fn io_words(error: &io::Error) -> String {
+    let words = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or directory",
+        io::ErrorKind::PermissionDenied => "you have no right to",
+        io::ErrorKind::StorageFull => "the disk is full",
+        io::ErrorKind::QuotaExceeded => "your quota on this disk is spent",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        io::ErrorKind::IsADirectory => "it is a directory",
+        io::ErrorKind::NotADirectory => "a part of the path is no directory",
+        io::ErrorKind::AlreadyExists => "it exists already",
+        io::ErrorKind::InvalidData => "it is not text in UTF-8",
+        io::ErrorKind::ConnectionRefused => "nothing listens at that address",
+        io::ErrorKind::TimedOut => "it did not answer in time",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "there is no way to that network"
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            "the other end closed the connection"
+        }
+        _ => return error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
+    };
+    words.to_owned()
+}
+
 /// A page name comes from the server and goes into a path that people open.
 fn is_reason(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
@@ -169,20 +224,40 @@ fn message_of(status: &Status, explained: bool) -> String {
     let said = status.message();
     match status.code() {
         _ if explained && !said.is_empty() => said.to_owned(),
+        Code::Unavailable if said.is_empty() => "the server is not available".into(),
         Code::Unavailable => format!("the server is not available: {said}"),
         Code::Unimplemented => "the server does not know this call".into(),
         Code::DeadlineExceeded => "the server did not answer in time".into(),
-        code if said.is_empty() => format!("the server answered {code:?}"),
-        Code::Unknown | Code::Internal => format!("the call failed: {said}"),
+        code if said.is_empty() => format!("the server answered {code:?} and did not say why"),
+        Code::Unknown | Code::Internal => format!("the server could not answer: {said}"),
         _ => said.to_owned(),
     }
+}
+
+/// A call that no server of ours answered: the connection broke, or something else listens there.
+fn broken(status: &Status) -> Option<Failure> {
+    let foreign = status.message().contains("grpc-status header missing");
+    let message = match status.source() {
+        _ if foreign => "what answers at the server's address is not slipwayd".to_owned(),
+        Some(cause) => format!("the connection to the server broke off: {}", root_cause(cause)),
+        None => return None,
+    };
+    let hint = match foreign {
+        true => "compare the address in the profile with the line `slipwayd: ready on …` of the server",
+        false => "is slipwayd still running? look at its log and run the command again",
+    };
+    Some(Failure::new(message).hint(hint).reason("SERVER_UNREACHABLE"))
 }
 
 fn default_hint(status: &Status) -> Option<&'static str> {
     match status.code() {
         Code::Unavailable => Some("is slipwayd still running? look at its log and run the command again"),
         Code::Unimplemented => Some("use a slipway and a slipwayd of the same version"),
-        Code::Internal => Some("the server's log says more, under the same moment"),
+        Code::Internal | Code::Unknown => Some("the server's log says more, under the same moment"),
+        Code::DeadlineExceeded => {
+            Some("run the command again; if it stays, look at the server's load and log")
+        }
+        _ if status.message().is_empty() => Some("use a slipway and a slipwayd of the same version"),
         _ => None,
     }
 }
@@ -233,7 +308,37 @@ mod tests {
             Failure::from(Status::unimplemented("")).to_string(),
             "error: the server does not know this call\nhint: use a slipway and a slipwayd of the same version"
         );
-        assert_eq!(Failure::from(Status::not_found("")).to_string(), "error: the server answered NotFound");
+        assert_eq!(
+            Failure::from(Status::not_found("")).to_string(),
+            "error: the server answered NotFound and did not say why\n\
+             hint: use a slipway and a slipwayd of the same version"
+        );
+    }
+
+    #[test]
+    fn what_the_transport_says_is_put_into_words() {
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            Failure::from(Status::from_error(Box::new(reset))).to_string(),
+            "error: the connection to the server broke off: the other end closed the connection\n\
+             hint: is slipwayd still running? look at its log and run the command again\n\
+             see docs/errors/SERVER_UNREACHABLE.md"
+        );
+        let web = Status::unknown("grpc-status header missing, mapped from HTTP status code 404");
+        assert_eq!(
+            Failure::from(web).to_string(),
+            "error: what answers at the server's address is not slipwayd\n\
+             hint: compare the address in the profile with the line `slipwayd: ready on …` of the server\n\
+             see docs/errors/SERVER_UNREACHABLE.md"
+        );
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(
+            Failure::file("read the image", Path::new("a.img"), &missing).to_string(),
+            "error: cannot read the image a.img: there is no such file or directory\n\
+             hint: check the path, and the folder that you are in\n\
+             see docs/errors/FILE_UNUSABLE.md"
+        );
+        assert_eq!(io_words(&io::Error::from_raw_os_error(40)), "Too many levels of symbolic links");
     }
 
     #[test]

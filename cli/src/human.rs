@@ -36,6 +36,11 @@ pub fn absolute(time: &Timestamp) -> String {
     Timestamp { seconds: time.seconds, nanos: 0 }.to_string().replacen('T', " ", 1)
 }
 
+/// A day in UTC: `2026-11-22`.
+pub fn date(time: &Timestamp) -> String {
+    absolute(time).split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// A distance from now: `3m ago`, `in 2d 4h`, `just now`.
 pub fn relative(time: &Timestamp, now: i64) -> String {
     let span = milliseconds(time).saturating_sub(now);

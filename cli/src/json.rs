@@ -17,15 +17,14 @@ static POOL: LazyLock<Option<DescriptorPool>> =
 /// # Errors
 /// A type that the descriptors do not know, which is a mistake of this program.
 pub fn message<M: Message>(type_name: &str, message: &M) -> Result<Value, Failure> {
-    let unknown = || Failure::new(format!("there is no message type {type_name}"));
+    let unknown = || Failure::bug(format!("there is no message type {type_name}"));
     let pool = POOL.as_ref().ok_or_else(unknown)?;
     let descriptor = pool.get_message_by_name(&format!("slipway.v1.{type_name}")).ok_or_else(unknown)?;
     let mut dynamic = DynamicMessage::new(descriptor);
-    dynamic.transcode_from(message).map_err(|error| Failure::new(format!("{type_name}: {error}")))?;
+    let failed = |error: &dyn std::error::Error| Failure::bug(format!("{type_name} as JSON: {error}"));
+    dynamic.transcode_from(message).map_err(|error| failed(&error))?;
     let options = SerializeOptions::new().skip_default_fields(false).stringify_64_bit_integers(false);
-    dynamic
-        .serialize_with_options(serde_json::value::Serializer, &options)
-        .map_err(|error| Failure::new(format!("{type_name}: {error}")))
+    dynamic.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| failed(&error))
 }
 
 #[cfg(test)]

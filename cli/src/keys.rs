@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use slipway_trust::{SecretKey, SignError};
+use slipway_trust::{SecretKey, SignError, TrustedSet};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -111,12 +111,9 @@ impl KeyDir {
     /// No such key, a wrong passphrase, a file that is no key.
     pub fn load(&mut self, name: KeyName) -> Result<SecretKey, Failure> {
         let path = self.file(name);
-        let pem = fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| {
-            let failure = Failure::file("read the key", &path, &error);
-            match error.kind() {
-                io::ErrorKind::NotFound => failure.hint("`slipway trust init --keys DIR` makes the keys"),
-                _ => failure,
-            }
+        let pem = fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.missing(name),
+            _ => Failure::file("read the key", &path, &error),
         })?;
         if !SecretKey::pem_is_encrypted(&pem) {
             return SecretKey::from_pem(&pem, None).map_err(|error| unusable(&path, &error));
@@ -131,6 +128,34 @@ impl KeyDir {
             .map_err(|error| unusable(&path, &error))?;
         self.passphrase = Some(passphrase);
         Ok(key)
+    }
+
+    /// No such key: one that a root names can only come from its copy, the others were never made.
+    fn missing(&self, name: KeyName) -> Failure {
+        let (path, file) = (self.path.display(), name.file());
+        let failure = Failure::new(format!("there is no key {path}/{file}")).reason("KEY_MALFORMED");
+        match self.root_file().exists() {
+            true => failure.hint(format!(
+                "the server trusts that key and no other: bring it back from its copy: cp COPY/{file} {path}/"
+            )),
+            false => failure.hint(format!(
+                "name the directory that `slipway trust init` filled with --keys; \
+                 for a server that has no keys yet, make them: slipway trust init --keys {path}"
+            )),
+        }
+    }
+
+    /// A root of this directory, as devices start to believe it.
+    ///
+    /// # Errors
+    /// A file that is no root.
+    pub fn trusted(&self, root: &[u8]) -> Result<TrustedSet, Failure> {
+        TrustedSet::from_root(root).map_err(|error| {
+            let path = self.path.display();
+            Failure::new(format!("{path}/root.json cannot be used: {error}"))
+                .hint(format!("bring it back from its copy: cp COPY/root.json {path}/"))
+                .reason(error.code())
+        })
     }
 
     /// The newest root this publisher trusts; `None` before there is one.
@@ -165,7 +190,12 @@ impl KeyDir {
 }
 
 fn unusable(path: &Path, error: &SignError) -> Failure {
-    let failure = Failure::new(format!("the key {} cannot be used: {error}", path.display()));
+    // What a parser of PKCS#8 says helps nobody.
+    let why = match error {
+        SignError::KeyMalformed(_) => "it is not an ed25519 private key, or it is damaged".to_owned(),
+        other => other.to_string(),
+    };
+    let failure = Failure::new(format!("the key {} cannot be used: {why}", path.display()));
     match error {
         SignError::PassphraseRequired | SignError::PassphraseWrong => failure
             .hint("use the passphrase that was given to `slipway trust init`")
@@ -210,8 +240,40 @@ mod tests {
         fs::write(&file, "wrong horse\n").unwrap();
         let refusal = KeyDir::new(&path, Some(&file)).load(KeyName::Publisher).err().unwrap();
         assert_eq!(refusal.reason_code(), Some("PASSPHRASE_WRONG"));
-        let refusal = KeyDir::new(&path, None).load(KeyName::Targets).err().unwrap().to_string();
-        assert!(refusal.ends_with("hint: `slipway trust init --keys DIR` makes the keys"), "{refusal}");
+        fs::write(path.join("root.pem"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+            .unwrap();
+        let refusal =
+            again.load(KeyName::Root).err().unwrap().to_string().replace(&path.display().to_string(), "DIR");
+        assert_eq!(
+            refusal,
+            "error: the key DIR/root.pem cannot be used: it is not an ed25519 private key, or it is damaged\n\
+             hint: restore it from the copy that you keep elsewhere\n\
+             see docs/errors/KEY_MALFORMED.md"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_says_what_to_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys = KeyDir::new(dir.path(), None);
+        let mut refusal = || {
+            let text = keys.load(KeyName::Publisher).err().unwrap().to_string();
+            text.replace(&dir.path().display().to_string(), "DIR")
+        };
+        assert_eq!(
+            refusal(),
+            "error: there is no key DIR/publisher.pem\n\
+             hint: name the directory that `slipway trust init` filled with --keys; \
+             for a server that has no keys yet, make them: slipway trust init --keys DIR\n\
+             see docs/errors/KEY_MALFORMED.md"
+        );
+        fs::write(dir.path().join("root.json"), "{}").unwrap();
+        assert_eq!(
+            refusal(),
+            "error: there is no key DIR/publisher.pem\n\
+             hint: the server trusts that key and no other: bring it back from its copy: cp COPY/publisher.pem DIR/\n\
+             see docs/errors/KEY_MALFORMED.md"
+        );
     }
 
     #[test]

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use slipway_cli::{args::Args, output::Console};
+use slipway_cli::{
+    args::Args,
+    error::{Failure, io_words},
+    output::Console,
+};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -11,7 +15,12 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            console.say(&format!("error: cannot start: {error}"));
+            let failure = Failure::new(format!(
+                "the system gives this program nothing to run on: {}",
+                io_words(&error)
+            ))
+            .hint("is the limit on open files or processes (`ulimit -a`) reached?");
+            console.say(&failure.to_string());
             return ExitCode::FAILURE;
         }
     };

@@ -1,5 +1,7 @@
 //! Resource names, and the shorter forms that people type.
 
+use std::str::FromStr;
+
 /// `devices/{id}` from `id` or `devices/id`; likewise for every collection.
 pub fn full(collection: &str, given: &str) -> String {
     match given.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/')) {
@@ -34,9 +36,28 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A count that has to be at least one.
+///
+/// # Errors
+/// Anything else.
+pub fn one_or_more<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
+    match text.parse::<N>() {
+        Ok(number) if number != N::default() => Ok(number),
+        _ => Err("it has to be a whole number, 1 or more".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_start_at_one() {
+        assert_eq!(one_or_more::<u32>("3"), Ok(3));
+        for text in ["0", "-1", "", "1.5", "4294967296"] {
+            assert!(one_or_more::<u32>(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn short_forms_are_completed() {

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -140,7 +141,7 @@ impl Console {
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
-            Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
+            Err(error) => Err(Failure::file("write to", Path::new("stdout"), &error)),
         }
     }
 }

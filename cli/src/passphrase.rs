@@ -51,15 +51,17 @@ fn from_file(path: &Path) -> Result<Passphrase, Failure> {
     let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
     if line.is_empty() {
         return Err(Failure::new(format!("the passphrase file {} is empty", path.display()))
-            .hint("its first line is the passphrase"));
+            .hint("its first line is the passphrase")
+            .reason("PASSPHRASE_REQUIRED"));
     }
     Ok(line)
 }
 
 fn ask(prompt: &str) -> Result<Passphrase, Failure> {
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| {
-        Failure::new(format!("cannot ask for the passphrase: {error}"))
-            .hint("where there is no terminal, give --passphrase-file FILE")
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|_| {
+        Failure::new("there is no terminal to ask for the passphrase on")
+            .hint("give --passphrase-file FILE, whose first line is the passphrase")
+            .reason("PASSPHRASE_REQUIRED")
     })
 }
 

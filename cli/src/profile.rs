@@ -37,6 +37,7 @@ impl Profile {
     /// # Errors
     /// Files that are missing or unreadable, and settings that nothing gives.
     pub fn read(connection: &Connection, console: &Console) -> Result<Self, Failure> {
+        let connection = &without_empty(connection)?;
         let (path, named) = match &connection.profile {
             Some(path) => (path.clone(), true),
             None => (default_path(), false),
@@ -50,6 +51,7 @@ impl Profile {
             Failure::file("read the server's CA", &ca_path, &error).hint(
                 "it is server-ca.pem in the server's data directory; --ca or SLIPWAY_CA names another file",
             )
+            .reason("PROFILE_INVALID")
         })?;
         let token = match env::var("SLIPWAY_TOKEN").ok().filter(|token| !token.is_empty()) {
             Some(token) if connection.token_file.is_none() => Some(Zeroizing::new(token)),
@@ -59,6 +61,36 @@ impl Profile {
             },
         };
         Ok(Self { server, ca_pem, ca_path, token })
+    }
+}
+
+/// What is empty in the environment is not set; what is empty on the command line is a mistake, likely of a script.
+fn without_empty(connection: &Connection) -> Result<Connection, Failure> {
+    let is_empty = |path: &PathBuf| path.as_os_str().is_empty();
+    Ok(Connection {
+        profile: given(connection.profile.as_ref(), is_empty, "--profile", "SLIPWAY_PROFILE")?,
+        server: given(connection.server.as_ref(), String::is_empty, "--server", "SLIPWAY_SERVER")?,
+        ca: given(connection.ca.as_ref(), is_empty, "--ca", "SLIPWAY_CA")?,
+        token_file: given(connection.token_file.as_ref(), is_empty, "--token-file", "SLIPWAY_TOKEN_FILE")?,
+    })
+}
+
+fn given<T: Clone>(
+    value: Option<&T>,
+    is_empty: impl Fn(&T) -> bool,
+    flag: &str,
+    variable: &str,
+) -> Result<Option<T>, Failure> {
+    match value {
+        Some(value) if !is_empty(value) => Ok(Some(value.clone())),
+        Some(_) if env::var_os(variable).is_none_or(|text| !text.is_empty()) => {
+            Err(Failure::new(format!("{flag} is empty"))
+                .hint(format!(
+                    "give it a value, or leave it out; is a variable of your script not set? ({flag} \"$X\")"
+                ))
+                .reason("PROFILE_INVALID"))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -74,12 +106,14 @@ fn read_file(path: &Path, named: bool) -> Result<ProfileFile, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(ProfileFile::default()),
         Err(error) => {
             return Err(Failure::file("read the profile", path, &error)
-                .hint("slipwayd writes one as client.toml into its data directory when it starts"));
+                .hint("slipwayd writes one as client.toml into its data directory when it starts")
+                .reason("PROFILE_INVALID"));
         }
     };
     toml::from_str(&text).map_err(|error| {
         Failure::new(format!("the profile {} is not valid\n{}", path.display(), error.to_string().trim_end()))
             .hint("it may hold server, ca and token_file, each a text in quotes")
+            .reason("PROFILE_INVALID")
     })
 }
 
@@ -87,11 +121,13 @@ fn read_token(path: &Path, console: &Console) -> Result<Zeroizing<String>, Failu
     let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
         Failure::file("read the token file", path, &error)
             .hint("an admin makes tokens with `slipway token create`; --token-file or SLIPWAY_TOKEN_FILE names the file")
+            .reason("PROFILE_INVALID")
     })?;
     let token = Zeroizing::new(text.trim().to_owned());
     if token.is_empty() {
         return Err(Failure::new(format!("the token file {} is empty", path.display()))
-            .hint("an admin makes tokens with `slipway token create`"));
+            .hint("an admin makes tokens with `slipway token create`")
+            .reason("PROFILE_INVALID"));
     }
     #[cfg(unix)]
     if let Some(mode) = others_may_read(path) {
@@ -120,20 +156,18 @@ fn missing(what: &str, path: &Path) -> Failure {
         path.display()
     ))
     .hint("use the profile that slipwayd wrote: --profile DATA/client.toml, or SLIPWAY_PROFILE")
+    .reason("PROFILE_INVALID")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        os::unix::fs::PermissionsExt as _,
-        sync::{Arc, Mutex},
-    };
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::{clock::Clock, output::Format, testing::Shared};
 
     fn read(dir: &Path, connection: Connection) -> (Result<Profile, String>, String) {
-        let talk = Shared(Arc::new(Mutex::new(Vec::new())));
+        let talk = Shared::default();
         let console = Console::to_writers(io::sink(), talk.clone(), Format::Table, Clock::Fixed(0));
         let profile = Profile::read(&connection, &console).map_err(|f| f.to_string());
         let place = dir.display().to_string();
@@ -173,19 +207,35 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_flag_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = Connection { profile: Some(PathBuf::new()), ..Connection::default() };
+        assert_eq!(
+            read(dir.path(), empty).0.err().unwrap(),
+            "error: --profile is empty\n\
+             hint: give it a value, or leave it out; is a variable of your script not set? (--profile \"$X\")\n\
+             see docs/errors/PROFILE_INVALID.md"
+        );
+        let empty = Connection { server: Some(String::new()), ..named(dir.path()) };
+        assert!(read(dir.path(), empty).0.err().unwrap().starts_with("error: --server is empty\n"));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let refusal = |connection| read(dir.path(), connection).0.err().unwrap();
         assert_eq!(
             refusal(named(dir.path())),
-            "error: cannot read the profile DIR/client.toml: No such file or directory (os error 2)\n\
-             hint: slipwayd writes one as client.toml into its data directory when it starts"
+            "error: cannot read the profile DIR/client.toml: there is no such file or directory\n\
+             hint: slipwayd writes one as client.toml into its data directory when it starts\n\
+             see docs/errors/PROFILE_INVALID.md"
         );
         fs::write(dir.path().join("client.toml"), "").unwrap();
         assert_eq!(
             refusal(named(dir.path())),
             "error: no server is given: neither by --server, nor by SLIPWAY_SERVER, nor in DIR/client.toml\n\
-             hint: use the profile that slipwayd wrote: --profile DATA/client.toml, or SLIPWAY_PROFILE"
+             hint: use the profile that slipwayd wrote: --profile DATA/client.toml, or SLIPWAY_PROFILE\n\
+             see docs/errors/PROFILE_INVALID.md"
         );
         fs::write(dir.path().join("client.toml"), "serve = 1").unwrap();
         assert!(refusal(named(dir.path())).starts_with("error: the profile DIR/client.toml is not valid\n"));

@@ -82,17 +82,14 @@ fn bar(label: &'static str, total: u64) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use std::io;
 
     use super::*;
     use crate::{clock::Clock, output::Format, testing::Shared};
 
     #[test]
     fn a_pipe_gets_a_few_lines() {
-        let talk = Shared(Arc::new(Mutex::new(Vec::new())));
+        let talk = Shared::default();
         let console = Console::to_writers(io::sink(), talk.clone(), Format::Table, Clock::Fixed(0));
         let mut progress = Progress::new(&console, "reading", 64 << 20);
         for _ in 0..64 {

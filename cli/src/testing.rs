@@ -1,4 +1,4 @@
-//! For the unit tests: a stream that can be read afterwards.
+//! For the tests, also those of `tests/`: a stream that can be read afterwards.
 
 use std::{
     io::{self, Write},
@@ -6,8 +6,8 @@ use std::{
 };
 
 /// Bytes that several owners see.
-#[derive(Clone)]
-pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
+#[derive(Clone, Default)]
+pub struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Shared {
     /// What was written so far.

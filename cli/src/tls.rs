@@ -11,7 +11,10 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{error::Failure, profile::Profile};
+use crate::{
+    error::{Failure, io_words},
+    profile::Profile,
+};
 
 /// Where to connect, taken apart once.
 #[derive(Clone)]
@@ -34,6 +37,7 @@ impl Target {
         let bad = |problem: &str| {
             Failure::new(format!("`{server}` is not the address of a server: {problem}"))
                 .hint("write for example https://fleet.example:7443")
+                .reason("PROFILE_INVALID")
         };
         let uri: Uri = server.parse().map_err(|_| bad("it is no URL"))?;
         if uri.scheme_str() != Some("https") {
@@ -63,11 +67,13 @@ pub fn tls_config(profile: &Profile) -> Result<Arc<Tls>, Failure> {
     let unusable = |problem: String| {
         Failure::new(format!("the CA in {ca} cannot be used: {problem}"))
             .hint("it has to be the server-ca.pem of the server's data directory")
+            .reason("PROFILE_INVALID")
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&profile.ca_pem) {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        let certificate =
+            certificate.map_err(|_| unusable("it is not a file of certificates in PEM".into()))?;
+        roots.add(certificate).map_err(|_| unusable("one of its certificates is damaged".into()))?;
     }
     if roots.is_empty() {
         return Err(unusable("it holds no certificate".into()));
@@ -75,7 +81,7 @@ pub fn tls_config(profile: &Profile) -> Result<Arc<Tls>, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(error.to_string()))?
+        .map_err(Failure::bug)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -95,7 +101,7 @@ pub async fn connect_tls(
     let tcp = TcpStream::connect((target.host.as_str(), target.port))
         .await
         .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
-        .map_err(|error| ConnectError::unreachable(server, error))?;
+        .map_err(|error| ConnectError::unreachable(server, io_words(&error)))?;
     let stream = TlsConnector::from(tls.config.clone())
         .connect(target.name, tcp)
         .await
@@ -131,14 +137,14 @@ impl ConnectError {
 
     fn of_handshake(server: &str, ca: &str, error: &io::Error) -> Self {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-            return Self::unreachable(server, format!("the TLS handshake broke off: {error}"));
+            return Self::unreachable(server, format!("the TLS handshake broke off: {}", io_words(error)));
         };
         let certificate = match error {
             rustls::Error::InvalidCertificate(certificate) => certificate,
             rustls::Error::InvalidMessage(_) => {
                 return Self::unreachable(server, "what answers there does not speak TLS");
             }
-            other => return Self::unreachable(server, format!("the TLS handshake failed: {other}")),
+            other => return Self::unreachable(server, format!("the two could not agree on TLS ({other})")),
         };
         match certificate {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::untrusted(
@@ -161,7 +167,11 @@ impl ConnectError {
                 "its certificate is not valid at this time",
                 "check the clocks of both machines; restart slipwayd to renew its certificate",
             ),
-            other => Self::untrusted(server, other, "look at the server's certificate"),
+            other => Self::untrusted(
+                server,
+                format!("its certificate cannot be accepted ({other})"),
+                "slipwayd makes a good one when it starts; is something in between that shows its own?",
+            ),
         }
     }
 }
@@ -180,13 +190,16 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// The innermost cause, which says most.
-pub fn root_cause(error: &dyn Error) -> String {
+/// The innermost cause, which says most, in words.
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    match cause.downcast_ref::<io::Error>() {
+        Some(error) => io_words(error),
+        None => cause.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -241,12 +254,14 @@ mod tests {
         assert_eq!(
             refusal("http://127.0.0.1:1", &ca).await,
             "error: `http://127.0.0.1:1` is not the address of a server: it has to start with https://\n\
-             hint: write for example https://fleet.example:7443"
+             hint: write for example https://fleet.example:7443\n\
+             see docs/errors/PROFILE_INVALID.md"
         );
         assert_eq!(
             refusal("https://127.0.0.1:1", "nothing").await,
             "error: the CA in server-ca.pem cannot be used: it holds no certificate\n\
-             hint: it has to be the server-ca.pem of the server's data directory"
+             hint: it has to be the server-ca.pem of the server's data directory\n\
+             see docs/errors/PROFILE_INVALID.md"
         );
     }
 
@@ -258,7 +273,7 @@ mod tests {
         assert_eq!(
             refusal(&server, &certificate("localhost").cert.pem()).await,
             format!(
-                "error: cannot reach {server}: Connection refused (os error 111)\n\
+                "error: cannot reach {server}: nothing listens at that address\n\
                  hint: is slipwayd running there, and is the address in the profile the one it printed?\n\
                  see docs/errors/SERVER_UNREACHABLE.md"
             )

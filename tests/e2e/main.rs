@@ -1,10 +1,12 @@
 //! Stories, each on a real server: one file a story.
 
 mod access;
+mod audit;
 mod bad_input;
 mod by_hand;
 mod by_mistake;
 mod full_disk;
+mod help;
 mod lost_keys;
 mod lying;
 mod quiet;

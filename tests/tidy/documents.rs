@@ -17,6 +17,20 @@ fn every_refusal_has_a_page() {
 }
 
 #[test]
+fn every_reason_of_the_command_line_has_a_page() {
+    let mut reasons = BTreeSet::new();
+    for source in files("cli/src", &[".rs"]) {
+        for opening in [".reason(\"", "reason: \""] {
+            let words = source.text.split(opening).skip(1).filter_map(|rest| rest.split('"').next());
+            reasons.extend(words.map(str::to_owned));
+        }
+    }
+    assert!(reasons.contains("PROFILE_INVALID") && reasons.contains("SERVER_UNREACHABLE"), "{reasons:?}");
+    reasons.retain(|code| !root().join(format!("docs/errors/{code}.md")).is_file());
+    assert!(reasons.is_empty(), "no page in docs/errors for {reasons:?}");
+}
+
+#[test]
 fn every_page_is_in_the_index() {
     let index = fs::read_to_string(root().join("docs/errors/README.md")).expect("the index of errors");
     let missing: Vec<String> = files("docs/errors", &[".md"])

@@ -5,12 +5,15 @@ use std::{path::PathBuf, time::Duration};
 use clap::Subcommand;
 
 use super::ListArgs;
-use crate::duration;
+use crate::{duration, names};
 
 /// What a service desk acts on.
 #[derive(Debug, Subcommand)]
 pub enum AlertCommand {
     /// Alerts, last changed first; filter fields: state, device, component, kind, severity, metric
+    #[command(
+        after_help = "Example:\n  slipway alert list --filter 'state = \"open\" AND severity = \"warning\"'"
+    )]
     List(ListArgs),
     /// One alert with its evidence
     Show {
@@ -43,7 +46,7 @@ pub struct AlertWatch {
     pub state: Option<PathBuf>,
 
     /// End after so many changes [default: never]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = names::one_or_more::<u64>)]
     pub count: Option<u64>,
 }
 
@@ -51,6 +54,9 @@ pub struct AlertWatch {
 #[derive(Debug, Subcommand)]
 pub enum LimitCommand {
     /// Set a limit; one of the same name is replaced
+    #[command(
+        after_help = "Example:\n  slipway limit set air-filter --metric hw.filter.differential_pressure --value 250 --component air-filter --part 'air filter' --lead-time 5d"
+    )]
     Set(LimitSet),
     /// Limits, by name
     List {

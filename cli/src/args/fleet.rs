@@ -1,8 +1,8 @@
-//! Arguments of `claim`, `device` and `token`.
+//! Arguments of `claim` and `device`.
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::ListArgs;
 use crate::{duration, names};
@@ -11,6 +11,9 @@ use crate::{duration, names};
 #[derive(Debug, Subcommand)]
 pub enum ClaimCommand {
     /// Make a claim; its token is shown once
+    #[command(
+        after_help = "Example:\n  slipway claim create --product pump --hardware gw-a --uses 20 --label site=north --out claim.json"
+    )]
     Create(ClaimCreate),
     /// Claims, newest first
     List {
@@ -41,7 +44,7 @@ pub struct ClaimCreate {
     pub labels: Vec<(String, String)>,
 
     /// How many devices may use it
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = names::one_or_more::<u32>, default_value_t = 1)]
     pub uses: u32,
 
     /// Only this device may use it
@@ -65,6 +68,9 @@ pub struct ClaimCreate {
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// Devices by id; filter fields: id, product, hardware, state, version, labels.KEY, attributes.KEY, online
+    #[command(
+        after_help = "Example:\n  slipway device list --filter 'labels.site = \"north\" AND version < 2.0'"
+    )]
     List(ListArgs),
     /// One device
     Show {
@@ -101,6 +107,9 @@ pub enum DeviceCommand {
         device: String,
     },
     /// Updates, newest first; filter fields: rollout, release, state, wave
+    #[command(
+        after_help = "Example:\n  slipway device updates --filter 'state = \"failed\" AND release = \"releases/pump/2.0.0\"'"
+    )]
     Updates {
         /// The device; all devices if none is named
         device: Option<String>,
@@ -108,62 +117,4 @@ pub enum DeviceCommand {
         #[command(flatten)]
         list: ListArgs,
     },
-}
-
-/// Who may do what.
-#[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Make a token; it is shown once, on stdout
-    Create(TokenCreate),
-    /// Tokens, newest first
-    List {
-        /// Show at most so many; 0 means all
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        max: usize,
-    },
-    /// End a token at once
-    Revoke {
-        /// The token's id
-        token: String,
-    },
-    /// Whose token is used here
-    Whoami,
-}
-
-/// Arguments of `token create`.
-#[derive(Debug, clap::Args)]
-pub struct TokenCreate {
-    /// For people; appears in the audit log
-    pub name: String,
-
-    /// What it may do
-    #[arg(long, value_enum)]
-    pub role: RoleName,
-
-    /// Which devices, for clients, for example 'labels.customer = "acme"'
-    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
-    pub scope: String,
-
-    /// How long it lives [default: 90d]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub ttl: Option<Duration>,
-
-    /// Write the token to a file, mode 0600, instead of to stdout
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// Roles as people type them.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum RoleName {
-    /// Sees devices, releases, rollouts and alerts
-    Viewer,
-    /// Also schedules rollouts, labels devices, makes claims, sets limits, handles alerts
-    Operator,
-    /// Sees what a viewer sees and publishes releases
-    Publisher,
-    /// Everything
-    Admin,
-    /// Sees and handles the alerts of the devices in its scope, and nothing else
-    Client,
 }

@@ -53,6 +53,9 @@ pub enum ReleaseCommand {
     /// is visible to a device until the last step, which is one transaction.
     Publish(ReleasePublish),
     /// Releases, newest first; filter fields: product, version, hardware
+    #[command(
+        after_help = "Example:\n  slipway release list --filter 'product = \"pump\" AND version >= 2.0'"
+    )]
     List(ListArgs),
     /// One release
     Show {

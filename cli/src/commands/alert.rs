@@ -151,9 +151,9 @@ fn line(alert: &v1::Alert) -> String {
         alert.component,
         alert.summary
     );
-    if !alert.recommendation.is_empty() {
-        text.push(' ');
-        text.push_str(&alert.recommendation);
+    // The recommendation repeats the forecast; `alert show` has it in full.
+    if let Some(time) = &alert.act_by {
+        text.push_str(&format!(" Act by {}.", human::date(time)));
     }
     text.replace('\n', " ")
 }
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(
             line(&alert()),
             "2026-11-22 14:03:05Z  open          warning   a1  pump-03/filter: \
-             The air filter reaches 250 Pa around 2026-12-06. Order a new one before 2026-11-29."
+             The air filter reaches 250 Pa around 2026-12-06. Act by 2026-11-29."
         );
     }
 

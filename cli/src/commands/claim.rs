@@ -6,13 +6,13 @@ use slipway_proto::v1;
 
 use crate::{
     args::{ClaimCommand, ClaimCreate, Connection},
-    commands::{labels, listed, pages},
+    commands::{check_new, labels, listed, pages, write_secret},
     connect::Api,
     duration,
     error::Failure,
     human, names,
     output::{Console, columns},
-    private_file, rng,
+    rng,
 };
 
 /// Runs one command of this noun.
@@ -38,14 +38,11 @@ pub async fn run(command: ClaimCommand, connection: &Connection, console: &Conso
 }
 
 async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), Failure> {
-    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
-        return Err(Failure::new(format!("{} exists already", path.display()))
-            .hint("name another file; a claim is never written over something else"));
-    }
+    check_new(args.out.as_deref(), "claim")?;
     // A claim without a root is of no use to a device: find out before making one.
     let trust = api.releases().get_trust(v1::GetTrustRequest::default()).await?.into_inner();
     if trust.root.is_empty() {
-        return Err(not_initialized());
+        return Err(Failure::no_root());
     }
     let claim = v1::Claim {
         product: args.product,
@@ -62,7 +59,7 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
     };
     let made = api.fleet().create_claim(request).await?.into_inner();
     if made.root.is_empty() {
-        return Err(not_initialized());
+        return Err(Failure::no_root());
     }
     let claim = made.claim.clone().unwrap_or_default();
     let server = args.device_server.as_deref().unwrap_or(&api.server);
@@ -78,10 +75,8 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
     let Some(path) = &args.out else {
         return console.json(&file);
     };
-    private_file::create(path, format!("{file:#}\n").as_bytes()).map_err(|error| {
-        Failure::file("write the claim to", path, &error)
-            .hint(format!("the claim was made; end it: slipway claim revoke {}", names::short(&claim.name)))
-    })?;
+    let end = format!("slipway claim revoke {}", names::short(&claim.name));
+    write_secret(path, "claim", &format!("{file:#}"), &end)?;
     console.say(&format!("written to {}; whoever has this file can enrol a device", path.display()));
     Ok(())
 }
@@ -95,12 +90,6 @@ fn claim_file(server: &str, made: &v1::CreateClaimResponse, claim: &v1::Claim) -
         "token": made.token,
         "product": claim.product,
     })
-}
-
-fn not_initialized() -> Failure {
-    Failure::new("the server has no root yet: a device that enrolled now could believe no release")
-        .hint("run `slipway trust init --keys DIR` first")
-        .reason("TRUST_NOT_INITIALIZED")
 }
 
 async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {

@@ -21,6 +21,13 @@ pub fn render(answer: &v1::ExplainDeviceResponse, now: i64) -> String {
 
 fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> std::fmt::Result {
     let Some(device) = &answer.device else { return Ok(()) };
+    if device.state() == v1::DeviceState::Revoked {
+        let name = names::short(&device.name);
+        writeln!(
+            text,
+            "{name} is revoked: its calls are refused, and it is offered nothing, whatever follows.\n"
+        )?;
+    }
     let seen = match &device.last_seen_time {
         Some(time) => format!("last seen {}", human::moment(time, now)),
         None => "never seen since it enrolled".into(),
@@ -250,6 +257,18 @@ Its updates, newest first:
     2026-11-22 13:02:15Z  trial        by device
     2026-11-22 13:03:05Z  rolled back  by device  HEALTH_CHECK_FAILED: the health command exited with 1
 "
+        );
+    }
+
+    #[test]
+    fn that_a_device_is_revoked_comes_first() {
+        let device = answer().device.map(|d| v1::Device { state: v1::DeviceState::Revoked.into(), ..d });
+        let text = render(&v1::ExplainDeviceResponse { device, ..answer() }, NOW);
+        assert!(
+            text.starts_with(
+                "pump-01 is revoked: its calls are refused, and it is offered nothing, whatever follows.\n\n"
+            ),
+            "{text}"
         );
     }
 

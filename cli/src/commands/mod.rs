@@ -1,6 +1,7 @@
 //! One file per noun: the call and what is shown of its answer.
 
 pub mod alert;
+pub mod audit;
 pub mod claim;
 pub mod device;
 pub mod explain;
@@ -11,7 +12,7 @@ pub mod token;
 pub mod trust;
 pub mod watch;
 
-use std::{collections::HashMap, future::Future};
+use std::{collections::HashMap, future::Future, path::Path};
 
 use tonic::Status;
 
@@ -19,6 +20,7 @@ use crate::{
     args::{Args, Command},
     error::Failure,
     output::Console,
+    private_file,
 };
 
 /// Runs one command.
@@ -36,6 +38,7 @@ pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
         Command::Alert(command) => alert::run(command, connection, console).await,
         Command::Limit(command) => limit::run(command, connection, console).await,
         Command::Token(command) => token::run(command, connection, console).await,
+        Command::Audit(command) => audit::run(command, connection, console).await,
     }
 }
 
@@ -63,6 +66,24 @@ where
         }
         token = next;
     }
+}
+
+/// Refuses a file for a secret where something is already; asked before the secret is made.
+fn check_new(path: Option<&Path>, what: &str) -> Result<(), Failure> {
+    match path.filter(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(Failure::new(format!("{} exists already", path.display()))
+            .hint(format!("name another file; a {what} is never written over something else"))
+            .reason("FILE_UNUSABLE")),
+    }
+}
+
+/// Writes a secret that the server just made, or says how to `end` it.
+fn write_secret(path: &Path, what: &str, text: &str, end: &str) -> Result<(), Failure> {
+    private_file::create(path, format!("{text}\n").as_bytes()).map_err(|error| {
+        Failure::file(&format!("write the {what} to"), path, &error)
+            .hint(format!("the {what} was made, and nobody has it; end it: {end}"))
+    })
 }
 
 /// `a=1, b=2`, by key.

@@ -70,7 +70,7 @@ async fn publish(args: ReleasePublish, connection: &Connection, console: &Consol
     let cut = cut(&image, console).await?;
     let draft = draft(&args, version, cut);
     let segments = slipway_payload::segments(&draft.artifact)
-        .map_err(|error| Failure::new(format!("the image cannot be cut: {error}")))?;
+        .map_err(|error| Failure::bug(format!("the segments do not fit the image: {error}")))?;
     let missing = upload::missing(&api, &segments).await?;
     // Signed once before anything is sent: what cannot be signed shall cost nobody an upload.
     let mut signed = sign::sign(&current, &draft, &publisher, targets_key.as_ref(), now)?;
@@ -137,7 +137,7 @@ async fn cut(image: &Arc<Image>, console: &Console) -> Result<Cut, Failure> {
     };
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| Failure::new(format!("reading the image stopped: {error}")))?
+        .map_err(|error| Failure::bug(format!("reading the image stopped: {error}")))?
 }
 
 fn request(args: &ReleasePublish, signed: &Signed, validate_only: bool) -> v1::PublishReleaseRequest {

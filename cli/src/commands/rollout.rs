@@ -1,5 +1,6 @@
 //! `slipway rollout`: plans that bring a release to devices, in waves.
 
+use serde_json::Value;
 use slipway_proto::v1;
 
 use crate::{
@@ -8,8 +9,8 @@ use crate::{
     connect::Api,
     duration,
     error::Failure,
-    human, names,
-    output::{Console, columns, facts},
+    human, json, names,
+    output::{Console, Format, columns, facts},
     rng, wave,
 };
 
@@ -31,6 +32,7 @@ pub async fn run(command: RolloutCommand, connection: &Connection, console: &Con
             let request = v1::PreviewRolloutRequest { rollout: plan.clone() };
             let preview = api.rollouts().preview_rollout(request).await?.into_inner();
             let plan = plan.unwrap_or_default();
+            warn_of_nobody(preview.wave_devices.iter().sum(), &plan, console);
             console.show("PreviewRolloutResponse", &preview, |preview| render_preview(preview, &plan))
         }
         RolloutCommand::List(args) => list(args, &api, console).await,
@@ -91,12 +93,43 @@ async fn create(
 ) -> Result<(), Failure> {
     let request = v1::CreateRolloutRequest { rollout, validate_only, request_id: rng::request_id() };
     let rollout = api.rollouts().create_rollout(request).await?.into_inner();
-    let id = names::short(&rollout.name);
-    match validate_only {
-        true => console.say("the plan is valid; nothing was started"),
-        false => console.say(&format!("started; follow it with: slipway rollout watch {id}")),
+    warn_of_nobody(rollout.waves.iter().map(|wave| u64::from(wave.devices)).sum(), &rollout, console);
+    if validate_only {
+        console.say("the plan is valid; nothing was started");
+        return console.show("Rollout", &planned(rollout), render_plan);
     }
+    let id = names::short(&rollout.name);
+    console.say(&format!("started; follow it with: slipway rollout watch {id}"));
     console.show("Rollout", &rollout, |rollout| render(rollout, console.clock.now()))
+}
+
+/// A plan that reaches nobody is valid, and most likely not what was meant.
+fn warn_of_nobody(devices: u64, plan: &v1::Rollout, console: &Console) {
+    if devices == 0 {
+        let later = if plan.standing { ", until some match later" } else { "" };
+        console.say(&format!(
+            "warning: as things are this plan brings {} to no device{later}; \
+             `slipway device list --filter …` and `slipway rollout preview` show why",
+            names::short(&plan.release)
+        ));
+    }
+}
+
+/// The plan alone, without what a rollout has only once it is started.
+fn planned(mut rollout: v1::Rollout) -> v1::Rollout {
+    for wave in &mut rollout.waves {
+        *wave = v1::Wave { state: 0, open_time: None, ..*wave };
+    }
+    v1::Rollout {
+        name: String::new(),
+        state: 0,
+        seed: String::new(),
+        create_time: None,
+        update_time: None,
+        creator: String::new(),
+        etag: String::new(),
+        ..rollout
+    }
 }
 
 fn changed(rollout: &v1::Rollout, console: &Console) -> Result<(), Failure> {
@@ -114,7 +147,22 @@ async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failur
         }
     })
     .await?;
-    console.show_all("Rollout", &rollouts, |rollouts| render_list(rollouts, console.clock.now()))
+    if console.format == Format::Table {
+        return console.print(&render_list(&rollouts, console.clock.now()));
+    }
+    let all = rollouts.iter().map(listed_json).collect::<Result<_, _>>()?;
+    console.json(&Value::Array(all))
+}
+
+/// A list does not count the devices of each wave: no number is better than a wrong one.
+fn listed_json(rollout: &v1::Rollout) -> Result<Value, Failure> {
+    let mut rollout = json::message("Rollout", rollout)?;
+    for wave in rollout["waves"].as_array_mut().into_iter().flatten() {
+        if let Some(wave) = wave.as_object_mut() {
+            wave.remove("devices");
+        }
+    }
+    Ok(rollout)
 }
 
 /// The state in words.
@@ -156,30 +204,24 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
         "" => String::new(),
         reason => format!(": {reason}"),
     };
-    let timeout = rollout.update_timeout.as_ref().map(duration::from_wire);
-    let mut text = facts(&[
+    let [release, rest @ ..] = plan_facts(rollout);
+    let mut rows = vec![
         ("rollout", names::short(&rollout.name).to_owned()),
-        ("release", names::short(&rollout.release).to_owned()),
+        release,
         ("state", format!("{}{reason}", state(rollout))),
-        (
-            "devices",
-            if rollout.selector.is_empty() { "all of the product".into() } else { rollout.selector.clone() },
-        ),
-        ("on failure", on_failure(rollout).to_owned()),
-        ("standing", if rollout.standing { "yes".into() } else { String::new() }),
-        ("downgrade", if rollout.allow_downgrade { "allowed".into() } else { String::new() }),
-        ("spread by", rollout.spread_by.clone()),
-        ("timeout", timeout.map(duration::show).unwrap_or_default()),
+    ];
+    rows.extend(rest);
+    rows.extend([
         ("created", human::maybe_moment(rollout.create_time.as_ref(), now)),
         ("by", rollout.creator.clone()),
         ("changed", human::maybe_moment(rollout.update_time.as_ref(), now)),
     ]);
+    let mut text = facts(&rows);
     let rows: Vec<_> = rollout
         .waves
         .iter()
         .zip(1..)
         .map(|(wave, number)| {
-            let limit = if wave.max_in_flight == 0 { "-".into() } else { wave.max_in_flight.to_string() };
             vec![
                 format!("{number}"),
                 format!("{}%", human::number(wave.percent)),
@@ -187,7 +229,7 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
                 wave.devices.to_string(),
                 wave.admitted.to_string(),
                 wave.in_flight.to_string(),
-                limit,
+                limit(wave),
                 wave.succeeded.to_string(),
                 wave.failed.to_string(),
                 wave::gate_words(&wave.gate.unwrap_or_default()),
@@ -198,6 +240,48 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
     text.push('\n');
     text.push_str(&columns(&header, &rows));
     text
+}
+
+/// What a plan says, whether it is started or not.
+fn plan_facts(plan: &v1::Rollout) -> [(&'static str, String); 7] {
+    let when = |holds: bool, words: &str| if holds { words.to_owned() } else { String::new() };
+    let timeout = plan.update_timeout.as_ref().map(duration::from_wire);
+    [
+        ("release", names::short(&plan.release).to_owned()),
+        (
+            "devices",
+            if plan.selector.is_empty() { "all of the product".into() } else { plan.selector.clone() },
+        ),
+        ("on failure", on_failure(plan).to_owned()),
+        ("standing", when(plan.standing, "yes")),
+        ("downgrade", when(plan.allow_downgrade, "allowed")),
+        ("spread by", plan.spread_by.clone()),
+        ("timeout", timeout.map(duration::show).unwrap_or_default()),
+    ]
+}
+
+fn render_plan(plan: &v1::Rollout) -> String {
+    let rows: Vec<_> = plan
+        .waves
+        .iter()
+        .zip(1..)
+        .map(|(wave, number)| {
+            vec![
+                format!("{number}"),
+                format!("{}%", human::number(wave.percent)),
+                wave.devices.to_string(),
+                limit(wave),
+                wave::gate_words(&wave.gate.unwrap_or_default()),
+            ]
+        })
+        .collect();
+    let table = columns(&["WAVE", "TO", "DEVICES", "LIMIT", "GATE"], &rows);
+    format!("{}\n{table}", facts(&plan_facts(plan)))
+}
+
+/// How many of a wave may be in flight at once.
+fn limit(wave: &v1::Wave) -> String {
+    if wave.max_in_flight == 0 { "-".into() } else { wave.max_in_flight.to_string() }
 }
 
 fn on_failure(rollout: &v1::Rollout) -> &'static str {
@@ -243,118 +327,5 @@ fn render_preview(preview: &v1::PreviewRolloutResponse, plan: &v1::Rollout) -> S
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::args::{Args, Command};
-
-    const NOW: i64 = 1_795_356_185_000;
-
-    fn plan_of(line: &str) -> Result<v1::Rollout, String> {
-        let args = Args::try_parse_from(line.split(' ')).unwrap();
-        let Command::Rollout(RolloutCommand::Create { plan, .. }) = args.command else { panic!("{line}") };
-        to_rollout(&plan).map_err(|failure| failure.to_string())
-    }
-
-    #[test]
-    fn flags_become_a_plan() {
-        let plan = plan_of(
-            "slipway rollout create pump/2.0.0 --wave 10:soak=30s --wave 100 --on-failure roll-back \
-             --standing --allow-downgrade --spread-by site --timeout 2h",
-        )
-        .unwrap();
-        assert_eq!((plan.release.as_str(), plan.waves.len()), ("releases/pump/2.0.0", 2));
-        assert_eq!(plan.on_failure(), v1::FailureAction::RollBack);
-        assert_eq!((plan.standing, plan.allow_downgrade, plan.spread_by.as_str()), (true, true, "site"));
-        assert_eq!(plan.update_timeout.unwrap().seconds, 7_200);
-    }
-
-    #[test]
-    fn a_plan_that_does_not_end_is_refused_here() {
-        assert_eq!(
-            plan_of("slipway rollout create pump/2.0.0 --wave 10").unwrap_err(),
-            "error: the last wave ends at 10 percent; the last --wave has to be 100\n\
-             hint: for example: --wave 10:max-failures=1,soak=30s --wave 50 --wave 100\n\
-             see docs/errors/PLAN_INVALID.md"
-        );
-    }
-
-    #[test]
-    fn a_rollout_in_full() {
-        let mut rollout =
-            plan_of("slipway rollout create pump/2.1.0 --wave 10:soak=30s,max-in-flight=2 --wave 100")
-                .unwrap();
-        rollout.name = "rollouts/r1".into();
-        rollout.set_state(v1::RolloutState::Paused);
-        rollout.state_reason = "wave 1 failed: 1 of 1 finished updates failed".into();
-        rollout.creator = "admin".into();
-        rollout.create_time = Some(human::timestamp(NOW - 60_000));
-        rollout.update_time = Some(human::timestamp(NOW));
-        rollout.waves[0].set_state(v1::WaveState::Failed);
-        rollout.waves[0].devices = 1;
-        rollout.waves[0].admitted = 1;
-        rollout.waves[0].failed = 1;
-        rollout.waves[1].set_state(v1::WaveState::Pending);
-        rollout.waves[1].devices = 7;
-        assert_eq!(
-            render(&rollout, NOW),
-            "\
-rollout     r1
-release     pump/2.1.0
-state       paused: wave 1 failed: 1 of 1 finished updates failed
-devices     all of the product
-on failure  pause
-timeout     1d
-created     2026-11-22 14:02:05Z (1m ago)
-by          admin
-changed     2026-11-22 14:03:05Z (just now)
-
-WAVE  TO    STATE    DEVICES  ADMITTED  IN FLIGHT  LIMIT  OK  FAILED  GATE
-1     10%   failed   1        1         0          2      0   1       ≥95% ok of all, fails past 0 and 5%, soak 30s
-2     100%  pending  7        0         0          -      0   0       ≥95% ok of all, fails past 0 and 5%
-"
-        );
-        assert_eq!(
-            render_list(&[rollout], NOW),
-            "\
-ID  RELEASE     STATE   PASSED  IN FLIGHT  OK  FAILED  CREATED  DEVICES
-r1  pump/2.1.0  paused  0 of 2  0          0   1       1m ago   all devices
-"
-        );
-    }
-
-    #[test]
-    fn a_preview() {
-        let plan = plan_of("slipway rollout create pump/2.0.0 --wave 10 --wave 100").unwrap();
-        let preview = v1::PreviewRolloutResponse {
-            matched: 10,
-            already_there: 1,
-            incompatible: 1,
-            wave_devices: vec![1, 7],
-            from_versions: [("1.0.0".to_owned(), 7), (String::new(), 3)].into(),
-            bytes: 64 << 20,
-            later: 0,
-        };
-        assert_eq!(
-            render_preview(&preview, &plan),
-            "\
-release        pump/2.0.0
-matched        10 devices
-already there  1
-run later      0
-incompatible   1
-offered        8
-transfer       at most 64.0 MiB
-
-WAVE  TO    DEVICES
-1     10%   1
-2     100%  7
-
-FROM VERSION  DEVICES
-1.0.0         7
-unknown       3
-"
-        );
-    }
-}
+#[path = "rollout_tests.rs"]
+mod tests;

@@ -4,13 +4,12 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, RoleName, TokenCommand, TokenCreate},
-    commands::{listed, pages},
+    commands::{check_new, listed, pages, write_secret},
     connect::Api,
     duration,
     error::Failure,
     human, json, names,
     output::{Console, Format, columns, facts},
-    private_file,
 };
 
 /// Runs one command of this noun.
@@ -49,20 +48,13 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     };
     let token =
         v1::Token { display_name: args.name, role: role.into(), scope: args.scope, ..v1::Token::default() };
-    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
-        return Err(Failure::new(format!("{} exists already", path.display()))
-            .hint("name another file; a token is never written over something else"));
-    }
+    check_new(args.out.as_deref(), "token")?;
     let request = v1::CreateTokenRequest { token: Some(token), ttl: args.ttl.map(duration::to_wire) };
     let made = api.access().create_token(request).await?.into_inner();
     let token = made.token.clone().unwrap_or_default();
     if let Some(path) = &args.out {
-        if let Err(error) = private_file::create(path, format!("{}\n", made.secret).as_bytes()) {
-            return Err(Failure::file("write the token to", path, &error).hint(format!(
-                "the token was made; revoke it: slipway token revoke {}",
-                names::short(&token.name)
-            )));
-        }
+        let end = format!("slipway token revoke {}", names::short(&token.name));
+        write_secret(path, "token", &made.secret, &end)?;
         console.say(&format!("token {} written to {}", names::short(&token.name), path.display()));
         return console.show("Token", &token, |token| render(token, console.clock.now()));
     }

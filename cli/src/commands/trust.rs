@@ -83,6 +83,7 @@ impl OnlineKeys {
             key.and_then(|key| key.public_key.parse::<PublicKey>().ok()).ok_or_else(|| {
                 Failure::new(format!("the server named no usable {role} key"))
                     .hint("use a slipway and a slipwayd of the same version")
+                    .reason("METADATA_FIELD_INVALID")
             })
         };
         Ok(Self { timestamp: find("timestamp")?, snapshot: find("snapshot")?, director: find(DIRECTOR)? })
@@ -173,11 +174,7 @@ fn verify(root: &[u8], targets: &[u8]) -> Result<(), slipway_trust::Error> {
 /// A root that names other online keys was made for another server.
 fn check_own_root(root: &[u8], online: &OnlineKeys, keys: &KeyDir) -> Result<(), Failure> {
     let path = keys.path().display();
-    let set = TrustedSet::from_root(root).map_err(|error| {
-        Failure::new(format!("{path}/root.json cannot be used: {error}"))
-            .hint("restore the directory from its copy; or use an empty one, if no device trusts these keys yet")
-            .reason(error.code())
-    })?;
+    let set = keys.trusted(root)?;
     let body = &set.root().body;
     let named = |role, key: PublicKey| body.authority(role).public_keys().contains(&key);
     if named(&body.timestamp, online.timestamp) && named(&body.snapshot, online.snapshot) {
@@ -204,6 +201,8 @@ fn check_complete(keys: &KeyDir) -> Result<(), Failure> {
 
 fn not_signed(error: &dyn std::error::Error) -> Failure {
     Failure::new(format!("the documents could not be signed: {error}"))
+        .hint("nothing was sent; are the files in the key directory those that `slipway trust init` made?")
+        .reason("SIGNER_FAILED")
 }
 
 fn render(trust: &v1::Trust, now: i64) -> Result<String, Failure> {
@@ -219,7 +218,9 @@ fn render(trust: &v1::Trust, now: i64) -> Result<String, Failure> {
         ));
     }
     let unreadable = |error: slipway_trust::Error| {
-        Failure::new(format!("the server's trust cannot be read: {error}")).reason(error.code())
+        Failure::new(format!("the server's trust cannot be read: {error}"))
+            .hint("use a slipway and a slipwayd of the same version")
+            .reason(error.code())
     };
     let root = slipway_trust::Root::parse(&trust.root).map_err(unreadable)?;
     let targets = Targets::parse(TARGETS, &trust.targets).map_err(unreadable)?;

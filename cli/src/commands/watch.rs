@@ -94,12 +94,16 @@ fn is_over(state: RolloutState, exit_on_pause: bool) -> bool {
 #[derive(Default)]
 struct Follower {
     told: HashMap<String, String>,
+    /// The time of the line that was told last, as seconds and nanoseconds.
+    latest: (i64, i32),
 }
 
 impl Follower {
     fn lines(&mut self, change: &v1::WatchRolloutResponse, now: i64) -> Vec<String> {
         let mut lines = Vec::new();
-        for update in &change.updates {
+        let mut updates: Vec<_> = change.updates.iter().collect();
+        updates.sort_by_key(|update| update.update_time.map(|time| (time.seconds, time.nanos)));
+        for update in updates {
             let mut words = update_state(update.state());
             if let Some(reason) = &update.reason {
                 words.push_str(&format!(", {}", reason_words(reason)));
@@ -131,7 +135,10 @@ impl Follower {
         now: i64,
     ) {
         if self.told.get(&subject) != Some(&words) {
-            let time = time.map_or_else(|| human::absolute(&human::timestamp(now)), human::absolute);
+            // The column never goes back: what is told late carries the time of the line before it.
+            let time = time.copied().unwrap_or_else(|| human::timestamp(now));
+            self.latest = self.latest.max((time.seconds, time.nanos));
+            let time = human::absolute(&prost_types::Timestamp { seconds: self.latest.0, nanos: 0 });
             lines.push(format!("{time}  {subject}: {words}"));
             self.told.insert(subject, words);
         }
@@ -237,6 +244,14 @@ mod tests {
         );
         assert!(follower.lines(&change(RolloutState::Running, 0, 0), NOW).is_empty());
         let mut failed = change(RolloutState::Running, 1, 0);
+        let downloading = v1::Update {
+            name: "devices/pump-02/updates/u".into(),
+            release: "releases/pump/2.1.0".into(),
+            state: v1::UpdateState::Downloading.into(),
+            update_time: Some(human::timestamp(NOW + 2_000)),
+            ..v1::Update::default()
+        };
+        failed.updates.push(downloading);
         failed.updates.push(v1::Update {
             name: "devices/pump-01/updates/u".into(),
             release: "releases/pump/2.1.0".into(),
@@ -248,8 +263,10 @@ mod tests {
         assert_eq!(
             follower.lines(&failed, NOW),
             [
-                "2026-11-22 14:03:04Z  pump-01 pump/2.1.0: rolled back, HEALTH_CHECK_FAILED: exit code 1",
-                "2026-11-22 14:03:05Z  wave 1 (100%): open, 1 in flight, 0 ok, 0 failed of 2 devices",
+                // It happened at :04, and is told after something of :05.
+                "2026-11-22 14:03:05Z  pump-01 pump/2.1.0: rolled back, HEALTH_CHECK_FAILED: exit code 1",
+                "2026-11-22 14:03:07Z  pump-02 pump/2.1.0: downloading",
+                "2026-11-22 14:03:07Z  wave 1 (100%): open, 1 in flight, 0 ok, 0 failed of 2 devices",
             ]
         );
     }

@@ -3,7 +3,7 @@
 
 use slipway_proto::v1;
 use slipway_trust::{
-    Error, Root, TARGETS, Targets, TrustedSet, Version, limits,
+    Error, Root, TARGETS, Targets, Version, limits,
     signed::{Authority, Envelope},
 };
 
@@ -35,9 +35,7 @@ impl Current {
     /// As [`Current::fetch`], without asking.
     pub fn verify(trust: &v1::Trust, keys: &KeyDir, product: &str) -> Result<Self, Failure> {
         if trust.root.is_empty() {
-            return Err(Failure::new("the server has no root yet")
-                .hint("run `slipway trust init --keys DIR` first")
-                .reason("TRUST_NOT_INITIALIZED"));
+            return Err(Failure::no_root());
         }
         let root = trusted_root(&trust.root, keys)?;
         let targets =
@@ -90,14 +88,12 @@ fn trusted_root(offered: &[u8], keys: &KeyDir) -> Result<Root, Failure> {
     let path = keys.path().display();
     let kept = keys.root()?.ok_or_else(|| {
         Failure::new(format!("{path}/root.json is missing: without it no server can be believed"))
-            .hint("use the directory that `slipway trust init` filled")
+            .hint(format!(
+                "use the directory that `slipway trust init` filled; or copy root.json back: cp COPY/root.json {path}/"
+            ))
             .reason("ROOT_FOREIGN")
     })?;
-    let mut set = TrustedSet::from_root(&kept).map_err(|error| {
-        Failure::new(format!("{path}/root.json cannot be used: {error}"))
-            .hint("restore it from its copy")
-            .reason(error.code())
-    })?;
+    let mut set = keys.trusted(&kept)?;
     if kept != offered {
         set.update_root(offered).map_err(|error| {
             Failure::new(format!(

@@ -66,9 +66,12 @@ impl Image {
             Err(CutError::Empty) => return Err(empty(&self.path)),
             Err(CutError::Read(error)) => return Err(Failure::file("read the image", &self.path, &error)),
             Err(error @ CutError::TooLarge) => {
-                return Err(
-                    Failure::new(format!("{}: {error}", self.path.display())).reason("IMAGE_TOO_LARGE")
-                );
+                return Err(Failure::new(format!(
+                    "the image {} cannot be cut: {error}",
+                    self.path.display()
+                ))
+                .hint("publish it in several components")
+                .reason("IMAGE_TOO_LARGE"));
             }
             Err(CutError::Sink(never)) => match never {},
         };

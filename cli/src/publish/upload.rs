@@ -137,11 +137,11 @@ async fn encode(image: &Arc<Image>, segment: Segment) -> Result<Vec<u8>, Failure
     let work = move || {
         let bytes = image.read(&segment)?;
         slipway_payload::encode(&bytes)
-            .map_err(|error| Failure::new(format!("cannot compress the image: {error}")))
+            .map_err(|error| Failure::bug(format!("a segment cannot be compressed: {error}")))
     };
     task::spawn_blocking(work)
         .await
-        .map_err(|error| Failure::new(format!("reading the image stopped: {error}")))?
+        .map_err(|error| Failure::bug(format!("reading the image stopped: {error}")))?
 }
 
 #[cfg(test)]

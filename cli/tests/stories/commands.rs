@@ -1,13 +1,14 @@
 //! Runs the command line in this process.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::path::Path;
 
 use clap::Parser as _;
 use slipway_cli::{args::Args, clock::Clock, output::Console, run};
+
+use self::testing::Shared;
+
+#[path = "../../src/testing.rs"]
+mod testing;
 
 /// The moment at which all commands of a test run: 2026-11-22 14:03:05Z.
 pub const NOW: i64 = 1_795_356_185_000;
@@ -22,31 +23,12 @@ pub struct Outcome {
     pub talk: String,
 }
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// One command, with the profile given.
 pub async fn slipway(profile: &Path, arguments: &[&str]) -> Outcome {
     let line =
         ["slipway", "--profile", profile.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
     let args = Args::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
-    let (out, talk) = (Buffer::default(), Buffer::default());
+    let (out, talk) = (Shared::default(), Shared::default());
     let console = Console::to_writers(out.clone(), talk.clone(), args.output, Clock::Fixed(NOW));
     let code = run(args, &console).await;
     Outcome { code, out: out.text(), talk: talk.text() }

@@ -1,0 +1,79 @@
+//! Arguments of `token` and `audit`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Subcommand, ValueEnum};
+
+use super::ListArgs;
+use crate::duration;
+
+/// Who may do what.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is shown once, on stdout
+    #[command(
+        after_help = "Example:\n  slipway token create 'acme service desk' --role client --scope 'labels.customer = \"acme\"'"
+    )]
+    Create(TokenCreate),
+    /// Tokens, newest first
+    List {
+        /// Show at most so many; 0 means all
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        max: usize,
+    },
+    /// End a token at once
+    Revoke {
+        /// The token's id
+        token: String,
+    },
+    /// Whose token is used here
+    Whoami,
+}
+
+/// Arguments of `token create`.
+#[derive(Debug, clap::Args)]
+pub struct TokenCreate {
+    /// For people; appears in the audit log
+    pub name: String,
+
+    /// What it may do
+    #[arg(long, value_enum)]
+    pub role: RoleName,
+
+    /// Which devices, for clients, for example 'labels.customer = "acme"'
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub scope: String,
+
+    /// How long it lives [default: 90d]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub ttl: Option<Duration>,
+
+    /// Write the token to a file, mode 0600, instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Roles as people type them.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RoleName {
+    /// Sees devices, releases, rollouts and alerts
+    Viewer,
+    /// Also schedules rollouts, labels devices, makes claims, sets limits, handles alerts
+    Operator,
+    /// Sees what a viewer sees and publishes releases
+    Publisher,
+    /// Everything
+    Admin,
+    /// Sees and handles the alerts of the devices in its scope, and nothing else
+    Client,
+}
+
+/// Who did what.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// What was done with a token or a claim, newest first; filter fields: time, actor, action, resource, detail
+    #[command(
+        after_help = "Example:\n  slipway audit list --filter 'action = \"RevokeDevice\" AND time >= \"2026-11-01\"'"
+    )]
+    List(ListArgs),
+}
