@@ -1,10 +1,12 @@
 //! A bad release: stopped at its first wave, and nobody is left on it.
 
-use slipway_proto::v1::{FailureAction, Rollout, RolloutState, UpdateState};
+use slipway_proto::v1::{CreateRolloutRequest, FailureAction, Rollout, RolloutState, UpdateState};
 use slipway_tests::{clock::wait_for, fleet::Fleet};
+use tonic::Code;
 
 use crate::steps::{
-    MIB, PATIENCE, assert_holds, bring, end_of, explain, noise, plan, reason_of, roll_out, until, wave,
+    MIB, PATIENCE, assert_holds, assert_refused, bring, end_of, explain, noise, plan, reason_of, roll_out,
+    until, wave,
 };
 
 const DEVICES: usize = 4;
@@ -118,5 +120,26 @@ async fn roll_back_brings_those_that_took_it_home_without_a_download() {
         let back = explain(&fleet.admin(), &device.id).await.updates.swap_remove(0);
         assert_eq!((back.state(), back.release.as_str()), (UpdateState::Succeeded, "releases/pump/1.0.0"));
         assert_eq!(back.bytes_fetched, 0, "{}: the old slot still held it", device.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_brings_devices_back_to_an_older_release() {
+    let fleet = fleet();
+    let (older, newer) = (noise(1, 2 * MIB), noise(2, 2 * MIB));
+    for (image, version) in [(&older, "1.0.0"), (&newer, "1.1.0")] {
+        fleet.publish(image, version);
+        bring(&fleet, version).await;
+    }
+    let back = plan("1.0.0", "");
+    let request = CreateRolloutRequest { rollout: Some(back.clone()), ..Default::default() };
+    let refused = fleet.admin().rollouts().create_rollout(request).await.unwrap_err();
+    assert_refused(&refused, Code::FailedPrecondition, "NOBODY_TO_UPDATE", &["4 run a later release"]);
+    let name = roll_out(&fleet.admin(), Rollout { allow_downgrade: true, ..back }).await;
+    until(&fleet, &name, RolloutState::Succeeded).await;
+    for device in &fleet.devices {
+        assert_holds(device, &device.boot("default"), &older, "the older release");
+        let update = end_of(&fleet, &device.id, &name).await;
+        assert_eq!(update.bytes_fetched, 0, "{}: the old slot still held it", device.id);
     }
 }
