@@ -18,6 +18,7 @@ async fn page(world: &World, page_size: i32, page_token: &str, filter: &str) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_done_is_told_newest_first_and_by_filter() {
     let world = World::start().await;
+    world.init_trust();
     world.token(Role::Viewer, "", Duration::from_secs(3600)).await;
     world.member("pump-1", &[]).await;
     world.clock.advance(Duration::from_secs(60));
@@ -27,9 +28,9 @@ async fn what_was_done_is_told_newest_first_and_by_filter() {
     let (all, next) = page(&world, 0, "", "").await;
     assert_eq!(next, "");
     let acts: Vec<&str> = all.iter().map(|event| event.action.as_str()).collect();
-    assert_eq!(acts, ["RevokeDevice", "Enroll", "CreateClaim", "CreateToken"]);
+    assert_eq!(acts, ["RevokeDevice", "Enroll", "CreateClaim", "CreateToken", "InitializeTrust"]);
     let newest = &all[0];
-    assert_eq!((newest.name.as_str(), newest.resource.as_str()), ("auditEvents/4", "devices/pump-1"));
+    assert_eq!((newest.name.as_str(), newest.resource.as_str()), ("auditEvents/5", "devices/pump-1"));
     assert!(newest.actor.starts_with("tokens/") && newest.detail.contains("stolen"), "{newest:?}");
     assert_eq!(newest.hash.len(), 64);
 

@@ -14,14 +14,16 @@ use slipway_tests::{
 /// The words of the section `Commands:`.
 fn commands(help: &str) -> Vec<&str> {
     let section = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let words = section.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    // What is indented deeper goes on describing the command above.
+    let entries = section.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    let words = entries.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
     words.filter(|word| *word != "help").collect()
 }
 
-/// The commands below `Example:`.
-fn examples(help: &str) -> Vec<String> {
-    let section = help.lines().skip_while(|line| *line != "Example:").skip(1);
-    section.map(|line| line.trim().to_owned()).filter(|line| line.starts_with("slipway ")).collect()
+/// What stands below `Example:`, a command of one or several lines.
+fn example(help: &str) -> Option<&str> {
+    let (_, example) = help.split_once("\nExample:\n")?;
+    Some(example.trim())
 }
 
 /// As somebody would who copies the line into a shell.
@@ -51,16 +53,16 @@ async fn every_example_of_the_help_works() {
         let help = run("slipway", &[noun, "--help"]);
         for verb in commands(&help) {
             let help = run("slipway", &[noun, verb, "--help"]);
-            let lines = examples(&help);
-            let filtered = lines.iter().any(|line| line.contains("--filter"));
-            assert!(filtered || !help.contains("--filter"), "`slipway {noun} {verb}` shows no filter:\n{help}");
-            for line in lines {
-                assert!(line.starts_with(&format!("slipway {noun} {verb} ")), "{line}");
-                let output = typed(&line, &world.path(""), &world.path("server/client.toml"));
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert!(output.status.success(), "{line}\n{said}");
-                tried += 1;
-            }
+            let Some(line) = example(&help) else {
+                assert!(!help.contains("--filter"), "`slipway {noun} {verb}` shows no filter:\n{help}");
+                continue;
+            };
+            assert!(line.contains("--filter") || !help.contains("--filter <"), "{line}");
+            assert!(line.starts_with(&format!("slipway {noun} {verb} ")), "{line}");
+            let output = typed(line, &world.path(""), &world.path("server/client.toml"));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{line}\n{said}");
+            tried += 1;
         }
     }
     assert!(tried >= 10, "only {tried} examples were found");
@@ -76,7 +78,10 @@ async fn an_empty_variable_is_no_variable_and_an_empty_flag_is_a_mistake() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = typed("HOME=/nowhere XDG_CONFIG_HOME= slipway token whoami", &folder, "");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no server is given") && said.contains("/nowhere/.config/slipway/profile.toml"), "{said}");
+    assert!(
+        said.contains("no server is given") && said.contains("/nowhere/.config/slipway/profile.toml"),
+        "{said}"
+    );
     let output = typed("slipway --profile \"$NOT_SET\" token whoami", &folder, &profile);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.starts_with("error: --profile is empty\n") && said.contains("hint: "), "{said}");

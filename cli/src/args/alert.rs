@@ -55,7 +55,7 @@ pub struct AlertWatch {
 pub enum LimitCommand {
     /// Set a limit; one of the same name is replaced
     #[command(
-        after_help = "Example:\n  slipway limit set air-filter --metric hw.filter.differential_pressure --value 250 --component air-filter --part 'air filter' --lead-time 5d"
+        after_help = "Example:\n  slipway limit set air-filter --metric hw.filter.differential_pressure --value 250 \\\n      --component air-filter --part 'air filter' --lead-time 5d"
     )]
     Set(LimitSet),
     /// Limits, by name

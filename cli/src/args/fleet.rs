@@ -12,7 +12,7 @@ use crate::{duration, names};
 pub enum ClaimCommand {
     /// Make a claim; its token is shown once
     #[command(
-        after_help = "Example:\n  slipway claim create --product pump --hardware gw-a --uses 20 --label site=north --out claim.json"
+        after_help = "Example:\n  slipway claim create --product pump --hardware gw-a --uses 20 \\\n      --label site=north --out claim.json"
     )]
     Create(ClaimCreate),
     /// Claims, newest first

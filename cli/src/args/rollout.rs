@@ -21,7 +21,7 @@ pub enum RolloutCommand {
     },
     /// How many devices would be in each wave, and what they run now
     #[command(
-        after_help = "Example:\n  slipway rollout preview pump/2.0.0 --selector 'labels.site = \"north\"' --wave 10:max-failures=1,soak=30s --wave 100"
+        after_help = "Example:\n  slipway rollout preview pump/2.0.0 \\\n      --selector 'labels.site = \"north\"' --wave 10:max-failures=1,soak=30s --wave 100"
     )]
     Preview {
         /// The plan.
