@@ -263,11 +263,7 @@ async fn a_replica_that_is_behind_does_not_cancel_what_another_one_offered() {
 #[tokio::test]
 async fn an_assignment_is_signed_anew_before_it_expires() {
     let ctx = published().await;
-    let mut pump = Pump::new(&ctx, "p1").await;
-    create(&ctx, plan("2.0.0", &[100.0])).await;
-    pump.poll(&ctx).await;
-    pump.succeed(&ctx, "2.0.0", 2).await;
-    pump.poll(&ctx).await;
+    let mut pump = Pump::brought_to_2(&ctx, "p1").await;
     assert_eq!(pump.entry(&ctx).assignment.map(|signed| signed.version), Some(1));
     ctx.clock.advance(Duration::from_secs(16 * 24 * 3600));
     // The online metadata is due as well.

@@ -132,11 +132,7 @@ async fn refused(ctx: &TestContext, draft: Draft) -> String {
 #[tokio::test]
 async fn a_rollout_of_an_older_release_brings_devices_back_where_that_is_allowed() {
     let ctx = published().await;
-    let mut pump = Pump::new(&ctx, "p1").await;
-    create(&ctx, plan("2.0.0", &[100.0])).await;
-    pump.poll(&ctx).await;
-    pump.succeed(&ctx, "2.0.0", 2).await;
-    pump.poll(&ctx).await;
+    let mut pump = Pump::brought_to_2(&ctx, "p1").await;
 
     let older = plan("1.0.0", &[100.0]);
     let found = preview(&ctx, older.clone()).await.unwrap();

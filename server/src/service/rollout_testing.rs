@@ -100,6 +100,16 @@ impl Pump {
         pump
     }
 
+    /// One that took 2.0.0 from a rollout and said so.
+    pub(crate) async fn brought_to_2(ctx: &Context, id: &str) -> Self {
+        let mut pump = Pump::new(ctx, id).await;
+        create(ctx, plan("2.0.0", &[100.0])).await;
+        pump.poll(ctx).await;
+        pump.succeed(ctx, "2.0.0", 2).await;
+        pump.poll(ctx).await;
+        pump
+    }
+
     /// One that is enrolled and has not called yet.
     pub(crate) fn enrolled(id: &str) -> Self {
         Pump {
