@@ -14,7 +14,7 @@ use clap::{
 };
 
 pub use self::{access::*, alert::*, fleet::*, publish::*, rollout::*};
-use crate::output::Format;
+use crate::{names, output::Format};
 
 /// The product of a company that has only one and gave it no name.
 pub const DEFAULT_PRODUCT: &str = "default";
@@ -110,8 +110,16 @@ pub struct ListArgs {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
     pub filter: String,
 
+    /// How many.
+    #[command(flatten)]
+    pub extent: Extent,
+}
+
+/// How many entries of a list to show.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Extent {
     /// Show at most so many; 0 means all
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_parser = names::whole::<usize>, value_name = "N")]
     pub max: usize,
 }
 

@@ -210,7 +210,13 @@ pub fn io_words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             "the other end closed the connection"
         }
-        _ => return error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
+        _ => {
+            let said = error.to_string();
+            if said.starts_with("failed to lookup address information") {
+                return "that name is not known here".into();
+            }
+            return said.split(" (os error").next().unwrap_or_default().to_owned();
+        }
     };
     words.to_owned()
 }

@@ -36,6 +36,14 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A count.
+///
+/// # Errors
+/// Anything else.
+pub fn whole<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "it has to be a whole number, 0 or more".into())
+}
+
 /// A count that has to be at least one.
 ///
 /// # Errors
@@ -57,6 +65,7 @@ mod tests {
         for text in ["0", "-1", "", "1.5", "4294967296"] {
             assert!(one_or_more::<u32>(text).is_err(), "{text}");
         }
+        assert_eq!((whole::<usize>("0"), whole::<u64>("x").is_err()), (Ok(0), true));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Subcommand, ValueEnum};
 
-use super::ListArgs;
+use super::{Extent, ListArgs};
 use crate::duration;
 
 /// Who may do what.
@@ -16,11 +16,7 @@ pub enum TokenCommand {
     )]
     Create(TokenCreate),
     /// Tokens, newest first
-    List {
-        /// Show at most so many; 0 means all
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        max: usize,
-    },
+    List(Extent),
     /// End a token at once
     Revoke {
         /// The token's id

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 
-use super::ListArgs;
+use super::{Extent, ListArgs};
 use crate::{duration, names};
 
 /// What a service desk acts on.
@@ -59,11 +59,7 @@ pub enum LimitCommand {
     )]
     Set(LimitSet),
     /// Limits, by name
-    List {
-        /// Show at most so many; 0 means all
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        max: usize,
-    },
+    List(Extent),
     /// Remove a limit; its open alerts are resolved
     Delete {
         /// The limit

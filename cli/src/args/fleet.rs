@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 
-use super::ListArgs;
+use super::{Extent, ListArgs};
 use crate::{duration, names};
 
 /// The right to enrol devices.
@@ -16,11 +16,7 @@ pub enum ClaimCommand {
     )]
     Create(ClaimCreate),
     /// Claims, newest first
-    List {
-        /// Show at most so many; 0 means all
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        max: usize,
-    },
+    List(Extent),
     /// End a claim; devices that used it stay
     Revoke {
         /// The claim

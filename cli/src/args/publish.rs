@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Subcommand};
 
 use super::ListArgs;
+use crate::names;
 
 /// Who may sign what.
 #[derive(Debug, Subcommand)]
@@ -95,11 +96,11 @@ pub struct ReleasePublish {
     pub product: String,
 
     /// After running this release a device never goes below this release counter [default: as before]
-    #[arg(long, value_name = "COUNTER")]
+    #[arg(long, value_parser = names::whole::<u64>, value_name = "COUNTER")]
     pub floor: Option<u64>,
 
     /// Needs at least this release counter installed
-    #[arg(long, value_name = "COUNTER", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_parser = names::whole::<u64>, value_name = "COUNTER", default_value_t = 0, hide_default_value = true)]
     pub min_from: u64,
 
     /// Accept hardware models that no device or claim of the product has yet

@@ -55,7 +55,7 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let alerts = pages(console, args.max, |page_size, page_token| {
+    let alerts = pages(console, args.extent.max, |page_size, page_token| {
         let (mut alerts, filter) = (api.alerts(), args.filter.clone());
         async move {
             let request = v1::ListAlertsRequest { page_size, page_token, filter };

@@ -23,7 +23,7 @@ pub async fn run(command: AuditCommand, connection: &Connection, console: &Conso
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let events = pages(console, args.max, |page_size, page_token| {
+    let events = pages(console, args.extent.max, |page_size, page_token| {
         let (mut access, filter) = (api.access(), args.filter.clone());
         async move {
             let request = v1::ListAuditEventsRequest { page_size, page_token, filter };

@@ -5,7 +5,7 @@ use serde_json::json;
 use slipway_proto::v1;
 
 use crate::{
-    args::{ClaimCommand, ClaimCreate, Connection},
+    args::{ClaimCommand, ClaimCreate, Connection, Extent},
     commands::{check_new, labels, listed, pages, write_secret},
     connect::Api,
     duration,
@@ -23,7 +23,7 @@ pub async fn run(command: ClaimCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         ClaimCommand::Create(args) => create(args, &api, console).await,
-        ClaimCommand::List { max } => list(max, &api, console).await,
+        ClaimCommand::List(extent) => list(extent, &api, console).await,
         ClaimCommand::Revoke { claim } => {
             let name = names::full("claims", &claim);
             let claim = api.fleet().revoke_claim(v1::RevokeClaimRequest { name }).await?.into_inner();
@@ -92,8 +92,8 @@ fn claim_file(server: &str, made: &v1::CreateClaimResponse, claim: &v1::Claim) -
     })
 }
 
-async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {
-    let claims = pages(console, max, |page_size, page_token| {
+async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failure> {
+    let claims = pages(console, extent.max, |page_size, page_token| {
         let mut fleet = api.fleet();
         async move {
             let page = fleet.list_claims(v1::ListClaimsRequest { page_size, page_token }).await?.into_inner();

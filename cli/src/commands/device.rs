@@ -59,7 +59,7 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let devices = pages(console, args.max, |page_size, page_token| {
+    let devices = pages(console, args.extent.max, |page_size, page_token| {
         let (mut fleet, filter) = (api.fleet(), args.filter.clone());
         async move {
             let request = v1::ListDevicesRequest { page_size, page_token, filter };
@@ -95,7 +95,7 @@ async fn updates(
     console: &Console,
 ) -> Result<(), Failure> {
     let parent = names::full("devices", device.as_deref().unwrap_or("-"));
-    let updates = pages(console, args.max, |page_size, page_token| {
+    let updates = pages(console, args.extent.max, |page_size, page_token| {
         let (mut fleet, parent, filter) = (api.fleet(), parent.clone(), args.filter.clone());
         async move {
             let request = v1::ListUpdatesRequest { parent, page_size, page_token, filter };

@@ -21,22 +21,21 @@ pub fn render(answer: &v1::ExplainDeviceResponse, now: i64) -> String {
 
 fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> std::fmt::Result {
     let Some(device) = &answer.device else { return Ok(()) };
-    if device.state() == v1::DeviceState::Revoked {
-        let name = names::short(&device.name);
-        writeln!(
-            text,
-            "{name} is revoked: its calls are refused, and it is offered nothing, whatever follows.\n"
-        )?;
-    }
+    let name = names::short(&device.name);
+    let who = match device.state() {
+        v1::DeviceState::Revoked => {
+            writeln!(text, "{name} is revoked: its calls are refused, and it is offered nothing.")?;
+            "It is".to_owned()
+        }
+        _ => format!("{name} is {}", state(device)),
+    };
     let seen = match &device.last_seen_time {
         Some(time) => format!("last seen {}", human::moment(time, now)),
         None => "never seen since it enrolled".into(),
     };
     writeln!(
         text,
-        "{} is {} of product {}, hardware {}, and {}; {seen}.",
-        names::short(&device.name),
-        state(device),
+        "{who} of product {}, hardware {}, and {}; {seen}.",
         device.product,
         device.hardware,
         if device.online { "online" } else { "offline" },
@@ -266,7 +265,8 @@ Its updates, newest first:
         let text = render(&v1::ExplainDeviceResponse { device, ..answer() }, NOW);
         assert!(
             text.starts_with(
-                "pump-01 is revoked: its calls are refused, and it is offered nothing, whatever follows.\n\n"
+                "pump-01 is revoked: its calls are refused, and it is offered nothing.\n\
+                 It is of product pump, hardware gw-a, and online; last seen "
             ),
             "{text}"
         );

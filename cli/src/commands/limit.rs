@@ -25,8 +25,8 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
             console.say(&format!("limit {} is set: {}", names::short(&limit.name), sentence(&limit)));
             console.show("Limit", &limit, |limit| render_list(std::slice::from_ref(limit)))
         }
-        LimitCommand::List { max } => {
-            let limits = pages(console, max, |page_size, page_token| {
+        LimitCommand::List(extent) => {
+            let limits = pages(console, extent.max, |page_size, page_token| {
                 let mut alerts = api.alerts();
                 async move {
                     let request = v1::ListLimitsRequest { page_size, page_token };

@@ -241,7 +241,7 @@ fn summary(release: &v1::Release, segments: u64, sent: Sent, took: Duration) -> 
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let releases = pages(console, args.max, |page_size, page_token| {
+    let releases = pages(console, args.extent.max, |page_size, page_token| {
         let (mut releases, filter) = (api.releases(), args.filter.clone());
         async move {
             let request = v1::ListReleasesRequest { page_size, page_token, filter };

@@ -138,7 +138,7 @@ fn changed(rollout: &v1::Rollout, console: &Console) -> Result<(), Failure> {
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let rollouts = pages(console, args.max, |page_size, page_token| {
+    let rollouts = pages(console, args.extent.max, |page_size, page_token| {
         let (mut rollouts, filter) = (api.rollouts(), args.filter.clone());
         async move {
             let request = v1::ListRolloutsRequest { page_size, page_token, filter };

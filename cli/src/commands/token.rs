@@ -3,7 +3,7 @@
 use slipway_proto::v1;
 
 use crate::{
-    args::{Connection, RoleName, TokenCommand, TokenCreate},
+    args::{Connection, Extent, RoleName, TokenCommand, TokenCreate},
     commands::{check_new, listed, pages, write_secret},
     connect::Api,
     duration,
@@ -20,7 +20,7 @@ pub async fn run(command: TokenCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         TokenCommand::Create(args) => create(args, &api, console).await,
-        TokenCommand::List { max } => list(max, &api, console).await,
+        TokenCommand::List(extent) => list(extent, &api, console).await,
         TokenCommand::Revoke { token } => {
             let name = names::full("tokens", &token);
             let token = api.access().revoke_token(v1::RevokeTokenRequest { name }).await?.into_inner();
@@ -66,8 +66,8 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     }
 }
 
-async fn list(max: usize, api: &Api, console: &Console) -> Result<(), Failure> {
-    let tokens = pages(console, max, |page_size, page_token| {
+async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failure> {
+    let tokens = pages(console, extent.max, |page_size, page_token| {
         let mut access = api.access();
         async move {
             let page =

@@ -68,28 +68,42 @@ fn keep(fleet: Fleet, show: &Show) -> Result<()> {
     let ids = fleet.ids().join(" ");
     let url = fleet.url().to_owned();
     let admin = fleet.admin().profile().to_path_buf();
+    let alerts = fleet.admin().json(&["alert", "list"])?;
+    let alert = cli::list(&alerts, "").first().map(rollouts::id).unwrap_or_default().to_owned();
     let dir = fleet.release();
-    let client = dir.join("clients/acme/client.toml");
-    let state = dir.join("devices/pump-03/state");
-    let [bin, admin, client, state, dir] =
-        [&bin, &admin, &client, &state, &dir].map(|path| path.to_str().context("a path is not UTF-8"));
-    let (bin, admin, client, state, dir) = (bin?, admin?, client?, state?, dir?);
+    let [bin, admin, dir] =
+        [&bin, &admin, &dir].map(|path| path.to_str().context("a path is not UTF-8").map(quoted));
+    let (bin, admin, dir) = (bin?, admin?, dir?);
     show.print(&format!(
         "
-Server ({url}) and 8 devices go on running. Try:
+Server ({url}) and 8 devices go on running. Try, in this shell or another one:
 
+  cd {dir}
   export PATH={bin}:$PATH SLIPWAY_PROFILE={admin}
   slipway device list
-  slipway device explain pump-03
-  slipway rollout list
-  slipway alert show $(slipway --output json alert list | sed -n 's/.*\"name\": \"\\(alerts[^\"]*\\)\".*/\\1/p')
-  slipway --profile {client} alert watch
-  slipway-agent status --state {state}
-  curl --cacert {dir}/server/server-ca.pem {url}/healthz
+  slipway device explain {device}     # why it was offered 2.1.0 or was not, and how its updates went
+  slipway rollout list     # 2.1.0 is paused: nobody else is offered it
+  slipway alert show {alert}     # what {mine}'s service desk was told, in full
+  slipway audit list     # who did all that
+  slipway --profile clients/{mine}/client.toml alert watch     # as {mine}'s service desk; until Ctrl-C
+  slipway --profile clients/{other}/client.toml alert list     # as {other}'s: the alert is none of theirs
+  slipway-agent status --state devices/{device}/state
+  curl --cacert server/server-ca.pem {url}/healthz
 
 Stop and remove it:
 
-  kill {ids}; rm -r {dir}"
+  for id in {ids}; do kill $id; tail --pid=$id -f /dev/null; done; cd / && rm -r {dir}",
+        device = wear::DEVICE,
+        mine = fleet::CUSTOMERS[0].0,
+        other = fleet::CUSTOMERS[1].0,
     ));
     Ok(())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    match path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
 }

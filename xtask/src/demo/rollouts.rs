@@ -95,7 +95,7 @@ pub fn follow(fleet: &mut Fleet, show: &Show, rollout: &Value, image: &Image) ->
             done += succeeded + failed;
             let state = lower(text(wave, "/state"), "WAVE_STATE_");
             let line = format!(
-                "wave {}, {}: {state}{}",
+                "wave {} ({}): {state}{}",
                 number_of + 1,
                 devices_in_words(number(wave, "/devices")),
                 if succeeded + failed > 0 {
@@ -143,7 +143,8 @@ pub fn settle(fleet: &mut Fleet, rollout: &Value) -> Result<Value> {
     }
 }
 
-fn devices_in_words(count: u64) -> String {
+/// `1 device`, `3 devices`.
+pub fn devices_in_words(count: u64) -> String {
     if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
 }
 

@@ -52,6 +52,7 @@ pub fn all(fleet: &mut Fleet, show: &mut Show, firmware: &Firmware) -> Result<()
 
     publish(fleet, show, "publish 2.0.0", second)?;
     show.begin("roll out 2.0.0");
+    show.note("waves to 30, 65 and 100 %: a hash draws each device's place, so of 8 devices 30 % may be 1 or 5, of thousands they are 30 %");
     let waves = ["30:soak=1s", "65:soak=1s", "100"];
     let created = rollouts::create(&fleet.admin(), second.version, &waves)?;
     let rollout = rollouts::follow(fleet, show, &created.rollout, second)?;
@@ -59,6 +60,7 @@ pub fn all(fleet: &mut Fleet, show: &mut Show, firmware: &Firmware) -> Result<()
 
     publish(fleet, show, "publish 2.1.0", broken)?;
     show.begin("roll out 2.1.0");
+    show.note("2.1.0 is unhealthy on purpose: it boots, and its own health check finds no certificate authorities in it");
     let waves = ["30:max-failures=0,soak=1s", "100"];
     let created = rollouts::create(&fleet.admin(), broken.version, &waves)?;
     rollouts::follow(fleet, show, &created.rollout, broken)?;
@@ -195,8 +197,8 @@ fn stopped(fleet: &mut Fleet, show: &mut Show, created: &Created, images: [&Imag
     let reasons: Vec<&str> = tried.values().map(String::as_str).collect();
     show.done(
         format!(
-            "stopped at its first wave: {} devices tried it and fell back by themselves ({}), {} never heard of it",
-            tried.len(),
+            "as it should, stopped at its first wave: {} tried it and fell back by themselves ({}), {} never heard of it",
+            rollouts::devices_in_words(tried.len() as u64),
             reasons.first().copied().unwrap_or_default(),
             devices().count() - tried.len()
         ),

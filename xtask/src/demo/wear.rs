@@ -97,7 +97,7 @@ pub fn alert(fleet: &mut Fleet, show: &Show) -> Result<String> {
     let alert = first_alert(&watching, &watch, || fleet.check_alive())?;
     let seconds = watch.seconds();
     let days = check(&alert)?;
-    show.note(&format!("{mine} hears: {} {}", text(&alert, "/summary"), text(&alert, "/recommendation")));
+    show.note(&format!("{mine} hears: {}", text(&alert, "/summary")));
 
     // The other client had the same time and more; its list is empty because it may not see the device, not because
     // its token is bad.

@@ -145,7 +145,7 @@ impl Source for Debian {
         for part in MODULES_LEFT_OUT {
             leave_out(tree, &format!("usr/lib/modules/*/kernel/{part}"))?;
         }
-        Ok(kernel.trim_start_matches("linux-image-").to_owned())
+        Ok(format!("kernel {}", kernel.trim_start_matches("linux-image-")))
     }
 
     fn extend(&self, tree: &Path) -> Result<()> {

@@ -70,7 +70,7 @@ impl Source for Host {
         copy(bundle, &tree.join("etc/ssl/certs/ca-certificates.crt"))?;
         Ok(kernel.map_or_else(
             || "without a kernel, because this machine's cannot be read: the images do not boot".to_owned(),
-            |(_, release)| release,
+            |(_, release)| format!("kernel {release}"),
         ))
     }
 
