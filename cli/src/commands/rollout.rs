@@ -216,30 +216,37 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
         ("by", rollout.creator.clone()),
         ("changed", human::maybe_moment(rollout.update_time.as_ref(), now)),
     ]);
-    let mut text = facts(&rows);
-    let rows: Vec<_> = rollout
-        .waves
+    let header = ["STATE", "DEVICES", "ADMITTED", "IN FLIGHT", "LIMIT", "OK", "FAILED", "GATE"];
+    let table = wave_table(&rollout.waves, &header, |_, wave| {
+        vec![
+            wave_state(wave),
+            wave.devices.to_string(),
+            wave.admitted.to_string(),
+            wave.in_flight.to_string(),
+            limit(wave),
+            wave.succeeded.to_string(),
+            wave.failed.to_string(),
+            wave::gate_words(&wave.gate.unwrap_or_default()),
+        ]
+    });
+    format!("{}\n{table}", facts(&rows))
+}
+
+/// A line a wave: its number, how far it goes, and `cells` of its index and itself below the rest of the header.
+fn wave_table(
+    waves: &[v1::Wave],
+    header: &[&str],
+    cells: impl Fn(usize, &v1::Wave) -> Vec<String>,
+) -> String {
+    let rows: Vec<_> = waves
         .iter()
-        .zip(1..)
-        .map(|(wave, number)| {
-            vec![
-                format!("{number}"),
-                format!("{}%", human::number(wave.percent)),
-                wave_state(wave),
-                wave.devices.to_string(),
-                wave.admitted.to_string(),
-                wave.in_flight.to_string(),
-                limit(wave),
-                wave.succeeded.to_string(),
-                wave.failed.to_string(),
-                wave::gate_words(&wave.gate.unwrap_or_default()),
-            ]
+        .enumerate()
+        .map(|(index, wave)| {
+            let start = vec![(index + 1).to_string(), format!("{}%", human::number(wave.percent))];
+            [start, cells(index, wave)].concat()
         })
         .collect();
-    let header = ["WAVE", "TO", "STATE", "DEVICES", "ADMITTED", "IN FLIGHT", "LIMIT", "OK", "FAILED", "GATE"];
-    text.push('\n');
-    text.push_str(&columns(&header, &rows));
-    text
+    columns(&[&["WAVE", "TO"], header].concat(), &rows)
 }
 
 /// What a plan says, whether it is started or not.
@@ -261,21 +268,9 @@ fn plan_facts(plan: &v1::Rollout) -> [(&'static str, String); 7] {
 }
 
 fn render_plan(plan: &v1::Rollout) -> String {
-    let rows: Vec<_> = plan
-        .waves
-        .iter()
-        .zip(1..)
-        .map(|(wave, number)| {
-            vec![
-                format!("{number}"),
-                format!("{}%", human::number(wave.percent)),
-                wave.devices.to_string(),
-                limit(wave),
-                wave::gate_words(&wave.gate.unwrap_or_default()),
-            ]
-        })
-        .collect();
-    let table = columns(&["WAVE", "TO", "DEVICES", "LIMIT", "GATE"], &rows);
+    let table = wave_table(&plan.waves, &["DEVICES", "LIMIT", "GATE"], |_, wave| {
+        vec![wave.devices.to_string(), limit(wave), wave::gate_words(&wave.gate.unwrap_or_default())]
+    });
     format!("{}\n{table}", facts(&plan_facts(plan)))
 }
 
@@ -302,17 +297,10 @@ fn render_preview(preview: &v1::PreviewRolloutResponse, plan: &v1::Rollout) -> S
         ("offered", offered.to_string()),
         ("transfer", format!("at most {}", human::bytes(preview.bytes))),
     ]);
-    let waves: Vec<_> = plan
-        .waves
-        .iter()
-        .zip(&preview.wave_devices)
-        .zip(1..)
-        .map(|((wave, devices), number)| {
-            vec![format!("{number}"), format!("{}%", human::number(wave.percent)), devices.to_string()]
-        })
-        .collect();
     text.push('\n');
-    text.push_str(&columns(&["WAVE", "TO", "DEVICES"], &waves));
+    text.push_str(&wave_table(&plan.waves, &["DEVICES"], |index, _| {
+        vec![preview.wave_devices.get(index).copied().unwrap_or_default().to_string()]
+    }));
     let mut from: Vec<_> = preview.from_versions.iter().collect();
     from.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let from: Vec<_> = from
