@@ -81,6 +81,12 @@ pub fn read_optional(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     fs::read(path).map(Some)
 }
 
+/// Whether a write failed for want of space: of the disk, of a quota, or of what a file may have.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Makes a rename or removal inside the folder of `path` durable.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! Doing what the machine asks for. Each effect ends in one event.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +15,7 @@ use crate::{
     fetch::{self, Note},
     health,
     link::{Link, chain},
-    machine::{Effect, Event, Reason, Slot, Work, World},
+    machine::{Bitmap, Effect, Event, Reason, Slot, Work, World},
     manifest::{self, ManifestError},
     schedule::backoff,
     slots::{SlotError, SlotImage, Slots},
@@ -21,6 +23,10 @@ use crate::{
 
 /// How often a device that asks not to be disturbed is asked again.
 const SURVEY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What has to be left of the disk for the rest of an update: some ten records of at most 16 KiB, the boot
+/// environment, and what is written beside a file before it takes its place.
+const RESERVE: u64 = 256 << 10;
 
 /// How an effect ended.
 #[derive(Debug)]
@@ -54,6 +60,11 @@ impl Hands {
     /// When it cannot be read.
     pub fn world(&self) -> Result<World, Reason> {
         self.slots().world().map_err(|error| slot_reason(&error))
+    }
+
+    /// Where the content of a slot is.
+    pub fn slot_path(&self, slot: Slot) -> PathBuf {
+        self.slots().path(slot)
     }
 
     /// Does one thing.
@@ -141,17 +152,45 @@ impl Hands {
         let note = move |note| {
             let _ = notes.send(note);
         };
-        let progress = work.progress.clone();
-        fetch::fetch(&self.link, &image, &segments, progress, &mut self.rng, note)
-            .await
-            .map(Event::Fetched)
-            .map_err(|error| error.reason())
+        let mut progress = work.progress.clone();
+        if image.resized() {
+            // Emptied meanwhile, or not the one that the bitmap speaks of.
+            progress.done = Bitmap::default();
+        }
+        let fetched = fetch::fetch(&self.link, &image, &segments, progress, &mut self.rng, note).await;
+        fetched.map(Event::Fetched).map_err(|error| {
+            let reason = error.reason();
+            // The journal may be on the same disk, and has to record this.
+            if error.is_full() && self.give_space_back(work.target) { no_space(&work) } else { reason }
+        })
+    }
+
+    /// Empties the spare slot, which does not boot as long as it is being written; true if that gave any
+    /// space back.
+    pub fn give_space_back(&self, target: Slot) -> bool {
+        self.loader(|slots| slots.empty_spare(target)).unwrap_or(false)
     }
 
     async fn verify(&self, work: &Work) -> Result<Event, Reason> {
         let image = self.image(|slots| slots.open(work.target))?;
         fetch::read_back(&image, work.release.size, work.release.digest).await?;
+        if self.lacks_reserve(work.target) && self.give_space_back(work.target) {
+            return Err(no_space(work));
+        }
         Ok(Event::Verified)
+    }
+
+    /// Whether the spare slot left too little of the disk that it shares with what the agent has to write.
+    fn lacks_reserve(&self, target: Slot) -> bool {
+        let free =
+            rustix::fs::statvfs(self.state.path()).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        self.shares_disk(target) && free.is_ok_and(|free| free < RESERVE)
+    }
+
+    /// Whether a slot lies on the disk of the state folder.
+    pub fn shares_disk(&self, slot: Slot) -> bool {
+        let disk = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+        disk(self.state.path()) == disk(&self.slot_path(slot))
     }
 
     fn image(
@@ -162,7 +201,7 @@ impl Hands {
     }
 
     async fn check_health(&self, work: Work) -> Event {
-        let slot = self.slots().path(work.target);
+        let slot = self.slot_path(work.target);
         let trial = health::Trial {
             command: self.config.health_command.clone(),
             deadline: self.config.health_deadline(),
@@ -176,6 +215,17 @@ impl Hands {
             Err(reason) => Event::Unhealthy(reason),
         }
     }
+}
+
+/// The disk is full, and was made less so.
+pub fn no_space(work: &Work) -> Reason {
+    Reason::new(
+        "SLOT_STORAGE_FULL",
+        format!(
+            "there is no space for version {} ({} bytes) in slot {}; what was written of it was given back",
+            work.release.version, work.release.size, work.target
+        ),
+    )
 }
 
 fn slot_reason(error: &SlotError) -> Reason {

@@ -42,6 +42,11 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether there was no space for the artifact.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Slot(error) if error.is_full())
+    }
+
     /// For the report.
     pub fn reason(&self) -> Reason {
         let code = match self {

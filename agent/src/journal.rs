@@ -58,6 +58,13 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Whether there is no space for another record.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if durable::is_full(source))
+    }
+}
+
 /// What opening found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovered {

@@ -21,7 +21,7 @@ use crate::{
     config::{Config, StateDir},
     contact::{Contact, Round},
     diary::{self, Diary},
-    effects::{Done, Hands},
+    effects::{Done, Hands, no_space},
     fetch::Note,
     journal::{Journal, JournalError},
     link::chain,
@@ -228,6 +228,9 @@ impl<'a> Shell<'a> {
                     self.diary.mishap(&reason, self.clock.now());
                     self.stuck = Some(reason);
                     self.events.push_front(event);
+                    if error.is_full() && self.give_up_for_space() {
+                        continue;
+                    }
                     self.retry = Some(Box::pin(sleep(JOURNAL_PAUSE)));
                     return;
                 }
@@ -244,6 +247,26 @@ impl<'a> Shell<'a> {
                 self.perform(effect);
             }
         }
+    }
+
+    /// A spare slot that is being written may have taken the last of the disk that it shares with the
+    /// journal, and then nothing could ever be recorded again, not even that there is no space.
+    fn give_up_for_space(&mut self) -> bool {
+        let (State::Fetching(work) | State::Verifying(work) | State::Staged(work)) = &self.snapshot.state
+        else {
+            return false;
+        };
+        let (target, reason) = (work.target, no_space(work));
+        let hands = self.hands();
+        if !hands.shares_disk(target) {
+            return false;
+        }
+        self.perform(Effect::Stop);
+        let freed = hands.give_space_back(target);
+        if freed {
+            self.events.push_front(Event::Failed(reason));
+        }
+        freed
     }
 
     fn write(&mut self, next: &Snapshot) -> Result<(), JournalError> {

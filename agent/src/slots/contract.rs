@@ -131,6 +131,23 @@ fn slots_in_use_are_neither_written_nor_marked() {
     assert_eq!(stores.load(Ordering::Relaxed), before);
 }
 
+#[test]
+fn only_a_spare_slot_that_does_not_boot_is_emptied() {
+    let disk = disk();
+    let (mut slots, _) = disk.slots(Cut::Never);
+    for slot in [Slot::A, Slot::B] {
+        assert!(matches!(slots.empty_spare(slot), Err(SlotError::InUse { .. })), "slot {slot} may boot");
+    }
+    slots.mark_unbootable(Slot::B).unwrap();
+    assert!(!slots.empty_spare(Slot::B).unwrap(), "there is nothing in it");
+    assert!(slots.open_spare(Slot::B, 4096).unwrap().resized());
+    assert!(!slots.open_spare(Slot::B, 4096).unwrap().resized());
+    assert!(slots.empty_spare(Slot::B).unwrap());
+    assert!(slots.open_spare(Slot::B, 4096).unwrap().resized(), "what is known of it counts no more");
+    slots.try_next(Slot::B).unwrap();
+    assert!(matches!(slots.empty_spare(Slot::B), Err(SlotError::InUse { .. })), "it is tried next");
+}
+
 /// Cuts the power before and after every store of an update and its commit; whatever was reached,
 /// the device boots, and asking for everything again ends in the new slot.
 #[test]

@@ -162,6 +162,20 @@ impl Slots for FileSlots {
         SlotImage::write_file(&self.path(slot), size)
     }
 
+    fn empty_spare(&self, slot: Slot) -> Result<bool, SlotError> {
+        self.refuse_in_use(slot, "emptied")?;
+        if self.env()?.unbootable != Some(slot) {
+            return Err(SlotError::InUse { slot, what: "emptied" });
+        }
+        let path = self.path(slot);
+        let held = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if held > 0 {
+            let file = OpenOptions::new().write(true).open(&path).map_err(SlotError::io("open", &path))?;
+            file.set_len(0).and_then(|()| file.sync_all()).map_err(SlotError::io("empty", &path))?;
+        }
+        Ok(held > 0)
+    }
+
     fn open(&self, slot: Slot) -> Result<SlotImage, SlotError> {
         SlotImage::read(&self.path(slot))
     }

@@ -16,13 +16,15 @@ use super::SlotError;
 pub struct SlotImage {
     path: PathBuf,
     file: File,
+    /// It had another size when it was opened for writing.
+    resized: bool,
 }
 
 impl SlotImage {
     /// Opens a file or device for reading.
     pub(super) fn read(path: &Path) -> Result<Self, SlotError> {
         let file = File::open(path).map_err(SlotError::io("open", path))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, resized: false })
     }
 
     /// Opens a file for reading and writing and makes it `size` bytes long.
@@ -35,8 +37,14 @@ impl SlotImage {
             .truncate(false)
             .open(path)
             .map_err(SlotError::io("open", path))?;
+        let resized = file.metadata().map_err(SlotError::io("open", path))?.len() != size;
         file.set_len(size).map_err(SlotError::io("resize", path))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, resized })
+    }
+
+    /// Whether it was made longer or shorter: then it is not as an earlier try left it.
+    pub fn resized(&self) -> bool {
+        self.resized
     }
 
     /// Reads exactly `buffer.len()` bytes at `offset`.

@@ -18,7 +18,10 @@ use std::{
 pub use file::FileSlots;
 pub use image::SlotImage;
 
-use crate::machine::{Slot, World};
+use crate::{
+    durable,
+    machine::{Slot, World},
+};
 
 /// Why a slot or the boot loader cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +70,18 @@ impl SlotError {
     /// Stable code for reports.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "SLOT_STORAGE_FULL",
+            Self::Io { .. } if self.is_full() => "SLOT_STORAGE_FULL",
             Self::Io { .. } => "SLOT_IO_FAILED",
             Self::Damaged { .. } => "BOOT_ENVIRONMENT_DAMAGED",
             Self::NotKept { .. } => "BOOT_ENVIRONMENT_NOT_KEPT",
             Self::InUse { .. } => "SLOT_IN_USE",
             Self::Unbootable { .. } => "SLOT_UNBOOTABLE",
         }
+    }
+
+    /// Whether there was no space for what was to be written.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { action: "write" | "resize" | "sync", source, .. } if durable::is_full(source))
     }
 
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -144,6 +152,13 @@ pub trait Slots {
     /// # Errors
     /// [`SlotError::InUse`] for the running and the default slot; I/O errors.
     fn open_spare(&self, slot: Slot, size: u64) -> Result<SlotImage, SlotError>;
+
+    /// Gives back the space of a spare slot that is marked unbootable: what is in it is worth nothing. False
+    /// when there was nothing to give back, as on a partition, which takes the same space whatever it holds.
+    ///
+    /// # Errors
+    /// [`SlotError::InUse`] for a slot that may boot; I/O errors.
+    fn empty_spare(&self, slot: Slot) -> Result<bool, SlotError>;
 
     /// Opens a slot for reading.
     ///
