@@ -141,7 +141,8 @@ impl Console {
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
-            Err(error) => Err(Failure::file("write to", Path::new("stdout"), &error)),
+            Err(error) => Err(Failure::file("write to", Path::new("stdout"), &error)
+                .hint("what the command did is done; look at it again with `list` or `show`")),
         }
     }
 }

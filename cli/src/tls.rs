@@ -169,7 +169,10 @@ impl ConnectError {
             ),
             other => Self::untrusted(
                 server,
-                format!("its certificate cannot be accepted ({other})"),
+                match other {
+                    CertificateError::Other(_) => "its certificate is not one that slipwayd makes".to_owned(),
+                    other => format!("its certificate cannot be accepted ({other})"),
+                },
                 "slipwayd makes a good one when it starts; is something in between that shows its own?",
             ),
         }

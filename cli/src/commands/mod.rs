@@ -12,7 +12,7 @@ pub mod token;
 pub mod trust;
 pub mod watch;
 
-use std::{collections::HashMap, future::Future, path::Path};
+use std::{collections::HashMap, fs, future::Future, path::Path};
 
 use tonic::Status;
 
@@ -68,13 +68,18 @@ where
     }
 }
 
-/// Refuses a file for a secret where something is already; asked before the secret is made.
+/// Refuses a file for a secret that cannot be made; asked before the secret itself is.
 fn check_new(path: Option<&Path>, what: &str) -> Result<(), Failure> {
-    match path.filter(|path| path.exists()) {
-        None => Ok(()),
-        Some(path) => Err(Failure::new(format!("{} exists already", path.display()))
+    let Some(path) = path else { return Ok(()) };
+    if path.exists() {
+        return Err(Failure::new(format!("{} exists already", path.display()))
             .hint(format!("name another file; a {what} is never written over something else"))
-            .reason("FILE_UNUSABLE")),
+            .reason("FILE_UNUSABLE"));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match folder.map(fs::metadata) {
+        Some(Err(error)) => Err(Failure::file(&format!("write the {what} to"), path, &error)),
+        _ => Ok(()),
     }
 }
 
@@ -104,6 +109,23 @@ mod tests {
 
     use super::*;
     use crate::{clock::Clock, output::Format};
+
+    #[test]
+    fn a_secret_is_not_made_for_a_file_that_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = |path: &Path| {
+            let text = check_new(Some(path), "token").err().map(|failure| failure.to_string());
+            text.map(|text| text.replace(&dir.path().display().to_string(), "DIR"))
+        };
+        assert_eq!(refusal(&dir.path().join("new")), None);
+        assert_eq!(refusal(Path::new("new")), None);
+        let text = refusal(&dir.path().join("gone/new")).unwrap();
+        assert!(
+            text.starts_with("error: cannot write the token to DIR/gone/new: there is no such"),
+            "{text}"
+        );
+        assert!(refusal(dir.path()).unwrap().starts_with("error: DIR exists already\n"));
+    }
 
     #[tokio::test]
     async fn pages_are_followed_up_to_the_limit() {
