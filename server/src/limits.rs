@@ -24,7 +24,13 @@ pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(120);
 /// How long the answer to that may take.
 pub const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
 
-/// A whole HTTP/1.1 request head has to arrive within this time.
+/// Headers of one HTTP/1.1 request; ours and a proxy's are a dozen.
+pub const HTTP1_HEADERS: usize = 64;
+/// What is read ahead of an HTTP/1.1 connection, and so the longest request head; also what is
+/// written at once, so not less.
+pub const HTTP1_BUFFER: usize = 64 * 1024;
+
+/// A whole HTTP/1.1 request head has to arrive within this time, and the first bytes of HTTP/2.
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 
 /// One unary call, from its head to the head of its answer. The slowest, publishing a release with

@@ -23,6 +23,9 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 
+mod prompt;
+
+use self::prompt::Prompt;
 use crate::{
     clock::Clock,
     limits,
@@ -63,7 +66,7 @@ pub fn tls_config(pki: &Pki, identity: ServerIdentity, clock: Clock) -> Result<S
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain, identity.key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     // A resumed handshake costs half. Tickets, because the session cache holds 256 devices; one,
     // because a device that comes back needs one.
     config.send_tls13_tickets = 1;
@@ -137,12 +140,13 @@ impl Listener {
         let Some(tls) = shaken else { return };
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let peer = Peer { addr, spki_sha256: certificate.and_then(spki_sha256) };
+        let is_http2 = tls.get_ref().1.alpn_protocol() == Some(HTTP2);
         let service = self.app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             request
         });
-        let builder = http();
-        let connection = builder.serve_connection(TokioIo::new(tls), TowerToHyperService::new(service));
+        let builder = http(is_http2);
+        let connection = builder.serve_connection(begun(tls, is_http2), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
@@ -177,9 +181,26 @@ impl Listener {
     }
 }
 
-fn http() -> Builder<TokioExecutor> {
+/// What HTTP/2 begins with: its preface is so long.
+const PREFACE: usize = 24;
+/// HTTP/2 as the handshake names it.
+const HTTP2: &[u8] = b"h2";
+
+/// The connection, on which the other end has to say something in time: HTTP/1.1 sees to that by itself.
+fn begun<T>(io: T, is_http2: bool) -> TokioIo<Prompt<T>> {
+    TokioIo::new(Prompt::new(io, if is_http2 { PREFACE } else { 0 }, limits::HEADER_READ))
+}
+
+/// The protocol that the handshake agreed on; HTTP/1.1 where it named none. Guessing from the first
+/// bytes would wait for them for ever.
+fn http(is_http2: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEADER_READ);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEADER_READ)
+        .max_headers(limits::HTTP1_HEADERS)
+        .max_buf_size(limits::HTTP1_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -187,7 +208,7 @@ fn http() -> Builder<TokioExecutor> {
         .max_header_list_size(limits::HEADER_LIST)
         .keep_alive_interval(limits::KEEP_ALIVE_EVERY)
         .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);
-    builder
+    if is_http2 { builder.http2_only() } else { builder.http1_only() }
 }
 
 /// Errors of `accept` that belong to the caller who is gone again.

@@ -121,3 +121,54 @@ async fn a_stop_does_not_wait_for_the_idle() {
     assert!(rest.is_empty());
     drop((mute, healthy));
 }
+
+/// How a connection ends on which the other end sends `bytes`, and then nothing more.
+async fn end_after(is_http2: bool, bytes: &[u8]) -> (String, Duration) {
+    let (mut client, server) = tokio::io::duplex(4 * limits::HTTP1_BUFFER);
+    let app = Router::new().fallback(async || "answered");
+    let service = app.map_request(|request: Request<Incoming>| request);
+    let serving = tokio::spawn(async move {
+        let builder = http(is_http2);
+        // However it ends: the test looks at what the client sees, and when.
+        let _ = builder.serve_connection(begun(server, is_http2), TowerToHyperService::new(service)).await;
+    });
+    let start = sleep(Duration::ZERO).deadline();
+    client.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    serving.await.unwrap();
+    let end = sleep(Duration::ZERO).deadline();
+    (String::from_utf8_lossy(&answer).into_owned(), end - start)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_slow_to_say_what_he_wants_is_let_go() {
+    let head = "GET / HTTP/1.1\r\nhost: x\r\n";
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    assert_eq!(preface.len(), PREFACE);
+    for (is_http2, bytes) in
+        [(false, ""), (false, "G"), (false, head), (true, ""), (true, "PRI"), (true, &preface[..PREFACE - 1])]
+    {
+        let (_, took) = end_after(is_http2, bytes.as_bytes()).await;
+        assert!(took <= limits::HEADER_READ + Duration::from_secs(1), "{bytes:?}: {took:?}");
+    }
+    // Who has begun may be silent for longer: it is asked whether it is there.
+    let (_, took) = end_after(true, preface.as_bytes()).await;
+    assert!(took > limits::KEEP_ALIVE_EVERY, "{took:?}");
+    let (answer, _) = end_after(false, format!("{head}\r\n").as_bytes()).await;
+    assert!(answer.ends_with("answered"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_that_no_client_sends_are_refused() {
+    let lines = |count: usize| (0..count).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
+    for (more, status) in [
+        (lines(limits::HTTP1_HEADERS - 1), "HTTP/1.1 200"),
+        (lines(limits::HTTP1_HEADERS), "HTTP/1.1 431"),
+        (format!("x: {}\r\n", "y".repeat(2 * limits::HTTP1_BUFFER)), "HTTP/1.1 431"),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\n{more}\r\n");
+        let (answer, _) = end_after(false, head.as_bytes()).await;
+        assert!(answer.starts_with(status), "{status}: {answer}");
+    }
+}
