@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::config::LogFormat;
+use crate::{config::LogFormat, model::time::Timestamp};
 
 /// Sends log lines to stderr. Does nothing when a subscriber is there already (in tests).
 pub fn init_logging(filter: &str, format: LogFormat) {
@@ -48,7 +48,13 @@ struct Inner {
     connections: Gauge<i64, AtomicI64>,
     handshakes: Family<OutcomeLabels, Counter>,
     statements: Gauge<u64, AtomicU64>,
+    storage_full: Counter,
+    /// When the log was told last that a disk is full, in milliseconds; 0 for never.
+    full_said_at: AtomicI64,
 }
+
+/// A full disk is refused call by call, and said in the log so often.
+const SAY_FULL_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -82,18 +88,45 @@ impl Metrics {
         let connections = Gauge::default();
         let handshakes = Family::default();
         let statements = Gauge::default();
+        let storage_full = Counter::default();
         registry.register("calls", "Calls answered, by method and status", calls.clone());
         registry.register("call_seconds", "Time to the head of the answer", seconds.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes", "TLS handshakes, by outcome", handshakes.clone());
+        registry.register(
+            "storage_full_refusals",
+            "Calls refused because a disk is full",
+            storage_full.clone(),
+        );
         registry.register("database_statements", "Statements since start", statements.clone());
-        Metrics(Arc::new(Inner { registry, calls, seconds, connections, handshakes, statements }))
+        let full_said_at = AtomicI64::new(0);
+        Metrics(Arc::new(Inner {
+            registry,
+            calls,
+            seconds,
+            connections,
+            handshakes,
+            statements,
+            storage_full,
+            full_said_at,
+        }))
     }
 
     /// One call was answered.
     pub fn call(&self, method: &'static str, code: &'static str, took: Duration) {
         self.0.calls.get_or_create(&CallLabels { method, code }).inc();
         self.0.seconds.get_or_create(&MethodLabels { method }).observe(took.as_secs_f64());
+    }
+
+    /// A call was refused because a disk is full; true when the log has not been told of late.
+    pub fn storage_full(&self, now: Timestamp) -> bool {
+        self.0.storage_full.inc();
+        let due = now.before(SAY_FULL_EVERY).millis();
+        let said = &self.0.full_said_at;
+        said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+            (last == 0 || last <= due).then_some(now.millis())
+        })
+        .is_ok()
     }
 
     /// A handshake ended: "ok", "failed" or "timeout".
@@ -137,6 +170,16 @@ fn call_histogram() -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_once_a_minute_and_counted_each_time() {
+        let metrics = Metrics::new();
+        let said: Vec<bool> = [100, 101, 159, 160, 161]
+            .map(|second| metrics.storage_full(Timestamp::from_seconds(second)))
+            .into();
+        assert_eq!(said, [true, false, false, true, false]);
+        assert!(metrics.text(0).contains("slipwayd_storage_full_refusals_total 5"), "{}", metrics.text(0));
+    }
 
     #[test]
     fn what_prometheus_reads() {

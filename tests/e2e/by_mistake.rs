@@ -99,16 +99,16 @@ async fn a_server_that_cannot_start_says_why() {
     let data = fleet.path("server");
     let listen = format!("127.0.0.1:{}", free_port());
     let output = attempt("slipwayd", &["serve", "--data", &data, "--listen", &listen]);
-    assert_failed(&output, "", &[&data]);
+    assert_failed(&output, "DATA_DIRECTORY_IN_USE", &[&data]);
     let (elsewhere, taken) = (fleet.path("elsewhere"), format!("127.0.0.1:{}", fleet.port));
     let output = attempt("slipwayd", &["serve", "--data", &elsewhere, "--listen", &taken]);
-    assert_failed(&output, "", &[&taken, "--listen"]);
+    assert_failed(&output, "PORT_IN_USE", &[&taken, "--listen"]);
 
     let newer = fleet.path("newer");
     fs::create_dir(&newer).expect("a folder");
     fs::write(format!("{newer}/version"), "99\n").expect("a version file");
     let output = attempt("slipwayd", &["serve", "--data", &newer, "--listen", &listen]);
-    assert_failed(&output, "", &[&newer, "99", "newer"]);
+    assert_failed(&output, "DATA_DIRECTORY_NEWER", &[&newer, "99", "newer"]);
     let mut names: Vec<_> = fs::read_dir(&newer)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())

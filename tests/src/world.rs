@@ -122,6 +122,15 @@ impl World {
             .expect("a device")
     }
 
+    /// Ends it, and starts it again on what it left, with the default configuration and on another port.
+    pub async fn restart(mut self) -> Self {
+        self.running.stop().await;
+        let deps = Deps { clock: self.clock.clone(), rng: Rng::seeded(8) };
+        self.running = start(Config::in_dir(&self.desk.data), deps).await.expect("a server");
+        self.desk.port = self.running.addr.port();
+        self
+    }
+
     /// Ends it.
     pub async fn stop(self) {
         self.running.stop().await;

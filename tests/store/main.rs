@@ -13,6 +13,7 @@ mod metadata;
 mod objects;
 mod presence;
 mod releases;
+mod reports;
 mod requests;
 mod rollouts;
 mod tokens;

@@ -9,8 +9,9 @@ use crate::{
     listen::Peer,
     model::{
         device::DeviceState,
+        id,
         refusal::{Reason, Refusal},
-        token::Role,
+        token::{self, Role},
     },
     service::{Context, Error, device_cache::DeviceEntry, token_cache::TokenCaller},
 };
@@ -37,15 +38,38 @@ impl Caller {
     }
 }
 
+/// A call that is refused, and who made it as far as that is proved.
+#[derive(Debug)]
+pub struct Denied {
+    /// Who: known, and without the right to this call; else nobody in particular.
+    pub caller: Caller,
+    /// What he says he is and did not prove; for the log, never for a decision.
+    pub claimed: Option<String>,
+    /// Why.
+    pub error: Error,
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        Denied { caller: Caller::Anyone, claimed: None, error }
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Error::from(refusal).into()
+    }
+}
+
 /// Finds the caller and checks his right to `rule`; what handlers need goes into the extensions.
-pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Result<Caller, Error> {
+pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Result<Caller, Denied> {
     let caller = match rule.access {
         Access::Public | Access::Claim => Caller::Anyone,
         Access::Device => device(ctx, parts).await?,
-        Access::Roles(roles) => token(ctx, rule, roles, &parts.headers)?,
+        Access::Roles(roles) => with_token(ctx, rule, roles, &parts.headers)?,
         Access::DeviceOr(roles) => {
             if parts.headers.contains_key(AUTHORIZATION) {
-                token(ctx, rule, roles, &parts.headers)?
+                with_token(ctx, rule, roles, &parts.headers)?
             } else {
                 device(ctx, parts).await?
             }
@@ -55,7 +79,7 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
             if local && !parts.headers.contains_key(AUTHORIZATION) {
                 Caller::Anyone
             } else {
-                token(ctx, rule, roles, &parts.headers)?
+                with_token(ctx, rule, roles, &parts.headers)?
             }
         }
     };
@@ -67,7 +91,7 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
     Ok(caller)
 }
 
-async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Error> {
+async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Denied> {
     let key = parts.extensions.get::<Peer>().and_then(|peer| peer.spki_sha256).ok_or_else(|| {
         Refusal::new(
             Reason::DeviceCertificateRequired,
@@ -75,25 +99,31 @@ async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Error> {
             "enrol the device: slipway-agent enroll --claim FILE",
         )
     })?;
-    let entry = ctx.devices.find(ctx, &key).await?.ok_or_else(|| {
-        Refusal::new(
+    let Some(entry) = ctx.devices.find(ctx, &key).await? else {
+        let refusal = Refusal::new(
             Reason::DeviceUnknown,
             "no device of this fleet has the key of this certificate",
             "enrol it again with a new claim; the server may have been set up anew",
-        )
-    })?;
+        );
+        return Err(Denied { claimed: Some(format!("key {key}")), ..refusal.into() });
+    };
     if entry.state() == DeviceState::Revoked {
-        return Err(Refusal::new(
+        let refusal = Refusal::new(
             Reason::DeviceRevoked,
             format!("the device {} was revoked", entry.id()),
             "if it should come back, enrol it under a new key and a new id",
-        )
-        .into());
+        );
+        return Err(Denied { caller: Caller::Device(entry), ..refusal.into() });
     }
     Ok(Caller::Device(entry))
 }
 
-fn token(ctx: &Context, rule: &Rule, roles: &'static [Role], headers: &HeaderMap) -> Result<Caller, Refusal> {
+fn with_token(
+    ctx: &Context,
+    rule: &Rule,
+    roles: &'static [Role],
+    headers: &HeaderMap,
+) -> Result<Caller, Denied> {
     let header = headers.get(AUTHORIZATION).ok_or_else(|| {
         Refusal::new(
             Reason::TokenRequired,
@@ -105,18 +135,31 @@ fn token(ctx: &Context, rule: &Rule, roles: &'static [Role], headers: &HeaderMap
         let (scheme, rest) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
     });
-    let caller = ctx.tokens.find(bearer.unwrap_or_default(), ctx.clock.now())?;
+    let bearer = bearer.unwrap_or_default();
+    let caller = ctx.tokens.find(bearer, ctx.clock.now()).map_err(|refusal| {
+        let known = ctx.tokens.known(bearer);
+        let claimed = match known {
+            Some(_) => None,
+            None => token::read_bearer(bearer).filter(|(id, _)| id::is_plain(id)),
+        };
+        Denied {
+            caller: known.map_or(Caller::Anyone, Caller::Token),
+            claimed: claimed.map(|(id, _)| format!("tokens/{id}")),
+            error: refusal.into(),
+        }
+    })?;
     if roles.contains(&caller.token.role) {
         return Ok(Caller::Token(caller));
     }
     let wanted: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    Err(Refusal::new(
+    let refusal = Refusal::new(
         Reason::RoleRequired,
         format!("{} is not for the role {}", rule.method, caller.token.role.as_str()),
         format!("use a token with one of these roles: {}", wanted.join(", ")),
     )
     .fact("role", caller.token.role.as_str())
-    .fact("required", wanted.join(",")))
+    .fact("required", wanted.join(","));
+    Err(Denied { caller: Caller::Token(caller), ..refusal.into() })
 }
 
 #[cfg(test)]

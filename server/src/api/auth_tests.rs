@@ -17,7 +17,7 @@ use crate::{
     },
     limits,
     service::{
-        testing::TestContext,
+        testing::{TestContext, enrolled},
         tokens::{self, NewToken},
     },
 };
@@ -138,4 +138,43 @@ async fn metrics_are_for_this_machine_and_for_viewers() {
         let response = door.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status().as_u16(), expected, "{ip:?}");
     }
+}
+
+/// Who the log says was refused `method`.
+async fn logged(door: &Door, method: &str, bearer: Option<&str>, key: Option<Sha256>) -> (String, String) {
+    let mut request = Request::post(format!("{PACKAGE}{method}")).body(()).unwrap();
+    request.extensions_mut().insert(Peer { addr: SocketAddr::from(([192, 0, 2, 1], 1)), spki_sha256: key });
+    if let Some(bearer) = bearer {
+        request.headers_mut().insert(AUTHORIZATION, format!("Bearer {bearer}").parse().unwrap());
+    }
+    let rule = access_table::find(request.uri().path()).unwrap();
+    let (mut parts, ()) = request.into_parts();
+    let denied = authenticate(&door.ctx, &rule, &mut parts).await.unwrap_err();
+    (denied.caller.name(), denied.claimed.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn whoever_is_refused_is_named_as_far_as_that_is_proved() {
+    let door = Door::new().await;
+    let bearer = door.bearer(Role::Viewer).await;
+    let (id, _) = token::read_bearer(&bearer).unwrap();
+    let (name, none) = (format!("tokens/{id}"), String::new());
+    let anyone = "anyone".to_owned();
+    let create = "AccessService/CreateToken";
+    assert_eq!(logged(&door, create, Some(&bearer), None).await, (name.clone(), none.clone()), "its role");
+    let wrong = token::bearer(id, &[9; token::SECRET_BYTES]);
+    assert_eq!(logged(&door, create, Some(&wrong), None).await, (anyone.clone(), name.clone()), "its secret");
+    // What could not be an id is not repeated.
+    let noise = token::bearer("a\tb", &[9; token::SECRET_BYTES]);
+    assert_eq!(logged(&door, create, Some(&noise), None).await, (anyone.clone(), none.clone()));
+    assert_eq!(logged(&door, create, None, None).await, (anyone.clone(), none.clone()));
+    door.ctx.clock.advance(limits::TOKEN_LIFE);
+    assert_eq!(logged(&door, create, Some(&bearer), None).await, (name, none.clone()), "expired");
+
+    let device = enrolled(&door.ctx, "pump-1", |device| device.state = DeviceState::Revoked).await;
+    let key = Sha256::of(device.id().as_bytes());
+    let check_in = "DeviceService/CheckIn";
+    assert_eq!(logged(&door, check_in, None, Some(key)).await, ("devices/pump-1".to_owned(), none));
+    let stranger = Sha256::of(b"stranger");
+    assert_eq!(logged(&door, check_in, None, Some(stranger)).await, (anyone, format!("key {stranger}")));
 }

@@ -12,12 +12,15 @@ use axum::{
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use super::{
     access_table::{self, Access, Rule},
     auth::{Caller, authenticate},
     ending::{Ending, until_ended},
     http::refusal_response,
+    status::{answer, refused},
+    undecoded::explained,
 };
 use crate::{
     clock::stopwatch,
@@ -37,18 +40,24 @@ pub async fn enter(State(ctx): State<Arc<Context>>, request: Request, next: Next
     };
     let peer = request.extensions().get::<Peer>().map(|peer| peer.addr);
     let (mut parts, body) = request.into_parts();
-    let (caller, response) = match authenticate(&ctx, &rule, &mut parts).await {
+    let (caller, claimed, response) = match authenticate(&ctx, &rule, &mut parts).await {
         Ok(caller) => {
             let request = Request::from_parts(parts, body);
             let response = dispatch(&ctx, &rule, &caller, request, next, is_grpc).await;
-            (caller, response)
+            (caller, None, response)
         }
-        Err(error) => (Caller::Anyone, failed(error, is_grpc)),
+        Err(denied) => (denied.caller, denied.claimed, failed(denied.error, is_grpc)),
     };
     let took = started.elapsed();
     let code = code_of(&response, is_grpc);
     ctx.metrics.call(rule.method, code, took);
-    log_line(&rule, &caller, peer, code, took);
+    log_line(&rule, &caller, claimed.as_deref(), peer, code, took);
+    if is_storage_full(&response, is_grpc) && ctx.metrics.storage_full(ctx.clock.now()) {
+        tracing::warn!(
+            method = rule.method,
+            "the disk of the database or the object store is full: what would need room is refused"
+        );
+    }
     response
 }
 
@@ -69,6 +78,7 @@ async fn dispatch(
         .retry_after(Duration::from_secs(5));
         return failed(refusal.into(), is_grpc);
     };
+    let response = if is_grpc { explained(response, rule) } else { response };
     if !rule.is_stream {
         return response;
     }
@@ -101,15 +111,19 @@ fn unlisted(request: &Request, is_grpc: bool) -> Response {
 }
 
 fn failed(error: Error, is_grpc: bool) -> Response {
-    match (is_grpc, error) {
-        (true, error) => Status::from(error).into_http(),
-        (false, Error::Refused(refusal)) => refusal_response(&refusal),
-        (false, error) => {
-            let status = Status::from(error);
-            let refusal = Refusal::new(Reason::Internal, status.message(), "try again");
-            refusal_response(&refusal)
-        }
+    let refusal = answer(error);
+    if is_grpc { refused(&refusal).into_http() } else { refusal_response(&refusal) }
+}
+
+/// Whether a call was refused because there is no room.
+fn is_storage_full(response: &Response, is_grpc: bool) -> bool {
+    if !is_grpc {
+        return response.status() == StatusCode::INSUFFICIENT_STORAGE;
     }
+    Status::from_header_map(response.headers())
+        .filter(|status| status.code() == Code::ResourceExhausted)
+        .and_then(|status| status.get_details_error_info())
+        .is_some_and(|info| info.reason == Reason::StorageFull.code())
 }
 
 /// The name of the status. Calls that fail after their head count as what the head said.
@@ -151,7 +165,14 @@ fn code_name(code: Code) -> &'static str {
 }
 
 /// One line per call. What devices do all day when all is well is only shown on demand.
-fn log_line(rule: &Rule, caller: &Caller, peer: Option<std::net::SocketAddr>, code: &str, took: Duration) {
+fn log_line(
+    rule: &Rule,
+    caller: &Caller,
+    claimed: Option<&str>,
+    peer: Option<std::net::SocketAddr>,
+    code: &str,
+    took: Duration,
+) {
     let is_public = matches!(rule.access, Access::Public | Access::LocalOr(_));
     let is_routine = code == "OK" && (is_public || matches!(caller, Caller::Device(_)));
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -163,19 +184,30 @@ fn log_line(rule: &Rule, caller: &Caller, peer: Option<std::net::SocketAddr>, co
         }
     } else if tracing::enabled!(target: "slipwayd::call", tracing::Level::INFO) {
         let caller = caller.name();
-        tracing::info!(target: "slipwayd::call", method = rule.method, caller, code, micros, peer, "call");
+        tracing::info!(target: "slipwayd::call", method = rule.method, caller, claimed, code, micros, peer, "call");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::status::refused;
 
     #[test]
     fn names_of_codes() {
         let status = refused(&Refusal::new(Reason::EtagMismatch, "a", "b"));
         assert_eq!(code_of(&status.into_http(), true), "ABORTED");
         assert_eq!(code_of(&Response::new(Body::empty()), true), "OK");
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_in_either_protocol() {
+        let answers = |reason| {
+            let refusal = Refusal::new(reason, "a", "b");
+            [(refused(&refusal).into_http(), true), (refusal_response(&refusal), false)]
+        };
+        assert!(answers(Reason::StorageFull).iter().all(|(answer, grpc)| is_storage_full(answer, *grpc)));
+        assert!(!answers(Reason::Internal).iter().any(|(answer, grpc)| is_storage_full(answer, *grpc)));
+        let [(too_large, _), _] = answers(Reason::MessageTooLarge);
+        assert!(!is_storage_full(&too_large, true));
     }
 }

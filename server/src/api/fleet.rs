@@ -182,12 +182,13 @@ impl FleetService for Api {
             ttl: wire::life(asked.ttl, Reason::ClaimInvalid)?,
             request_id: asked.request_id,
         };
+        let root = self.ctx.trust.newest_root(&self.ctx.db).await?;
         let (made, token) = claims::create(&self.ctx, &caller.actor(), new).await?;
         Ok(Response::new(CreateClaimResponse {
             claim: Some(claim(&made)),
             token,
             server_ca_pem: self.ctx.pki.server_ca_pem().to_owned(),
-            root: self.ctx.trust.newest_root().map(Into::into).unwrap_or_default(),
+            root: root.map(Into::into).unwrap_or_default(),
         }))
     }
 

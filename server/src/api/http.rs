@@ -33,7 +33,7 @@ pub fn refusal_response(refusal: &Refusal) -> Response {
         Kind::OutOfRange => StatusCode::RANGE_NOT_SATISFIABLE,
         Kind::ResourceExhausted => StatusCode::INSUFFICIENT_STORAGE,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Internal | Kind::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let body = serde_json::json!({ "error": {
         "reason": refusal.reason.code(),

@@ -20,6 +20,7 @@ pub mod rollout;
 pub mod rollout_wire;
 pub mod status;
 pub mod trust;
+pub mod undecoded;
 pub mod wire;
 
 use std::sync::Arc;

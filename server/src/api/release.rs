@@ -45,7 +45,7 @@ impl ReleaseService for Api {
         if !product.is_empty() {
             check_product(&product).map_err(|refusal| refused(&refusal))?;
         }
-        Ok(Response::new(self.trust(&product)?))
+        Ok(Response::new(self.trust(&product).await?))
     }
 
     async fn initialize_trust(
@@ -55,7 +55,7 @@ impl ReleaseService for Api {
         let actor = principal::token(&request)?.actor();
         let message = request.into_inner();
         trust_init::initialize(&self.ctx, &actor, &message.root, &message.targets).await?;
-        Ok(Response::new(self.trust("")?))
+        Ok(Response::new(self.trust("").await?))
     }
 
     async fn find_missing_segments(
@@ -134,7 +134,7 @@ impl ReleaseService for Api {
 }
 
 impl Api {
-    fn trust(&self, product: &str) -> Result<v1::Trust, Status> {
+    async fn trust(&self, product: &str) -> Result<v1::Trust, Status> {
         let online_keys = self
             .ctx
             .trust
@@ -143,7 +143,7 @@ impl Api {
             .into_iter()
             .map(|(role, key)| v1::OnlineKey { role: role.to_owned(), public_key: key.to_string() });
         let online_keys = online_keys.collect();
-        let set = match self.ctx.trust.require() {
+        let set = match self.ctx.trust.require_now(&self.ctx.db).await {
             Ok(set) => set,
             Err(Error::Refused(Refusal { reason: Reason::TrustNotInitialized, .. })) => {
                 return Ok(v1::Trust { online_keys, ..v1::Trust::default() });

@@ -1,6 +1,6 @@
 //! Refusals and failures as `google.rpc.Status`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -17,28 +17,36 @@ pub const DOMAIN: &str = "slipway.v1";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Refused(refusal) => refused(&refusal),
-            Error::Store(StoreError::Unavailable(source)) => {
-                tracing::warn!(error = %source, "the database does not answer");
-                refused(
-                    &Refusal::new(
-                        Reason::Unavailable,
-                        "the database does not answer",
-                        "try again in a moment",
-                    )
-                    .retry_after(std::time::Duration::from_secs(2)),
-                )
-            }
-            other => {
-                let chain = chain(&other);
-                tracing::error!(error = %chain, "a call failed by our own fault");
-                refused(&Refusal::new(
-                    Reason::Internal,
-                    "the server failed; its log has the cause",
-                    "try again; if it stays, send the log to whoever runs the server",
-                ))
-            }
+        refused(&answer(error))
+    }
+}
+
+/// What the caller is told of an error. What is not the caller's business goes to the log.
+pub fn answer(error: Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => refusal,
+        Error::Store(StoreError::Unavailable(source)) => {
+            tracing::warn!(error = %source, "the database does not answer");
+            Refusal::new(Reason::Unavailable, "the database does not answer", "try again in a moment")
+                .retry_after(Duration::from_secs(2))
+        }
+        Error::Store(StoreError::Inconsistent { table, column, ref id, .. }) => {
+            tracing::error!(error = %chain(&error), "a damaged row was asked for");
+            Refusal::new(
+                Reason::RecordDamaged,
+                format!("the record {table}/{id} is damaged: its {column} cannot be read"),
+                "put this row of the database right, or restore it from a backup; the server's log has what stands there",
+            )
+            .fact("record", format!("{table}/{id}"))
+            .fact("column", column)
+        }
+        other => {
+            tracing::error!(error = %chain(&other), "a call failed by our own fault");
+            Refusal::new(
+                Reason::Internal,
+                "the server failed; its log has the cause",
+                "try again; if it stays, send the log to whoever runs the server",
+            )
         }
     }
 }
@@ -57,6 +65,7 @@ pub fn refused(refusal: &Refusal) -> Status {
         Kind::ResourceExhausted => Code::ResourceExhausted,
         Kind::Unavailable => Code::Unavailable,
         Kind::Internal => Code::Internal,
+        Kind::DataLoss => Code::DataLoss,
     };
     let mut facts: HashMap<String, String> =
         refusal.facts.iter().map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -33,6 +33,11 @@ pub fn is_device_id(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'))
 }
 
+/// Whether `id` has the form of one that was minted here, whoever says it.
+pub fn is_plain(id: &str) -> bool {
+    id.len() == 20 && id.bytes().all(|b| ALPHABET.contains(&b))
+}
+
 /// The id within a resource name such as `devices/pump-1`; none when the name is of another collection.
 pub fn within<'a>(collection: &str, name: &'a str) -> Option<&'a str> {
     let id = name.strip_prefix(collection)?.strip_prefix('/')?;
@@ -56,7 +61,7 @@ mod tests {
         let early = mint(Timestamp::from_millis(1_700_000_000_000), [0xff; 8]);
         let late = mint(Timestamp::from_millis(1_700_000_000_001), [0; 8]);
         assert!(early < late, "{early} {late}");
-        assert_eq!(early.len(), 20);
+        assert!(is_plain(&early) && !is_plain("") && !is_plain(&early.to_uppercase()) && !is_plain(&early[1..]));
     }
 
     #[test]

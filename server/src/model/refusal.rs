@@ -54,6 +54,8 @@ pub enum Kind {
     Unavailable,
     /// Our fault.
     Internal,
+    /// What is stored cannot be read any more.
+    DataLoss,
 }
 
 reasons! {
@@ -86,6 +88,8 @@ reasons! {
     LimitInvalid = "LIMIT_INVALID", InvalidArgument;
     LimitNotFound = "LIMIT_NOT_FOUND", NotFound;
     ManifestInvalid = "MANIFEST_INVALID", InvalidArgument;
+    MessageInvalid = "MESSAGE_INVALID", InvalidArgument;
+    MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
     MetadataRefused = "METADATA_REFUSED", InvalidArgument;
     NameInvalid = "NAME_INVALID", InvalidArgument;
     NobodyToUpdate = "NOBODY_TO_UPDATE", FailedPrecondition;
@@ -94,6 +98,7 @@ reasons! {
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
     PlanInvalid = "PLAN_INVALID", InvalidArgument;
     PublishedMeanwhile = "PUBLISHED_MEANWHILE", Aborted;
+    RecordDamaged = "RECORD_DAMAGED", DataLoss;
     ReleaseNotFound = "RELEASE_NOT_FOUND", NotFound;
     ReportInvalid = "REPORT_INVALID", InvalidArgument;
     RequestRepeated = "REQUEST_REPEATED", AlreadyExists;

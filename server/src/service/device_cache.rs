@@ -116,10 +116,11 @@ impl Deref for DeviceEntry {
 }
 
 impl DeviceCache {
-    /// The device with this key. Asks the store only where another replica may have enrolled it.
+    /// The device with this key. Asks the store for one that is not in memory: another replica may
+    /// have enrolled it, or its record is damaged, which is no reason to tell it that nobody knows it.
     pub async fn find(&self, ctx: &Context, key: &Sha256) -> Result<Option<Arc<DeviceEntry>>> {
         let found = self.read().by_key.get(key).cloned();
-        if found.is_some() || !ctx.db.is_shared() {
+        if found.is_some() {
             return Ok(found);
         }
         let mut tx = ctx.db.read().await?;

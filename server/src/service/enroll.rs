@@ -61,7 +61,7 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
     find_claim(&mut tx, &asked.claim).await?;
     drop(tx);
     let key = check(asked)?;
-    if ctx.trust.newest_root().is_none() {
+    if ctx.trust.newest_root(&ctx.db).await?.is_none() {
         return Err(Refusal::new(
             Reason::TrustNotInitialized,
             "this server has no root of trust yet, and a device would have nothing to pin",

@@ -118,6 +118,13 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full(_) => storage_full().into(),
+            // The one thing that is counted where it is stored, in the transaction that adds it.
+            StoreError::Exceeded { .. } => Refusal::new(
+                Reason::ReportInvalid,
+                error.to_string(),
+                "update the agent; this report will never be taken",
+            )
+            .into(),
             other => Error::Store(other),
         }
     }
@@ -126,7 +133,7 @@ impl From<StoreError> for Error {
 fn storage_full() -> Refusal {
     Refusal::new(
         Reason::StorageFull,
-        "the server's disk is full; nothing was stored",
+        "the server's disk is full, or takes no more; nothing was stored",
         "free room on the server, then try again; what was acknowledged before is safe",
     )
     .retry_after(Duration::from_secs(60))

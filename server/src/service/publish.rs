@@ -55,7 +55,7 @@ pub async fn publish(ctx: &Context, actor: &str, publication: Publication<'_>) -
     let mut known_to_exist = BTreeSet::new();
     for _ in 0..ROUNDS {
         let now = ctx.clock.now();
-        let current = ctx.trust.require()?;
+        let current = ctx.trust.require_now(&ctx.db).await?;
         if let Some(done) = answered(ctx, request.as_ref(), now).await? {
             return Ok(done);
         }

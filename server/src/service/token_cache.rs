@@ -77,12 +77,7 @@ impl TokenCache {
                 "check that it was copied whole and for this server; it may have been revoked",
             )
         };
-        let (id, secret) = token::read_bearer(bearer).ok_or_else(unknown)?;
-        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let caller = found.ok_or_else(unknown)?;
-        if !token::same(&caller.token.secret_sha256, &secret) {
-            return Err(unknown());
-        }
+        let caller = self.known(bearer).ok_or_else(unknown)?;
         if now >= caller.token.expires_at {
             return Err(Refusal::new(
                 Reason::TokenExpired,
@@ -91,6 +86,13 @@ impl TokenCache {
             ));
         }
         Ok(caller)
+    }
+
+    /// Whose bearer text it is, whether he may still call or not.
+    pub fn known(&self, bearer: &str) -> Option<Arc<TokenCaller>> {
+        let (id, secret) = token::read_bearer(bearer)?;
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        found.filter(|caller| token::same(&caller.token.secret_sha256, &secret))
     }
 
     /// Takes over what the store holds, and ends whoever is no longer there.

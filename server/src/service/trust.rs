@@ -85,7 +85,25 @@ impl Trust {
         self.state.read().unwrap_or_else(PoisonError::into_inner).alarm.clone()
     }
 
-    /// What is in force, or the refusal that says why there is nothing to build on.
+    /// What is in force, or the refusal that says why there is nothing to build on; before it says
+    /// that there is no root it looks into the store, where another replica may just have put one.
+    pub async fn require_now(&self, db: &Db) -> Result<Arc<TrustSet>> {
+        self.look(db).await?;
+        self.require()
+    }
+
+    /// The newest root, for a claim to pin; looks as [`Trust::require_now`] does.
+    pub async fn newest_root(&self, db: &Db) -> Result<Option<Bytes>> {
+        self.look(db).await?;
+        Ok(self.current().and_then(|set| set.roots().last().cloned()))
+    }
+
+    /// Reads the store when nothing is in force here.
+    async fn look(&self, db: &Db) -> Result<()> {
+        if self.current().is_some() { Ok(()) } else { self.refresh(db).await }
+    }
+
+    /// What is in force in memory, or the refusal that says why there is nothing to build on.
     pub fn require(&self) -> Result<Arc<TrustSet>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(alarm) = state.alarm {
@@ -99,11 +117,6 @@ impl Trust {
             )
             .into()
         })
-    }
-
-    /// The newest root, for a claim to pin.
-    pub fn newest_root(&self) -> Option<Bytes> {
-        self.current().and_then(|set| set.roots().last().cloned())
     }
 
     /// What an up-to-date device of the product holds, its assignment apart; all 0 before the first root.

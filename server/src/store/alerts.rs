@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     StoreError, Tx,
     column::{Place, json},
+    damaged::Filling,
     on,
 };
 use crate::model::{
@@ -66,18 +67,36 @@ pub async fn alerts_page(
         "SELECT {COLUMNS} FROM alerts WHERE updated_at < $1 OR (updated_at = $1 AND id < $2) \
          ORDER BY updated_at DESC, id DESC LIMIT $3"
     );
-    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(before.millis()).bind(before_id).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Alert::try_from).collect()
+    let (mut page, mut before, mut before_id) =
+        (Filling::new(limit), before.millis(), before_id.to_owned());
+    loop {
+        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(before).bind(&before_id).bind(page.left()).fetch_all(conn).await)?;
+        if let Some(last) = rows.last() {
+            before = last.updated_at;
+            before_id.clone_from(&last.id);
+        }
+        if page.take(tx, rows) {
+            return Ok(page.found);
+        }
+    }
 }
 
 /// Alerts that are not resolved, after `after` by id; start with an empty text.
 pub async fn alerts_living(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Alert>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2");
-    let rows: Vec<Row> = on!(tx, conn =>
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Alert::try_from).collect()
+    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
+    loop {
+        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&after).bind(page.left()).fetch_all(conn).await)?;
+        if let Some(last) = rows.last() {
+            after.clone_from(&last.id);
+        }
+        if page.take(tx, rows) {
+            return Ok(page.found);
+        }
+    }
 }
 
 /// Alerts of one limit that are not resolved, after `after` by id.
@@ -90,9 +109,17 @@ pub async fn alerts_of_cause(
     let sql = format!(
         "SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND cause = $1 AND id > $2 ORDER BY id LIMIT $3"
     );
-    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(cause).bind(after).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Alert::try_from).collect()
+    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
+    loop {
+        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(cause).bind(&after).bind(page.left()).fetch_all(conn).await)?;
+        if let Some(last) = rows.last() {
+            after.clone_from(&last.id);
+        }
+        if page.take(tx, rows) {
+            return Ok(page.found);
+        }
+    }
 }
 
 /// Alerts of one device that are not resolved, or were after `since`; newest first.

@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use slipway_trust::Sha256;
 
 use super::StoreError;
+use crate::model::text::shown;
 
 /// A row's place, for errors.
 pub(super) struct Place<'a> {
@@ -18,7 +19,7 @@ impl Place<'_> {
             table: self.table,
             column,
             id: self.id.to_owned(),
-            value: value.to_string(),
+            value: shown(&value.to_string()),
         }
     }
 

@@ -8,7 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Pools, StoreError, migrate};
+use super::{Damaged, Db, Pools, StoreError, migrate};
 
 /// Readers beside the one writer; reads are short and answered from the page cache.
 const SQLITE_READERS: u32 = 4;
@@ -37,7 +37,7 @@ impl Db {
             .max_connections(SQLITE_READERS)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        let db = Db { pools: Pools::Sqlite { write, read }, statements: Arc::default() };
+        let db = Db { pools: Pools::Sqlite { write, read }, statements: Arc::default(), damaged: Damaged::default() };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -57,7 +57,7 @@ impl Db {
             let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{quoted}\"");
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
         }
-        let db = Db { pools: Pools::Postgres(pool), statements: Arc::default() };
+        let db = Db { pools: Pools::Postgres(pool), statements: Arc::default(), damaged: Damaged::default() };
         migrate::run(&db).await?;
         Ok(db)
     }

@@ -21,8 +21,16 @@ pub enum StoreError {
         /// What stands there.
         value: String,
     },
-    /// The disk of the database is full.
-    #[error("the database has no room left")]
+    /// There are as many of something as there may be; nothing was added.
+    #[error("there are {limit} {what} already, and there are never more")]
+    Exceeded {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: i64,
+    },
+    /// The disk of the database takes no more: it is full, over a quota, or refuses to be written.
+    #[error("the database cannot write: no room is left")]
     Full(#[source] sqlx::Error),
     /// The database cannot be reached or did not answer in time.
     #[error("the database does not answer")]
@@ -45,9 +53,9 @@ impl From<sqlx::Error> for StoreError {
             if database.is_unique_violation() {
                 return StoreError::Conflict { constraint: database.message().to_owned() };
             }
-            // SQLITE_FULL, SQLITE_IOERR_SHMSIZE (no room for the index of the log), and PostgreSQL's
-            // disk_full.
-            if matches!(database.code().as_deref(), Some("13" | "4874" | "53100")) {
+            // SQLITE_FULL; SQLITE_IOERR_WRITE, as a quota or a limit on the size of files shows itself;
+            // SQLITE_IOERR_SHMSIZE, no room for the index of the log; and PostgreSQL's disk_full.
+            if matches!(database.code().as_deref(), Some("13" | "778" | "4874" | "53100")) {
                 return StoreError::Full(error);
             }
         }

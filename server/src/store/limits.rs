@@ -8,6 +8,7 @@ use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     column::Place,
+    damaged::Filling,
     on,
 };
 use crate::model::{
@@ -30,9 +31,17 @@ pub async fn limit_get(tx: &mut Tx, id: &str) -> Result<Option<Limit>, StoreErro
 /// Limits after `after` by id; start with an empty text.
 pub async fn limits_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Limit>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM limits WHERE id > $1 ORDER BY id LIMIT $2");
-    let rows: Vec<Row> = on!(tx, conn =>
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Limit::try_from).collect()
+    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
+    loop {
+        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&after).bind(page.left()).fetch_all(conn).await)?;
+        if let Some(last) = rows.last() {
+            after.clone_from(&last.id);
+        }
+        if page.take(tx, rows) {
+            return Ok(page.found);
+        }
+    }
 }
 
 /// How many there are.

@@ -24,6 +24,7 @@ pub mod changes;
 pub mod claims;
 mod column;
 mod connect;
+mod damaged;
 pub mod devices;
 mod error;
 pub mod inbox;
@@ -42,6 +43,7 @@ pub mod update_lists;
 pub mod updates;
 pub mod waves;
 
+use damaged::Damaged;
 pub use error::StoreError;
 pub(crate) use on::on;
 
@@ -50,6 +52,7 @@ pub(crate) use on::on;
 pub struct Db {
     pools: Pools,
     statements: Arc<AtomicU64>,
+    damaged: Damaged,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ enum Pools {
 pub struct Tx {
     pub(crate) inner: Inner,
     statements: Arc<AtomicU64>,
+    damaged: Damaged,
 }
 
 #[derive(Debug)]
@@ -127,7 +131,7 @@ impl Db {
     fn tx(&self, inner: Inner) -> Tx {
         // BEGIN counts too: "no SQL" means none.
         self.statements.fetch_add(1, Ordering::Relaxed);
-        Tx { inner, statements: self.statements.clone() }
+        Tx { inner, statements: self.statements.clone(), damaged: self.damaged.clone() }
     }
 }
 

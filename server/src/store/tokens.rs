@@ -4,6 +4,7 @@ use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     column::Place,
+    damaged::Filling,
     on,
 };
 use crate::model::{
@@ -37,9 +38,17 @@ pub async fn token_get(tx: &mut Tx, id: &str) -> Result<Option<Token>, StoreErro
 /// Tokens, newest first (ids sort by time), older than `before` when there is one.
 pub async fn tokens_page(tx: &mut Tx, before: Option<&str>, limit: i64) -> Result<Vec<Token>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tokens WHERE $1 = '' OR id < $1 ORDER BY id DESC LIMIT $2");
-    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(before.unwrap_or_default()).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Token::try_from).collect()
+    let (mut page, mut before) = (Filling::new(limit), before.unwrap_or_default().to_owned());
+    loop {
+        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&before).bind(page.left()).fetch_all(conn).await)?;
+        if let Some(last) = rows.last() {
+            before.clone_from(&last.id);
+        }
+        if page.take(tx, rows) {
+            return Ok(page.found);
+        }
+    }
 }
 
 /// Every token that is not revoked and ends after `ends_after`: what a replica holds in memory.
@@ -48,7 +57,7 @@ pub async fn tokens_live(tx: &mut Tx, ends_after: Timestamp) -> Result<Vec<Token
         format!("SELECT {COLUMNS} FROM tokens WHERE revoked_at IS NULL AND expires_at > $1 ORDER BY id");
     let rows: Vec<Row> = on!(tx, conn =>
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(ends_after.millis()).fetch_all(conn).await)?;
-    rows.into_iter().map(Token::try_from).collect()
+    Ok(tx.readable(rows))
 }
 
 /// Ends a token; false when there is none or it was ended before.

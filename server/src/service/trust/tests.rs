@@ -40,7 +40,8 @@ async fn a_new_device_gets_everything_and_an_up_to_date_one_nothing() {
     assert!(delta.roots.is_empty());
 
     let date = slipway_trust::Date::from_millis(now.millis());
-    let mut device = slipway_trust::TrustedSet::from_root(&ctx.trust.newest_root().unwrap()).unwrap();
+    let root = ctx.trust.newest_root(&ctx.db).await.unwrap().unwrap();
+    let mut device = slipway_trust::TrustedSet::from_root(&root).unwrap();
     device.update_timestamp(&delta.timestamp.unwrap(), date).unwrap();
     device.update_snapshot(&delta.snapshot.unwrap(), date).unwrap();
     device.update_targets(&delta.targets.unwrap(), date).unwrap();
@@ -54,6 +55,21 @@ async fn a_new_device_gets_everything_and_an_up_to_date_one_nothing() {
     assert_eq!(have, Versions { assignment: 1, ..ctx.trust.versions(PRODUCT) });
     assert_eq!(ctx.trust.delta_for(&have, PRODUCT, Some(&assignment), now), None);
     assert_eq!(ctx.db.statements(), statements);
+}
+
+#[tokio::test]
+async fn a_replica_looks_into_the_store_before_it_says_that_there_is_no_root() {
+    let ctx = Context::for_test().await;
+    let other = Trust::new(ctx.trust.keys().clone());
+    let refused = other.require_now(&ctx.db).await.unwrap_err();
+    assert!(refused.to_string().contains("TRUST_NOT_INITIALIZED"), "{refused}");
+    assert_eq!(other.newest_root(&ctx.db).await.unwrap(), None);
+    Publisher::initialize(&ctx).await;
+    assert!(other.require().is_err(), "in memory there is none yet");
+    assert!(other.require_now(&ctx.db).await.is_ok());
+    let statements = ctx.db.statements();
+    assert!(other.newest_root(&ctx.db).await.unwrap().is_some());
+    assert_eq!(ctx.db.statements(), statements, "once is enough");
 }
 
 #[tokio::test]
