@@ -1,16 +1,22 @@
 //! `slipway-agent`: enrols, runs, and says how it is.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+mod arguments;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use arguments::{Class, Command, Misuse, Run};
 use slipway_agent::{
     Config, StateDir,
     clock::Clock,
     config::ConfigError,
     consent::Consent,
     diary::say,
-    enroll::{EnrollError, Enrollment, enroll},
+    enroll::{EnrollError, enroll},
     link, local,
     readings::Readings,
     replay::Series,
@@ -22,186 +28,86 @@ use tokio::{
     sync::watch,
 };
 
-/// Keeps this machine up to date and tells its fleet how it is.
-#[derive(Parser)]
-#[command(name = "slipway-agent", version, max_term_width = 100)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make this machine a device of the fleet
-    Enroll(EnrollArguments),
-    /// Work until stopped
-    Run(RunArguments),
-    /// Say how this device is; works without the server and while the agent runs
-    Status(StatusArguments),
-    /// Say which data may leave this device, and show what may; works while the agent runs
-    Consent(ConsentArguments),
-}
-
-#[derive(clap::Args)]
-struct EnrollArguments {
-    /// Claim file, as `slipway claim create --out FILE` wrote it
-    #[arg(long, value_name = "FILE")]
-    claim: PathBuf,
-    /// Folder for what the device knows; made when missing
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Folder that stands for a disk with two slots; made when missing
-    #[arg(long, value_name = "DIR")]
-    slots: PathBuf,
-    /// Hardware model, for example gw-a
-    #[arg(long)]
-    hardware: String,
-    /// Name in the fleet [default: /etc/machine-id, else the host name]
-    #[arg(long, value_name = "ID")]
-    device_id: Option<String>,
-    /// Component that is updated
-    #[arg(long, default_value = "system")]
-    component: String,
-    /// Run with `sh -c` during a trial; exit code 0 means healthy
-    #[arg(long, value_name = "CMD", default_value = "", hide_default_value = true)]
-    health_command: String,
-    /// Server to use instead of the one in the claim
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
-    /// Size of a slot in bytes; 0 means that only the disk limits it
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    slot_size: u64,
-}
-
-#[derive(clap::Args)]
-struct RunArguments {
-    /// Folder that `enroll` made
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Add this recorded series, its last row as of now: seconds,component,metric,unit,class,value
-    #[arg(long, value_name = "FILE")]
-    replay: Option<PathBuf>,
-    /// How often to read the machine [default: as configured]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    telemetry_interval: Option<u64>,
-    /// Read the machine below this folder
-    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    sysroot: PathBuf,
-}
-
-#[derive(clap::Args)]
-struct ConsentArguments {
-    /// Folder that `enroll` made
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Classes that may leave the device from now on
-    #[arg(long, value_enum, value_delimiter = ',')]
-    allow: Vec<Class>,
-    /// Classes that may not, not even what was kept of them already
-    #[arg(long, value_enum, value_delimiter = ',')]
-    refuse: Vec<Class>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Class {
-    Diagnostic,
-    Usage,
-    Location,
-}
-
-#[derive(clap::Args)]
-struct StatusArguments {
-    /// Folder that `enroll` made
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match act(arguments.command) {
+    let command = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(Misuse { problem, usage }) => {
+            tell(&format!("error: {problem}\n\n{usage}\n\nFor more, try `--help`."));
+            return ExitCode::from(2);
+        }
+    };
+    match act(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", link::chain(error.as_ref()));
+            let mut text = format!("error: {}", link::chain(error.as_ref()));
             let (hint, reason) = advice(&error);
             if let Some(hint) = hint {
-                eprintln!("hint: {hint}");
+                text.push_str(&format!("\nhint: {hint}"));
             }
             if let Some(reason) = reason {
-                eprintln!("see docs/errors/{reason}.md");
+                text.push_str(&format!("\nsee docs/errors/{reason}.md"));
             }
+            tell(&text);
             ExitCode::FAILURE
         }
     }
 }
 
+/// Talk, on stderr. Whoever reads it may have gone: then it is lost.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Data, on stdout. `status | head -1` ends the reading early, which is no failure.
+fn show(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
 fn act(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Enroll(arguments) => {
-            let order = Enrollment {
-                claim: arguments.claim,
-                state: arguments.state,
-                slots: arguments.slots,
-                hardware: arguments.hardware,
-                device_id: arguments.device_id,
-                component: arguments.component,
-                health_command: arguments.health_command,
-                server: arguments.server,
-                slot_size: arguments.slot_size,
-            };
+        Command::Enroll(order) => {
             let config = runtime()?.block_on(enroll(&order))?;
             say(&format!("enrolled as {} with {}", config.device_id, config.server));
-            Ok(())
         }
-        Command::Run(arguments) => runtime()?.block_on(run(&arguments)),
-        Command::Consent(arguments) => consent(&arguments),
-        Command::Status(arguments) => {
-            let status = local::status(&StateDir::new(&arguments.state))?;
-            match arguments.output {
-                Output::Table => print!("{}", status.to_text()),
-                Output::Json => println!("{}", serde_json::to_string_pretty(&status)?),
-            }
-            Ok(())
+        Command::Run(arguments) => runtime()?.block_on(run(&arguments))?,
+        Command::Consent { state, changes } => consent(&StateDir::new(&state), &changes)?,
+        Command::Status { state, json } => {
+            let status = local::status(&StateDir::new(&state))?;
+            show(&if json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() });
         }
+        Command::Show(text) => show(&text),
     }
+    Ok(())
 }
 
 /// Shows the owner's answer, after changing it if he asks to. A running agent heeds it at once.
-fn consent(arguments: &ConsentArguments) -> anyhow::Result<()> {
-    let path = consent_path(&StateDir::new(&arguments.state));
+fn consent(state: &StateDir, changes: &[(Class, bool)]) -> anyhow::Result<()> {
+    let path = consent_path(state);
     let mut consent = Consent::read(&path)?;
-    let changes = [(&arguments.allow, true), (&arguments.refuse, false)];
-    for (classes, allowed) in changes {
-        for class in classes {
-            match class {
-                Class::Diagnostic => consent.diagnostic = allowed,
-                Class::Usage => consent.usage = allowed,
-                Class::Location => consent.location = allowed,
-            }
+    for (class, allowed) in changes {
+        match class {
+            Class::Diagnostic => consent.diagnostic = *allowed,
+            Class::Usage => consent.usage = *allowed,
+            Class::Location => consent.location = *allowed,
         }
     }
-    if !arguments.allow.is_empty() || !arguments.refuse.is_empty() {
+    if !changes.is_empty() {
         consent.write(&path)?;
     }
     let word = |allowed: bool| if allowed { "allowed" } else { "refused" };
-    println!("essential   allowed (always: without it the device cannot be kept alive)");
-    println!("diagnostic  {}", word(consent.diagnostic));
-    println!("usage       {}", word(consent.usage));
-    println!("location    {}", word(consent.location));
+    show(&format!(
+        "essential   allowed (always: without it the device cannot be kept alive)\n\
+         diagnostic  {}\nusage       {}\nlocation    {}\n",
+        word(consent.diagnostic),
+        word(consent.usage),
+        word(consent.location)
+    ));
     Ok(())
 }
 
 /// The telemetry of this device, with the recorded series in it if there is one. Without a place to keep
 /// readings the device is updated all the same.
-fn telemetry(arguments: &RunArguments, state: &StateDir, clock: &Clock) -> anyhow::Result<Option<Telemetry>> {
+fn telemetry(arguments: &Run, state: &StateDir, clock: &Clock) -> anyhow::Result<Option<Telemetry>> {
     let series = arguments.replay.as_deref().map(Series::read).transpose()?;
     let seconds = match arguments.telemetry_interval {
         Some(seconds) => seconds,
@@ -229,7 +135,7 @@ fn telemetry(arguments: &RunArguments, state: &StateDir, clock: &Clock) -> anyho
     Ok(Some(telemetry))
 }
 
-async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+async fn run(arguments: &Run) -> anyhow::Result<()> {
     let state = &StateDir::new(&arguments.state);
     let clock = Clock::system();
     // Before the spool is touched: another agent may be at work on it.

@@ -1,0 +1,375 @@
+//! The command line, by hand: what a parser with everything brings along would be a tenth of the agent.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use lexopt::Arg;
+use slipway_agent::enroll::Enrollment;
+
+const HELP: &str = "\
+Keeps this machine up to date and tells its fleet how it is.
+
+Usage: slipway-agent <COMMAND>
+
+Commands:
+  enroll   Make this machine a device of the fleet
+  run      Work until stopped
+  status   Say how this device is; works without the server and while the agent runs
+  consent  Say which data may leave this device, and show what may; works while the agent runs
+  help     Print this, or the help of a command
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+";
+
+/// One command: its help, whose second paragraph is its usage, and its options with what stands for a value.
+struct Spec {
+    name: &'static str,
+    help: &'static str,
+    options: &'static [(&'static str, &'static str)],
+}
+
+const ENROLL: Spec = Spec {
+    name: "enroll",
+    help: "\
+Make this machine a device of the fleet. Can be repeated.
+
+Usage: slipway-agent enroll --claim <FILE> --state <DIR> --slots <DIR> --hardware <MODEL> [OPTIONS]
+
+Options:
+      --claim <FILE>          Claim file, as `slipway claim create --out FILE` wrote it
+      --state <DIR>           Folder for what the device knows; made when missing
+      --slots <DIR>           Folder that stands for a disk with two slots; made when missing
+      --hardware <MODEL>      Hardware model, for example gw-a
+      --device-id <ID>        Name in the fleet [default: /etc/machine-id, else the host name]
+      --component <NAME>      Component that is updated [default: system]
+      --health-command <CMD>  Run with `sh -c` during a trial; exit code 0 means healthy
+      --server <URL>          Server to use instead of the one in the claim
+      --slot-size <BYTES>     Size of a slot; 0 means that only the disk limits it [default: 0]
+  -h, --help                  Print help
+",
+    options: &[
+        ("claim", "FILE"),
+        ("state", "DIR"),
+        ("slots", "DIR"),
+        ("hardware", "MODEL"),
+        ("device-id", "ID"),
+        ("component", "NAME"),
+        ("health-command", "CMD"),
+        ("server", "URL"),
+        ("slot-size", "BYTES"),
+    ],
+};
+
+const RUN: Spec = Spec {
+    name: "run",
+    help: "\
+Work until stopped by SIGTERM or SIGINT.
+
+Usage: slipway-agent run --state <DIR> [OPTIONS]
+
+Options:
+      --state <DIR>                   Folder that `enroll` made
+      --replay <FILE>                 Add this recorded series, its last row as of now:
+                                      seconds,component,metric,unit,class,value
+      --telemetry-interval <SECONDS>  How often to read the machine, 1 to 86400
+                                      [default: as configured]
+  -h, --help                          Print help
+",
+    // The last reads the machine below another folder: for tests, and so not in the help.
+    options: &[("state", "DIR"), ("replay", "FILE"), ("telemetry-interval", "SECONDS"), ("sysroot", "DIR")],
+};
+
+const STATUS: Spec = Spec {
+    name: "status",
+    help: "\
+Say how this device is; works without the server and while the agent runs.
+
+Usage: slipway-agent status --state <DIR> [--output table|json]
+
+Options:
+      --state <DIR>      Folder that `enroll` made
+      --output <FORMAT>  How to print it: table or json [default: table]
+  -h, --help             Print help
+",
+    options: &[("state", "DIR"), ("output", "FORMAT")],
+};
+
+const CONSENT: Spec = Spec {
+    name: "consent",
+    help: "\
+Say which data may leave this device, and show what may; works while the agent runs.
+
+Usage: slipway-agent consent --state <DIR> [--allow <CLASS>,...] [--refuse <CLASS>,...]
+
+Options:
+      --state <DIR>         Folder that `enroll` made
+      --allow <CLASS>,...   Classes that may leave the device from now on
+      --refuse <CLASS>,...  Classes that may not, not even what was kept of them already
+  -h, --help                Print help
+
+Classes: diagnostic, usage, location. Essential data always may leave the device.
+",
+    options: &[("state", "DIR"), ("allow", "CLASS"), ("refuse", "CLASS")],
+};
+
+const COMMANDS: [&Spec; 4] = [&ENROLL, &RUN, &STATUS, &CONSENT];
+
+/// What to do.
+#[derive(Debug)]
+pub enum Command {
+    /// `enroll`.
+    Enroll(Box<Enrollment>),
+    /// `run`.
+    Run(Run),
+    /// `status`.
+    Status { state: PathBuf, json: bool },
+    /// `consent`: classes and whether they are allowed, in the order in which they take effect.
+    Consent { state: PathBuf, changes: Vec<(Class, bool)> },
+    /// Help or version.
+    Show(String),
+}
+
+/// `run`.
+#[derive(Debug)]
+pub struct Run {
+    pub state: PathBuf,
+    pub replay: Option<PathBuf>,
+    pub telemetry_interval: Option<u64>,
+    pub sysroot: PathBuf,
+}
+
+/// A class that the owner decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Diagnostic,
+    Usage,
+    Location,
+}
+
+/// A command line that says nothing, with the usage that would.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misuse {
+    pub problem: String,
+    pub usage: String,
+}
+
+/// Reads what follows the program's name.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse> {
+    let mut parser = lexopt::Parser::from_args(words);
+    let misuse = |problem: String| Misuse { problem, usage: usage(HELP) };
+    let first = parser.next().map_err(|error| misuse(error.to_string()))?;
+    match first {
+        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Show(HELP.to_owned())),
+        Some(Arg::Short('V') | Arg::Long("version")) => {
+            Ok(Command::Show(concat!("slipway-agent ", env!("CARGO_PKG_VERSION"), "\n").to_owned()))
+        }
+        Some(Arg::Value(name)) if name == "help" => match parser.value() {
+            Ok(name) => Ok(Command::Show(spec(&name).map_err(misuse)?.help.to_owned())),
+            Err(_) => Ok(Command::Show(HELP.to_owned())),
+        },
+        Some(Arg::Value(name)) => read(spec(&name).map_err(misuse)?, parser),
+        Some(option) => Err(misuse(option.unexpected().to_string())),
+        None => Err(misuse("a command is missing".to_owned())),
+    }
+}
+
+fn spec(name: &OsStr) -> Result<&'static Spec, String> {
+    COMMANDS.into_iter().find(|spec| name == spec.name).ok_or_else(|| {
+        let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
+        format!("there is no command {name:?}; there are {}", names.join(", "))
+    })
+}
+
+fn usage(help: &str) -> String {
+    help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default().to_owned()
+}
+
+fn read(spec: &'static Spec, parser: lexopt::Parser) -> Result<Command, Misuse> {
+    let read = || -> Result<Command, String> {
+        let Some(mut given) = Given::collect(spec, parser)? else {
+            return Ok(Command::Show(spec.help.to_owned()));
+        };
+        let state = given.path("state")?;
+        Ok(match spec.name {
+            "enroll" => Command::Enroll(Box::new(Enrollment {
+                state,
+                claim: given.path("claim")?,
+                slots: given.path("slots")?,
+                hardware: given.text("hardware")?.ok_or_else(|| given.missing("hardware"))?,
+                device_id: given.text("device-id")?,
+                component: given.text("component")?.unwrap_or_else(|| "system".to_owned()),
+                health_command: given.text("health-command")?.unwrap_or_default(),
+                server: given.text("server")?,
+                slot_size: given.number("slot-size", 0, u64::MAX)?.unwrap_or(0),
+            })),
+            "run" => Command::Run(Run {
+                state,
+                replay: given.last("replay").map(PathBuf::from),
+                telemetry_interval: given.number("telemetry-interval", 1, 86_400)?,
+                sysroot: given.last("sysroot").map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            }),
+            "status" => match given.text("output")?.as_deref() {
+                None | Some("table") => Command::Status { state, json: false },
+                Some("json") => Command::Status { state, json: true },
+                Some(other) => return Err(format!("--output is {other:?}; it has to be table or json")),
+            },
+            _ => {
+                let mut changes = given.classes("allow", true)?;
+                changes.extend(given.classes("refuse", false)?);
+                Command::Consent { state, changes }
+            }
+        })
+    };
+    read().map_err(|problem| Misuse { problem, usage: usage(spec.help) })
+}
+
+/// The values that were given, by option.
+struct Given {
+    spec: &'static Spec,
+    values: BTreeMap<&'static str, Vec<OsString>>,
+}
+
+impl Given {
+    /// None when help was asked for.
+    fn collect(spec: &'static Spec, mut parser: lexopt::Parser) -> Result<Option<Self>, String> {
+        let mut values = BTreeMap::<_, Vec<OsString>>::new();
+        while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+            let name = match argument {
+                Arg::Short('h') | Arg::Long("help") => return Ok(None),
+                Arg::Long(name) => spec.options.iter().find(|(known, _)| *known == name).copied(),
+                _ => None,
+            };
+            let Some((name, value)) = name else {
+                let known: Vec<String> = spec.options.iter().map(|(name, _)| format!("--{name}")).collect();
+                return Err(format!("{}; {} knows {}", argument.unexpected(), spec.name, known.join(", ")));
+            };
+            let given = values.entry(name).or_default();
+            if !given.is_empty() && value != "CLASS" {
+                return Err(format!("--{name} is given twice"));
+            }
+            given.push(parser.value().map_err(|_| format!("--{name} needs a value: --{name} <{value}>"))?);
+        }
+        Ok(Some(Self { spec, values }))
+    }
+
+    fn missing(&self, name: &str) -> String {
+        let value = self.spec.options.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        format!("--{name} <{value}> is missing")
+    }
+
+    fn last(&mut self, name: &str) -> Option<OsString> {
+        self.values.remove(name)?.pop()
+    }
+
+    fn path(&mut self, name: &str) -> Result<PathBuf, String> {
+        self.last(name).map(PathBuf::from).ok_or_else(|| self.missing(name))
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.last(name) else { return Ok(None) };
+        value.into_string().map(Some).map_err(|value| format!("--{name} is {value:?}, which is not UTF-8"))
+    }
+
+    fn number(&mut self, name: &str, least: u64, most: u64) -> Result<Option<u64>, String> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ if most == u64::MAX => Err(format!("--{name} is {text:?}; it has to be a whole number")),
+            _ => Err(format!("--{name} is {text:?}; it has to be a whole number from {least} to {most}")),
+        }
+    }
+
+    fn classes(&mut self, name: &str, allowed: bool) -> Result<Vec<(Class, bool)>, String> {
+        let mut classes = Vec::new();
+        for list in self.values.remove(name).unwrap_or_default() {
+            let list = list.to_string_lossy();
+            for class in list.split(',') {
+                classes.push(match class {
+                    "diagnostic" => (Class::Diagnostic, allowed),
+                    "usage" => (Class::Usage, allowed),
+                    "location" => (Class::Location, allowed),
+                    _ => {
+                        let known = "diagnostic, usage or location";
+                        return Err(format!("--{name} is {class:?}; it has to be {known}"));
+                    }
+                });
+            }
+        }
+        Ok(classes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Misuse> {
+        parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from))
+    }
+
+    #[test]
+    fn reads_what_the_help_says() {
+        let line = "enroll --claim c.json --state=s --slots d --hardware gw-a --slot-size 4096";
+        let Ok(Command::Enroll(order)) = parsed(line) else { panic!("{line}") };
+        assert_eq!((order.state, order.slots), (PathBuf::from("s"), PathBuf::from("d")));
+        assert_eq!((order.hardware.as_str(), order.component.as_str()), ("gw-a", "system"));
+        assert_eq!((order.slot_size, order.device_id, order.server), (4096, None, None));
+        let Ok(Command::Run(run)) = parsed("run --state s --telemetry-interval 5") else { panic!("run") };
+        assert_eq!((run.telemetry_interval, run.sysroot), (Some(5), PathBuf::from("/")));
+        assert!(matches!(parsed("status --output json --state s"), Ok(Command::Status { json: true, .. })));
+        let line = "consent --state s --refuse usage --allow diagnostic,usage --allow location";
+        let Ok(Command::Consent { changes, .. }) = parsed(line) else { panic!("{line}") };
+        let (allowed, last) = changes.split_at(3);
+        assert!(allowed.iter().all(|(_, allowed)| *allowed));
+        assert_eq!(last, [(Class::Usage, false)], "a refusal has the last word");
+    }
+
+    #[test]
+    fn every_option_is_in_the_help_and_every_help_is_found() {
+        for spec in COMMANDS {
+            for (name, value) in spec.options.iter().filter(|(name, _)| *name != "sysroot") {
+                assert!(spec.help.contains(&format!("--{name} <{value}>")), "{name}");
+            }
+            assert!(spec.help.lines().all(|line| line.len() <= 100), "{}", spec.name);
+            for line in [format!("help {}", spec.name), format!("{} --state x -h", spec.name)] {
+                assert!(matches!(parsed(&line), Ok(Command::Show(text)) if text == spec.help), "{line}");
+            }
+        }
+        for line in ["help", "--help", "-h"] {
+            assert!(matches!(parsed(line), Ok(Command::Show(text)) if text == HELP), "{line}");
+        }
+        assert!(matches!(parsed("-V"), Ok(Command::Show(text)) if text.starts_with("slipway-agent 0")));
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_what_would_be_right() {
+        for (line, problem) in [
+            ("", "a command is missing"),
+            ("start", "there is no command \"start\"; there are enroll, run, status, consent"),
+            ("run", "--state <DIR> is missing"),
+            ("run --state", "--state needs a value: --state <DIR>"),
+            ("run --state a --state b", "--state is given twice"),
+            ("run --state a b", "unexpected argument \"b\"; run knows --state"),
+            ("status --sate a", "invalid option '--sate'; status knows --state, --output"),
+            ("status --state a --output xml", "--output is \"xml\"; it has to be table or json"),
+            (
+                "run --state a --telemetry-interval 0",
+                "--telemetry-interval is \"0\"; it has to be a whole number from 1 to 86400",
+            ),
+            (
+                "consent --state a --allow all",
+                "--allow is \"all\"; it has to be diagnostic, usage or location",
+            ),
+            ("enroll --state a --claim b --slots c", "--hardware <MODEL> is missing"),
+        ] {
+            let misuse = parsed(line).expect_err(line);
+            assert!(misuse.problem.starts_with(problem), "{line}: {}", misuse.problem);
+            assert!(misuse.usage.starts_with("Usage: slipway-agent"), "{line}: {}", misuse.usage);
+        }
+    }
+}
