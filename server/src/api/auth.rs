@@ -46,12 +46,12 @@ pub struct Denied {
     /// What he says he is and did not prove; for the log, never for a decision.
     pub claimed: Option<String>,
     /// Why.
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 impl From<Error> for Denied {
     fn from(error: Error) -> Self {
-        Denied { caller: Caller::Anyone, claimed: None, error }
+        Denied { caller: Caller::Anyone, claimed: None, error: Box::new(error) }
     }
 }
 
@@ -145,7 +145,7 @@ fn with_token(
         Denied {
             caller: known.map_or(Caller::Anyone, Caller::Token),
             claimed: claimed.map(|(id, _)| format!("tokens/{id}")),
-            error: refusal.into(),
+            error: Box::new(refusal.into()),
         }
     })?;
     if roles.contains(&caller.token.role) {

@@ -46,7 +46,7 @@ pub async fn enter(State(ctx): State<Arc<Context>>, request: Request, next: Next
             let response = dispatch(&ctx, &rule, &caller, request, next, is_grpc).await;
             (caller, None, response)
         }
-        Err(denied) => (denied.caller, denied.claimed, failed(denied.error, is_grpc)),
+        Err(denied) => (denied.caller, denied.claimed, failed(*denied.error, is_grpc)),
     };
     let took = started.elapsed();
     let code = code_of(&response, is_grpc);
