@@ -63,7 +63,7 @@ impl TrustedSet {
         if target.length != assigned.length {
             return Err(mismatch("length"));
         }
-        if target.sha256 != assigned.sha256 {
+        if target.sha256 != Some(assigned.sha256) {
             return Err(mismatch("digest"));
         }
         ReleaseEntry::read(product, path, target).map(Some)

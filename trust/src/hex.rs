@@ -14,15 +14,19 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 
 /// Exactly `N` bytes from exactly `2 N` digits.
 pub(crate) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != N * 2 {
+    if text.len() != N * 2 {
         return None;
     }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    decode(text)?.try_into().ok()
+}
+
+/// As many bytes as there are pairs of digits.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
     }
-    Some(bytes)
+    pairs.map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()
 }
 
 fn value(digit: u8) -> Option<u8> {

@@ -1,4 +1,5 @@
-//! Public keys: ed25519, strictly verified.
+//! Public keys: ed25519, strictly verified; with the feature `p256` also ECDSA on that curve, for those
+//! whose token or key service has no ed25519. Devices are built without it.
 //!
 //! Key ids are opaque names inside one file. What a threshold counts is distinct public keys, so
 //! nothing depends on how an id was made. Keys of kinds that this crate does not know are kept out
@@ -13,24 +14,44 @@ use serde_json::{Value, json};
 
 use crate::canon;
 use crate::digest::{DigestError, Sha256};
+use crate::error::Error;
 use crate::hex;
+use crate::read::Fields;
 
 /// Key type and scheme of every key that this crate signs and verifies with.
 pub const ED25519: &str = "ed25519";
 
-/// An ed25519 public key. Prints as 64 lower-case hex digits.
+/// A public key. Prints as 64 lower-case hex digits, a P-256 key as 66 with the leading 02 or 03 of its
+/// compressed point.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey([u8; 32]);
+pub struct PublicKey(Kind);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Ed25519([u8; 32]),
+    #[cfg(feature = "p256")]
+    P256(crate::p256::Point),
+}
 
 impl PublicKey {
-    /// From the raw encoding. Whether it is a point is found out when it verifies.
+    /// An ed25519 key. Whether it is a point is found out when it verifies.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Kind::Ed25519(bytes))
     }
 
-    /// The raw encoding.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+    /// The key of a description in metadata; `None` for a kind that this crate does not know.
+    pub(crate) fn read(description: &Fields<'_>) -> Result<Option<Self>, Error> {
+        let public = || description.object("keyval")?.string("public");
+        let kind = match (description.string("keytype")?, description.string("scheme")?) {
+            (ED25519, ED25519) => hex::decode_array(public()?).map(Kind::Ed25519),
+            #[cfg(feature = "p256")]
+            (keytype, crate::p256::SCHEME) if crate::p256::is_keytype(keytype) => {
+                crate::p256::Point::from_pem(public()?).map(Kind::P256)
+            }
+            _ => return Ok(None),
+        };
+        let key = kind.ok_or_else(|| description.error("keyval.public", "is not a key of that kind"))?;
+        Ok(Some(Self(key)))
     }
 
     /// The id under which this crate lists the key: SHA-256 of its canonical description.
@@ -41,21 +62,39 @@ impl PublicKey {
 
     /// The description that goes into metadata.
     pub fn to_json(&self) -> Value {
-        json!({"keytype": ED25519, "keyval": {"public": self.to_string()}, "scheme": ED25519})
+        match &self.0 {
+            Kind::Ed25519(bytes) => {
+                json!({"keytype": ED25519, "keyval": {"public": hex::encode(bytes)}, "scheme": ED25519})
+            }
+            #[cfg(feature = "p256")]
+            Kind::P256(point) => point.to_json(),
+        }
     }
 
     /// Whether `signature` is this key's over `message`. Strict: small-order keys and non-canonical
     /// encodings verify nothing.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
-        let Ok(signature) = Signature::from_slice(signature) else { return false };
-        key.verify_strict(message, &signature).is_ok()
+        match &self.0 {
+            Kind::Ed25519(bytes) => verify_ed25519(bytes, message, signature),
+            #[cfg(feature = "p256")]
+            Kind::P256(point) => point.verify(message, signature),
+        }
     }
+}
+
+fn verify_ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
+    let Ok(signature) = Signature::from_slice(signature) else { return false };
+    key.verify_strict(message, &signature).is_ok()
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
+        match &self.0 {
+            Kind::Ed25519(bytes) => f.write_str(&hex::encode(bytes)),
+            #[cfg(feature = "p256")]
+            Kind::P256(point) => f.write_str(&hex::encode(point.as_bytes())),
+        }
     }
 }
 
@@ -68,8 +107,9 @@ impl fmt::Debug for PublicKey {
 impl FromStr for PublicKey {
     type Err = DigestError;
 
+    /// An ed25519 key.
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        hex::decode_array(text).map(Self).ok_or(DigestError::Text)
+        hex::decode_array(text).map(Self::from_bytes).ok_or(DigestError::Text)
     }
 }
 

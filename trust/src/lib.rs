@@ -31,6 +31,8 @@ mod hex;
 mod key;
 pub mod limits;
 mod manifest;
+#[cfg(feature = "p256")]
+mod p256;
 mod read;
 mod release;
 #[cfg(feature = "keys")]

@@ -6,6 +6,9 @@ use crate::date::Date;
 use crate::digest::Sha256;
 use crate::error::Error;
 
+/// The hash algorithm that this crate verifies with, as `hashes` names it.
+pub(crate) const SHA256: &str = "sha256";
+
 /// One object of a document, and the path that led to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
@@ -100,7 +103,7 @@ impl<'a> Fields<'a> {
     /// The SHA-256 of a `hashes` object; other algorithms are left to those who know them.
     pub(crate) fn sha256(&self) -> Result<Sha256, Error> {
         self.object("hashes")?
-            .string("sha256")?
+            .string(SHA256)?
             .parse()
             .map_err(|error| self.error("hashes.sha256", format!("is no digest: {error}")))
     }

@@ -70,7 +70,8 @@ impl ReleaseEntry {
         if min_from >= counter {
             return Err(bad("min_from", "is not below the release's own counter"));
         }
-        let (length, sha256) = (target.length, target.sha256);
+        let sha256 = target.sha256.ok_or_else(|| bad("hashes", "has no sha256"))?;
+        let length = target.length;
         Ok(Self { product: product.to_owned(), version, length, sha256, hardware, counter, floor, min_from })
     }
 }

@@ -12,8 +12,8 @@ use crate::limits;
 use crate::read::Fields;
 use crate::role::RoleKeys;
 
-/// A key id and its signature, if that can be one.
-type Entry = (String, Option<[u8; 64]>);
+/// A key id and its signature, if it is hex at all. Which length is right is known to the key.
+type Entry = (String, Option<Vec<u8>>);
 
 /// A document as it travels, read once: the canonical bytes that are signed, the value they stand
 /// for, and the signatures, not yet checked.
@@ -89,7 +89,7 @@ fn read_signatures(fields: &Fields<'_>) -> Result<Vec<Entry>, Error> {
     for item in list {
         let entry = Fields::of(fields.document(), "signatures[]", item)?;
         let key_id = entry.string("keyid")?;
-        let signature = hex::decode_array(entry.string("sig")?);
+        let signature = hex::decode(entry.string("sig")?);
         if !seen.insert(key_id) {
             let document = fields.document().to_owned();
             return Err(Error::RepeatedSignature { document, key_id: key_id.to_owned() });

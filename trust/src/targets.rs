@@ -9,7 +9,7 @@ use crate::digest::Sha256;
 use crate::error::Error;
 use crate::key::Keys;
 use crate::limits;
-use crate::read::Fields;
+use crate::read::{Fields, SHA256};
 use crate::role::{RoleKeys, header, read_keys, read_role};
 use crate::signed::{Authority, Envelope};
 
@@ -31,8 +31,10 @@ pub struct Targets {
 pub struct Target {
     /// Its length in bytes.
     pub length: u64,
-    /// Its digest.
-    pub sha256: Sha256,
+    /// Its digest. No release can do without; a foreign repository may name other algorithms only.
+    pub sha256: Option<Sha256>,
+    /// Its digests by other algorithms, as they were signed, by the algorithm's name.
+    pub other_hashes: BTreeMap<String, String>,
     /// What the signers say beside; null when nothing.
     pub custom: Value,
 }
@@ -107,9 +109,15 @@ impl Targets {
 
 impl Target {
     fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let hashes = fields.object("hashes")?;
+        let mut other_hashes = BTreeMap::new();
+        for (algorithm, _) in hashes.members().filter(|(algorithm, _)| *algorithm != SHA256) {
+            other_hashes.insert(algorithm.clone(), hashes.string(algorithm)?.to_owned());
+        }
         Ok(Self {
             length: fields.integer("length")?,
-            sha256: fields.sha256()?,
+            sha256: hashes.get(SHA256).map(|_| fields.sha256()).transpose()?,
+            other_hashes,
             custom: fields.get("custom").cloned().unwrap_or_default(),
         })
     }
@@ -213,7 +221,7 @@ pub fn target_path(path: &str) -> Result<(), Error> {
         "it is absolute"
     } else if path.len() > 255 {
         "it is longer than 255 bytes"
-    } else if path.bytes().any(|b| !(b.is_ascii_graphic()) || b == b'\\') {
+    } else if path.bytes().any(|b| !(b.is_ascii_graphic() || b == b' ') || b == b'\\') {
         "it has a character that is not plain ASCII"
     } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         "it has an empty part, '.' or '..'"
@@ -250,6 +258,7 @@ mod tests {
     #[test]
     fn paths_that_lead_elsewhere_are_refused() {
         assert!(target_path("pump/1.0.0-rc.1+5.json").is_ok());
+        assert!(target_path("read me.txt").is_ok());
         for bad in [
             "",
             "/etc/passwd",
@@ -258,7 +267,7 @@ mod tests {
             "pump//x",
             "pump/.",
             "a\0b",
-            "a b",
+            "a\tb",
             "a\\b",
             "\u{e9}",
         ] {

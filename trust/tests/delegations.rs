@@ -25,7 +25,9 @@ fn role(delegates: &[(&str, &SecretKey, bool)]) -> Targets {
 
 fn with_target(mut body: Targets) -> Targets {
     let custom = serde_json::Value::Null;
-    body.targets.insert("x/file".to_owned(), Target { length: 1, sha256: Sha256::of(b"x"), custom });
+    let target =
+        Target { length: 1, sha256: Some(Sha256::of(b"x")), other_hashes: Default::default(), custom };
+    body.targets.insert("x/file".to_owned(), target);
     body
 }
 

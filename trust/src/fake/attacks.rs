@@ -78,14 +78,14 @@ fn root_attacks(fake: &Fake, list: &mut Vec<Attack>) {
     envelope["signatures"].as_array_mut().expect("a list").push(again);
     case("one signature twice", "SIGNATURE_REPEATED", bytes(&envelope));
 
-    for (name, threshold) in [("threshold of zero", 0), ("threshold above the keys", 4)] {
+    for (name, threshold, code) in [
+        ("threshold of zero", 0, "THRESHOLD_INVALID"),
+        ("threshold below zero", -1, "METADATA_FIELD_INVALID"),
+    ] {
         let mut body = next.to_json();
         body["roles"]["timestamp"]["threshold"] = threshold.into();
-        case(name, "THRESHOLD_INVALID", signed_value(body, &[first, second]));
+        case(name, code, signed_value(body, &[first, second]));
     }
-    let mut body = next.to_json();
-    body["roles"]["timestamp"]["threshold"] = (-1).into();
-    case("threshold below zero", "METADATA_FIELD_INVALID", signed_value(body, &[first, second]));
 }
 
 fn timestamp_attacks(fake: &Fake, list: &mut Vec<Attack>) {

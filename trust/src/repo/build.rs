@@ -149,7 +149,12 @@ impl Targets {
                 return Err(Error::NotNewer { release, newest, problem });
             }
         }
-        let target = Target { length: entry.length, sha256: entry.sha256, custom: custom(&entry) };
+        let target = Target {
+            length: entry.length,
+            sha256: Some(entry.sha256),
+            other_hashes: BTreeMap::new(),
+            custom: custom(&entry),
+        };
         // Read back as a device will: nonsense in the rules shows here and not in the field.
         let entry = ReleaseEntry::read(&entry.product, &entry.path(), &target)?;
         Manifest::verify(&entry, manifest_bytes)?;

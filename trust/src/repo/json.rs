@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::assignment::Assignment;
 use crate::key::Keys;
+use crate::read::SHA256;
 use crate::role::{MetaFile, RoleKeys, Root, Snapshot, Timestamp};
 use crate::targets::{DelegatedRole, Delegations, Paths, Target, Targets};
 
@@ -123,7 +124,12 @@ fn meta_file(file: &MetaFile) -> Value {
 }
 
 fn target(target: &Target) -> Value {
-    let mut value = json!({"hashes": {"sha256": target.sha256.to_string()}, "length": target.length});
+    let mut hashes: Map<_, Value> =
+        target.other_hashes.iter().map(|(name, digest)| (name.clone(), digest.as_str().into())).collect();
+    if let Some(sha256) = target.sha256 {
+        hashes.insert(SHA256.to_owned(), sha256.to_string().into());
+    }
+    let mut value = json!({"hashes": hashes, "length": target.length});
     if !target.custom.is_null() {
         value["custom"] = target.custom.clone();
     }

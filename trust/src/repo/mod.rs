@@ -114,6 +114,7 @@ impl Repository {
         set.update_snapshot(&self.snapshot, now)?;
         set.update_targets(&self.targets, now)?;
         self.check_delegated(&mut set, now)?;
+        check_thresholds(&set)?;
         Ok(set)
     }
 
@@ -135,4 +136,27 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// A threshold above the number of keys is a slip of the pen that a device would take: it would then
+/// believe nothing of that role until the owners publish again.
+fn check_thresholds(set: &TrustedSet) -> Result<(), Error> {
+    let root = &set.root().body;
+    let top = [
+        ("root", &root.root),
+        ("targets", &root.targets),
+        ("snapshot", &root.snapshot),
+        ("timestamp", &root.timestamp),
+    ];
+    let delegations = set.targets().into_iter().flat_map(|held| &held.body.delegations.roles);
+    let of_root = top.into_iter().map(|(role, keys)| ("root", role, keys));
+    let of_targets = delegations.map(|delegated| ("targets", delegated.name.as_str(), &delegated.keys));
+    for (document, role, keys) in of_root.chain(of_targets) {
+        let (threshold, count) = (keys.threshold, keys.key_ids.len());
+        if threshold > count as u64 {
+            let (document, role) = (document.to_owned(), role.to_owned());
+            return Err(Error::Threshold { document, role, threshold, keys: count });
+        }
+    }
+    Ok(())
 }
