@@ -14,10 +14,10 @@ use slipway_proto::v1::EnrollRequest;
 use crate::{
     clock::Clock,
     config::{Config, ConfigError, StateDir},
-    durable,
-    identity::{self, IdentityError},
-    link::{Link, LinkError},
+    durable, identity,
+    link::Link,
     rng,
+    run::RunError,
     slots::{FileSlots, SlotError},
     verify::{TrustError, TrustStore},
 };
@@ -67,21 +67,21 @@ pub enum EnrollError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// See [`ConfigError`].
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// See [`IdentityError`].
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// See [`LinkError`].
-    #[error(transparent)]
-    Link(#[from] LinkError),
     /// The root in the claim is not to be trusted.
     #[error("the root in the claim file is not to be trusted")]
-    Trust(#[from] TrustError),
+    Root(#[source] TrustError),
+    /// What would keep the agent from running keeps it from enrolling.
+    #[error(transparent)]
+    Device(RunError),
     /// See [`SlotError`].
     #[error(transparent)]
     Slots(#[from] SlotError),
+}
+
+impl<E: Into<RunError>> From<E> for EnrollError {
+    fn from(error: E) -> Self {
+        Self::Device(error.into())
+    }
 }
 
 /// What `slipway-agent enroll` is told.
@@ -176,7 +176,7 @@ pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
     // The key is durable before the server hears of it: after a power cut the same key asks again, and
     // is given the same place in the fleet.
     let key = identity::load_or_make_key(&state)?;
-    TrustStore::pin(&state, &root)?;
+    TrustStore::pin(&state, &root).map_err(EnrollError::Root)?;
     write(&state.server_ca(), claim.server_ca_pem.as_bytes())?;
     let rng = rng::from_kernel().map_err(|source| EnrollError::Io {
         action: "read",

@@ -11,13 +11,15 @@ use std::{
 use anyhow::Context as _;
 use arguments::{Class, Command, Misuse, Run};
 use slipway_agent::{
-    Config, StateDir,
+    Config, RunError, StateDir,
     clock::Clock,
     config::ConfigError,
     consent::Consent,
     diary::say,
     enroll::{EnrollError, enroll},
-    link, local,
+    identity::IdentityError,
+    link,
+    local::{self, StatusError},
     readings::Readings,
     replay::Series,
     rng,
@@ -166,20 +168,38 @@ fn advice(error: &anyhow::Error) -> (Option<String>, Option<String>) {
     if let Some(EnrollError::Refused(status)) = error.downcast_ref() {
         let reason = link::reason(status).code;
         let hint = link::hint(status).or_else(|| {
-            (reason == "SERVER_UNREACHABLE")
-                .then(|| "check the address and that slipwayd runs; the command can be repeated".to_owned())
+            let known = match reason.as_str() {
+                "SERVER_UNREACHABLE" => {
+                    "check the address and that slipwayd runs; the command can be repeated"
+                }
+                "SERVER_CERTIFICATE" => "a claim made by this server today holds the CA that it has now",
+                _ => return None,
+            };
+            Some(known.to_owned())
         });
         return (hint, Some(reason));
     }
-    let config = error
-        .downcast_ref::<ConfigError>()
-        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>()));
-    let hint = match config {
-        Some(ConfigError::NotEnrolled { .. }) => {
+    let run = match error.downcast_ref() {
+        Some(EnrollError::Device(error)) => Some(error),
+        _ => error.downcast_ref::<RunError>(),
+    };
+    let config = match (run, error.downcast_ref()) {
+        (Some(RunError::Config(error)), _) | (_, Some(StatusError::Config(error))) => Some(error),
+        _ => error.downcast_ref::<ConfigError>(),
+    };
+    let hint = match (config, run) {
+        (Some(ConfigError::NotEnrolled { .. }), _) => {
             "run `slipway-agent enroll --claim FILE --state DIR --slots DIR --hardware MODEL` first"
         }
-        Some(ConfigError::Locked { .. }) => "stop the other agent, or give this one a folder of its own",
-        Some(ConfigError::Invalid { .. }) => "correct the line, or remove the key",
+        (Some(ConfigError::Locked { .. }), _) => "stop the other agent, or give this one a folder of its own",
+        (Some(ConfigError::Invalid { .. }), _) => "correct the line, or remove the key; see docs/agent.md",
+        (_, Some(RunError::Identity(IdentityError::Missing { .. } | IdentityError::Damaged { .. }))) => {
+            "restore the file from a copy, or enrol this machine under a new id in a new state folder"
+        }
+        (_, Some(RunError::Trust(error))) => {
+            let hint = "enrol this device again with a new claim: without a root nothing can be verified";
+            return (Some(hint.to_owned()), Some(error.code().to_owned()));
+        }
         _ => return (None, None),
     };
     (Some(hint.to_owned()), None)

@@ -17,7 +17,7 @@ use crate::{
     verify::{TrustError, TrustStore},
 };
 
-/// Why the agent cannot run.
+/// Why the agent cannot work with its state folder, its identity or its server's address.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// See [`ConfigError`].

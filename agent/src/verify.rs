@@ -73,7 +73,7 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Stores the first root, the one that the claim pins. A root that is there already stays.
+    /// Stores the first root, the one that the claim pins. A root that is there already and holds stays.
     ///
     /// # Errors
     /// A root that does not verify, or I/O errors.
@@ -82,7 +82,7 @@ impl TrustStore {
         let folder = state.metadata();
         durable::make_folder(&folder).map_err(io_error("make", &folder))?;
         let path = folder.join("root.json");
-        if path.exists() {
+        if newest_root(&folder).is_ok() {
             return Ok(());
         }
         let numbered = folder.join(format!("{}.root.json", set.root().body.version));

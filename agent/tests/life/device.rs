@@ -109,6 +109,11 @@ pub struct Running {
 impl Running {
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        self.task.await.unwrap().unwrap();
+        self.ended().await.unwrap();
+    }
+
+    /// How it ended by itself.
+    pub async fn ended(self) -> Result<(), slipway_agent::RunError> {
+        self.task.await.unwrap()
     }
 }

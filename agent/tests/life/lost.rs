@@ -133,3 +133,17 @@ async fn unreadable_metadata_keeps_no_device_from_starting_and_is_healed() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_device_without_any_root_does_not_start_and_a_new_claim_gives_it_one() {
+    let fleet = Fleet::start(NOW).await;
+    let device = on_release_4(&fleet).await;
+    let metadata = device.state().metadata();
+    for name in ["root.json", "1.root.json"] {
+        fs::write(metadata.join(name), "{").unwrap();
+    }
+    let refused = device.run().ended().await.unwrap_err();
+    assert!(matches!(refused, slipway_agent::RunError::Trust(_)), "{refused}");
+    slipway_agent::enroll::enroll(&device.order(&fleet, "a token", "")).await.unwrap();
+    refuses_release_3(&fleet, &device).await;
+}

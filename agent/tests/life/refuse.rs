@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slipway_agent::{config::ConfigError, enroll::EnrollError, machine::Slot};
+use slipway_agent::{RunError, config::ConfigError, enroll::EnrollError, machine::Slot};
 use slipway_proto::v1::UpdateState::{Rejected, Succeeded};
 use slipway_trust::fake;
 
@@ -169,7 +169,10 @@ async fn enrolment_can_be_repeated_and_refuses_what_it_must() {
     let running = device.run();
     fleet.until(|world| (world.requests > 0).then_some(())).await;
     let refused = slipway_agent::enroll::enroll(&device.order(&fleet, "a token", "")).await.unwrap_err();
-    assert!(matches!(refused, EnrollError::Config(ConfigError::Locked { .. })), "{refused}");
+    assert!(
+        matches!(refused, EnrollError::Device(RunError::Config(ConfigError::Locked { .. }))),
+        "{refused}"
+    );
     assert!(device.status().to_text().contains("device-1"), "status works while it runs");
     running.stop().await;
 }
