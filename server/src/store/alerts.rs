@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     StoreError, Tx,
     column::{Place, json},
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{
@@ -67,36 +67,31 @@ pub async fn alerts_page(
         "SELECT {COLUMNS} FROM alerts WHERE updated_at < $1 OR (updated_at = $1 AND id < $2) \
          ORDER BY updated_at DESC, id DESC LIMIT $3"
     );
-    let (mut page, mut before, mut before_id) =
-        (Filling::new(limit), before.millis(), before_id.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(before).bind(&before_id).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
+    let (mut before, mut before_id) = (before.millis(), before_id.to_owned());
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(before).bind(&before_id).bind(left).fetch_all(conn).await)?,
+        |last| {
             before = last.updated_at;
             before_id.clone_from(&last.id);
         }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    )
 }
 
 /// Alerts that are not resolved, after `after` by id; start with an empty text.
 pub async fn alerts_living(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Alert>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2");
-    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(&after).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            after.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut after = after.to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&after).bind(left).fetch_all(conn).await)?,
+        |last| after.clone_from(&last.id)
+    )
 }
 
 /// Alerts of one limit that are not resolved, after `after` by id.
@@ -109,17 +104,14 @@ pub async fn alerts_of_cause(
     let sql = format!(
         "SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND cause = $1 AND id > $2 ORDER BY id LIMIT $3"
     );
-    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(cause).bind(&after).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            after.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut after = after.to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(cause).bind(&after).bind(left).fetch_all(conn).await)?,
+        |last| after.clone_from(&last.id)
+    )
 }
 
 /// Alerts of one device that are not resolved, or were after `since`; newest first.

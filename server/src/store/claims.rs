@@ -3,7 +3,7 @@
 use super::{
     StoreError, Tx,
     column::{Place, json},
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{claim::Claim, time::Timestamp};
@@ -36,17 +36,14 @@ pub async fn claim_get(tx: &mut Tx, id: &str) -> Result<Option<Claim>, StoreErro
 /// Claims, newest first (ids sort by time), older than `before` when there is one.
 pub async fn claims_page(tx: &mut Tx, before: Option<&str>, limit: i64) -> Result<Vec<Claim>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM claims WHERE $1 = '' OR id < $1 ORDER BY id DESC LIMIT $2");
-    let (mut page, mut before) = (Filling::new(limit), before.unwrap_or_default().to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(&before).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            before.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut before = before.unwrap_or_default().to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&before).bind(left).fetch_all(conn).await)?,
+        |last| before.clone_from(&last.id)
+    )
 }
 
 /// Spends one use; false when none is left or the claim has ended. Belongs into the transaction

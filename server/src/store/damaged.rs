@@ -53,6 +53,26 @@ impl<T> Filling<T> {
     }
 }
 
+/// Asks for rows until there are `$limit` that can be read, or no more: `$rows` fetches so many,
+/// `$go_on` moves its cursor to the last of them.
+macro_rules! fill {
+    ($tx:expr, $limit:expr, |$left:ident| $rows:expr, |$last:ident| $go_on:expr) => {{
+        let mut page = $crate::store::damaged::Filling::new($limit);
+        loop {
+            let $left = page.left();
+            let rows: Vec<Row> = $rows;
+            if let Some($last) = rows.last() {
+                $go_on;
+            }
+            if page.take($tx, rows) {
+                break Ok(page.found);
+            }
+        }
+    }};
+}
+
+pub(super) use fill;
+
 impl Tx {
     /// The rows that can be read; the others are left out, and the log names them.
     pub(super) fn readable<R, T>(&self, rows: Vec<R>) -> Vec<T>

@@ -8,7 +8,7 @@ use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     column::{Place, json},
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{
@@ -58,17 +58,14 @@ pub async fn device_get_by_key(tx: &mut Tx, spki_sha256: &Sha256) -> Result<Opti
 /// Devices after `after` in the order of their ids; start with an empty text.
 pub async fn devices_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Device>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM devices WHERE id > $1 ORDER BY id LIMIT $2");
-    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(&after).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            after.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut after = after.to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&after).bind(left).fetch_all(conn).await)?,
+        |last| after.clone_from(&last.id)
+    )
 }
 
 /// Devices whose record changed at or after `since`, in the order of (time, id), after the given one.
@@ -84,18 +81,17 @@ pub async fn devices_changed(
         "SELECT {COLUMNS} FROM devices WHERE updated_at > $1 OR (updated_at = $1 AND id > $2) \
          ORDER BY updated_at, id LIMIT $3"
     );
-    let (mut page, mut since, mut after_id) = (Filling::new(limit), since.millis(), after_id.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(since).bind(&after_id).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
+    let (mut since, mut after_id) = (since.millis(), after_id.to_owned());
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(since).bind(&after_id).bind(left).fetch_all(conn).await)?,
+        |last| {
             since = last.updated_at;
             after_id.clone_from(&last.id);
         }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    )
 }
 
 /// How many devices there are.

@@ -8,7 +8,7 @@ use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     column::Place,
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{
@@ -31,17 +31,14 @@ pub async fn limit_get(tx: &mut Tx, id: &str) -> Result<Option<Limit>, StoreErro
 /// Limits after `after` by id; start with an empty text.
 pub async fn limits_page(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<Limit>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM limits WHERE id > $1 ORDER BY id LIMIT $2");
-    let (mut page, mut after) = (Filling::new(limit), after.to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(&after).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            after.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut after = after.to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&after).bind(left).fetch_all(conn).await)?,
+        |last| after.clone_from(&last.id)
+    )
 }
 
 /// How many there are.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     StoreError, Tx,
     column::{Place, json},
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{release::Release, time::Timestamp};
@@ -111,25 +111,23 @@ pub async fn releases_page(
         Some(after) => (after.created_at.millis(), after.product.clone(), after.counter.cast_signed()),
         None => (i64::MAX, String::new(), i64::MAX),
     };
-    let mut page = Filling::new(i64::from(limit));
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+    fill!(
+        tx,
+        i64::from(limit),
+        |left| on!(tx, conn => sqlx::query_as(
             "SELECT product, version, counter, rollback_floor, min_from, hardware, artifacts, manifest_sha256,
                created_at, created_by
              FROM releases
              WHERE created_at < $1 OR (created_at = $1 AND (product > $2 OR (product = $2 AND counter < $3)))
              ORDER BY created_at DESC, product, counter DESC LIMIT $4"
         )
-        .bind(at).bind(&product).bind(counter).bind(page.left())
-        .fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
+        .bind(at).bind(&product).bind(counter).bind(left)
+        .fetch_all(conn).await)?,
+        |last| {
             (at, counter) = (last.created_at, last.counter);
             product.clone_from(&last.product);
         }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    )
 }
 
 /// The manifest of a release, unchecked: compare it with what the publishers signed.

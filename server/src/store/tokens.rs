@@ -4,7 +4,7 @@ use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     column::Place,
-    damaged::Filling,
+    damaged::fill,
     on,
 };
 use crate::model::{
@@ -38,17 +38,14 @@ pub async fn token_get(tx: &mut Tx, id: &str) -> Result<Option<Token>, StoreErro
 /// Tokens, newest first (ids sort by time), older than `before` when there is one.
 pub async fn tokens_page(tx: &mut Tx, before: Option<&str>, limit: i64) -> Result<Vec<Token>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tokens WHERE $1 = '' OR id < $1 ORDER BY id DESC LIMIT $2");
-    let (mut page, mut before) = (Filling::new(limit), before.unwrap_or_default().to_owned());
-    loop {
-        let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
-            .bind(&before).bind(page.left()).fetch_all(conn).await)?;
-        if let Some(last) = rows.last() {
-            before.clone_from(&last.id);
-        }
-        if page.take(tx, rows) {
-            return Ok(page.found);
-        }
-    }
+    let mut before = before.unwrap_or_default().to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&before).bind(left).fetch_all(conn).await)?,
+        |last| before.clone_from(&last.id)
+    )
 }
 
 /// Every token that is not revoked and ends after `ends_after`: what a replica holds in memory.
