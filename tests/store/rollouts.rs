@@ -142,10 +142,10 @@ async fn what_goes_in_comes_out(backend: Backend) {
     assert_eq!(stored(&backend, "one").await, one);
     let mut tx = backend.db.read().await.unwrap();
     assert_eq!(rollout_get(&mut tx, "none").await.unwrap(), None);
-    let newest: Vec<_> = rollouts_page(&mut tx, None, 1).await.unwrap().into_iter().map(|r| r.id).collect();
+    let newest: Vec<_> = rollouts_page(&mut tx, None, 1).await.unwrap().0.into_iter().map(|r| r.id).collect();
     assert_eq!(newest, ["two"]);
     let older: Vec<_> =
-        rollouts_page(&mut tx, Some("two"), 9).await.unwrap().into_iter().map(|r| r.id).collect();
+        rollouts_page(&mut tx, Some("two"), 9).await.unwrap().0.into_iter().map(|r| r.id).collect();
     assert_eq!(older, ["one"]);
     assert_eq!(update_get(&mut tx, "u").await.unwrap(), Some(update("u", "d", "one")));
 }

@@ -194,7 +194,7 @@ impl fmt::Display for Step {
             Step::Reopen(n) => write!(f, "the gate of wave {n} does not hold any more"),
             Step::Pass(n) => write!(f, "wave {n} passed"),
             Step::Fail { wave, why } => write!(f, "wave {wave} failed: {why}"),
-            Step::Finish { state, .. } => write!(f, "the rollout is {}", state.as_str()),
+            Step::Finish { state, .. } => write!(f, "the rollout is {}", state.words()),
         }
     }
 }

@@ -61,7 +61,9 @@ mod tests {
         let early = mint(Timestamp::from_millis(1_700_000_000_000), [0xff; 8]);
         let late = mint(Timestamp::from_millis(1_700_000_000_001), [0; 8]);
         assert!(early < late, "{early} {late}");
-        assert!(is_plain(&early) && !is_plain("") && !is_plain(&early.to_uppercase()) && !is_plain(&early[1..]));
+        assert!(
+            is_plain(&early) && !is_plain("") && !is_plain(&early.to_uppercase()) && !is_plain(&early[1..])
+        );
     }
 
     #[test]

@@ -166,10 +166,10 @@ impl fmt::Display for Obstacle {
             Obstacle::EndUnknown { state } => write!(
                 f,
                 "the device's update is {}, and the device has not said yet what it runs since",
-                state.as_str()
+                state.words()
             ),
             Obstacle::AlreadyTried { state } => {
-                write!(f, "the device took the release from this rollout before: {}", state.as_str())
+                write!(f, "the device took the release from this rollout before: {}", state.words())
             }
             Obstacle::IncompatibleHardware { hardware, wanted } => {
                 write!(f, "the device is {hardware}; the release is for {}", wanted.join(", "))
@@ -193,7 +193,7 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::InventoryUnknown => f.write_str("the device has not said yet what it runs"),
             Obstacle::Busy { update_id, .. } => write!(f, "the device works on update {update_id}"),
-            Obstacle::RolloutHeld { state } => write!(f, "the rollout is {}", state.as_str()),
+            Obstacle::RolloutHeld { state } => write!(f, "the rollout is {}", state.words()),
             Obstacle::WaveNotOpen { wave, .. } => write!(f, "wave {wave} is not open yet"),
             Obstacle::WaveFailed { wave } => write!(f, "wave {wave} failed"),
             Obstacle::WaveFull { wave, limit } => {

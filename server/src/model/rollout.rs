@@ -48,6 +48,11 @@ impl RolloutState {
         }
     }
 
+    /// As people read it.
+    pub fn words(self) -> String {
+        self.as_str().replace('_', " ")
+    }
+
     /// Reads [`RolloutState::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         RolloutState::ALL.into_iter().find(|state| state.as_str() == text)

@@ -75,6 +75,11 @@ impl UpdateState {
         }
     }
 
+    /// As people read it.
+    pub fn words(self) -> String {
+        self.as_str().replace('_', " ")
+    }
+
     /// Reads [`UpdateState::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         UpdateState::ALL.into_iter().find(|state| state.as_str() == text)

@@ -54,15 +54,14 @@ pub async fn list(ctx: &Context, filter: &Filter, page: &Page) -> Result<(Vec<Ro
     let mut cursor = page.after.clone();
     loop {
         let mut tx = ctx.db.read().await?;
-        let rows = rollouts_page(&mut tx, cursor.as_deref(), page.probe()).await?;
+        let (rows, next) = rollouts_page(&mut tx, cursor.as_deref(), page.probe()).await?;
         drop(tx);
-        let is_last = rows.len() <= page.size;
-        cursor = rows.last().map(|last| last.id.clone());
         found.extend(rows.into_iter().filter(|rollout| filter.matches(rollout)));
-        if is_last || found.len() > page.size {
+        if next.is_none() || found.len() > page.size {
             let next = page.cut(&mut found, |rollout| rollout.id.clone());
             return Ok((found, next));
         }
+        cursor = next;
     }
 }
 
@@ -265,7 +264,7 @@ fn refused(rollout: &Rollout, act: Act) -> Refusal {
     };
     Refusal::new(
         Reason::RolloutStateRefused,
-        format!("cannot {} {}: it is {}", act.as_str(), rollout.name(), rollout.state.as_str()),
+        format!("cannot {} {}: it is {}", act.as_str(), rollout.name(), rollout.state.words()),
         hint,
     )
     .fact("state", rollout.state.as_str())

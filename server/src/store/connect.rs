@@ -37,7 +37,11 @@ impl Db {
             .max_connections(SQLITE_READERS)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        let db = Db { pools: Pools::Sqlite { write, read }, statements: Arc::default(), damaged: Damaged::default() };
+        let db = Db {
+            pools: Pools::Sqlite { write, read },
+            statements: Arc::default(),
+            damaged: Damaged::default(),
+        };
         migrate::run(&db).await?;
         Ok(db)
     }

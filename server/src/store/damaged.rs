@@ -74,6 +74,18 @@ macro_rules! fill {
 pub(super) use fill;
 
 impl Tx {
+    /// What was read, or none where the row is damaged; the log names it then.
+    pub(super) fn unless_damaged<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error @ StoreError::Inconsistent { .. }) => {
+                self.damaged.note(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The rows that can be read; the others are left out, and the log names them.
     pub(super) fn readable<R, T>(&self, rows: Vec<R>) -> Vec<T>
     where
@@ -96,11 +108,15 @@ mod tests {
 
     use crate::{
         model::{
+            rollout::{Rollout, RolloutState},
+            rollout_fixtures::rollout,
             time::Timestamp,
             token::{Role, Token},
+            wave::WaveState,
         },
         store::{
             Db, StoreError, Tx, on,
+            rollouts::{rollout_get, rollout_insert, rollouts_active, rollouts_page},
             tokens::{token_get, token_insert, tokens_live, tokens_page},
         },
     };
@@ -144,5 +160,29 @@ mod tests {
             if (*table, *column, id.as_str()) == place),
             "{damaged}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_damaged_rollout_hides_no_other() {
+        let folder = TempDir::new().unwrap();
+        let db = Db::open_sqlite(&folder.path().join("slipway.db")).await.unwrap();
+        let mut tx = db.write().await.unwrap();
+        for id in ["a", "b", "c"] {
+            let rollout = Rollout { id: id.to_owned(), ..rollout(RolloutState::Running, &[WaveState::Open]) };
+            rollout_insert(&mut tx, &rollout).await.unwrap();
+        }
+        on!(tx, conn => sqlx::query("UPDATE rollouts SET on_failure = 'explode' WHERE id = 'b'")
+            .execute(conn).await.map(drop))
+        .unwrap();
+        on!(tx, conn => sqlx::query("UPDATE waves SET state = 'ajar' WHERE rollout_id = 'c'")
+            .execute(conn).await.map(drop))
+        .unwrap();
+        let ids = |list: Vec<Rollout>| list.into_iter().map(|rollout| rollout.id).collect::<Vec<_>>();
+        assert_eq!(ids(rollouts_active(&mut tx).await.unwrap()), ["a"]);
+        let (page, next) = rollouts_page(&mut tx, None, 2).await.unwrap();
+        assert_eq!((ids(page), next.as_deref()), (vec![], Some("b")));
+        let (page, next) = rollouts_page(&mut tx, next.as_deref(), 2).await.unwrap();
+        assert_eq!((ids(page), next), (vec!["a".to_owned()], None));
+        assert!(matches!(rollout_get(&mut tx, "b").await, Err(StoreError::Inconsistent { .. })));
     }
 }

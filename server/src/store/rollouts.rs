@@ -41,32 +41,38 @@ pub async fn rollout_get(tx: &mut Tx, id: &str) -> Result<Option<Rollout>, Store
     }
 }
 
-/// Every rollout that is not over, in the order of ids.
+/// Every rollout that is not over, in the order of ids. One that cannot be read offers nothing.
 pub async fn rollouts_active(tx: &mut Tx) -> Result<Vec<Rollout>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM rollouts WHERE state IN ('running', 'paused', 'rolling_back') ORDER BY id"
     );
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(conn).await)?;
-    let mut rollouts = Vec::with_capacity(rows.len());
-    for row in rows {
-        rollouts.push(row.read(tx).await?);
-    }
-    Ok(rollouts)
+    readable(tx, rows).await
 }
 
-/// Rollouts made before the one with the id `before`, newest first; start with none.
+/// Rollouts made before the one with the id `before`, newest first; start with none. Fewer than
+/// `limit` are no sign of the end: those that cannot be read are left out. The second value is the id
+/// to go on before; none at the end.
 pub async fn rollouts_page(
     tx: &mut Tx,
     before: Option<&str>,
     limit: i64,
-) -> Result<Vec<Rollout>, StoreError> {
+) -> Result<(Vec<Rollout>, Option<String>), StoreError> {
     // Ids sort by time; every one of them is below "~".
     let sql = format!("SELECT {COLUMNS} FROM rollouts WHERE id < $1 ORDER BY id DESC LIMIT $2");
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(before.unwrap_or("~")).bind(limit).fetch_all(conn).await)?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
+    let next = rows.last().filter(|_| is_full).map(|last| last.id.clone());
+    Ok((readable(tx, rows).await?, next))
+}
+
+/// The rollouts that can be read, with their waves; the log names the others.
+async fn readable(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Rollout>, StoreError> {
     let mut rollouts = Vec::with_capacity(rows.len());
     for row in rows {
-        rollouts.push(row.read(tx).await?);
+        let read = row.read(tx).await;
+        rollouts.extend(tx.unless_damaged(read)?);
     }
     Ok(rollouts)
 }

@@ -92,7 +92,7 @@ async fn start(ctx: &Context, rng: &Rng) {
 /// An operator, on whatever rollout; half of it is refused.
 async fn operate(ctx: &Context, rng: &Rng) {
     let mut tx = ctx.db.read().await.unwrap();
-    let all = rollouts_page(&mut tx, None, 100).await.unwrap();
+    let all = rollouts_page(&mut tx, None, 100).await.unwrap().0;
     drop(tx);
     if let Some(rollout) = all.get(pick(rng, all.len().max(1))) {
         let act = [Act::Pause, Act::Resume, Act::Resume, Act::Abort][pick(rng, 4)];
@@ -130,7 +130,7 @@ async fn act(ctx: &Context, rng: &Rng, pumps: &mut [Pump]) {
 async fn check(ctx: &Context, states: &mut HashMap<String, UpdateState>, when: &str) {
     let mut tx = ctx.db.read().await.unwrap();
     let updates = updates_page(&mut tx, None, None, 100_000).await.unwrap();
-    let rollouts = rollouts_page(&mut tx, None, 1000).await.unwrap();
+    let rollouts = rollouts_page(&mut tx, None, 1000).await.unwrap().0;
     drop(tx);
     let mut busy = HashMap::new();
     for update in &updates {
