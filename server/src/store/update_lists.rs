@@ -1,7 +1,9 @@
 //! Lists of updates: of a device, of a rollout, of those that ran out of time.
 
 use super::{
-    StoreError, Tx, on,
+    StoreError, Tx,
+    damaged::fill,
+    on,
     updates::{COLUMNS, Row},
 };
 use crate::model::{time::Timestamp, update::Update};
@@ -16,7 +18,7 @@ pub async fn updates_of_device(tx: &mut Tx, device_id: &str) -> Result<Vec<Updat
         format!("SELECT {COLUMNS} FROM updates WHERE device_id = $1 AND {MATTERS} ORDER BY created_at, id");
     let rows: Vec<Row> = on!(tx, conn =>
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(device_id).fetch_all(conn).await)?;
-    rows.into_iter().map(Update::try_from).collect()
+    Ok(tx.readable(rows))
 }
 
 /// What matters of the updates of devices after `after`, up to and including `through`; by device,
@@ -28,7 +30,7 @@ pub async fn updates_of_devices(tx: &mut Tx, after: &str, through: &str) -> Resu
     );
     let rows: Vec<Row> = on!(tx, conn =>
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(through).fetch_all(conn).await)?;
-    rows.into_iter().map(Update::try_from).collect()
+    Ok(tx.readable(rows))
 }
 
 /// Updates older than the one with the id `before`, newest first; of one device, or of all.
@@ -38,23 +40,18 @@ pub async fn updates_page(
     before: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Update>, StoreError> {
+    let of_device = if device_id.is_some() { "device_id = $1" } else { "$1 = ''" };
+    let sql =
+        format!("SELECT {COLUMNS} FROM updates WHERE {of_device} AND id < $2 ORDER BY id DESC LIMIT $3");
     // Ids sort by time; every one of them is below "~".
-    let before = before.unwrap_or("~");
-    let rows: Vec<Row> = match device_id {
-        Some(device_id) => {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM updates WHERE device_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
-            );
-            on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(device_id).bind(before).bind(limit).fetch_all(conn).await)?
-        }
-        None => {
-            let sql = format!("SELECT {COLUMNS} FROM updates WHERE id < $1 ORDER BY id DESC LIMIT $2");
-            on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(before).bind(limit).fetch_all(conn).await)?
-        }
-    };
-    rows.into_iter().map(Update::try_from).collect()
+    let mut before = before.unwrap_or("~").to_owned();
+    fill!(
+        tx,
+        limit,
+        |left| on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(device_id.unwrap_or_default()).bind(&before).bind(left).fetch_all(conn).await)?,
+        |last| before.clone_from(&last.id)
+    )
 }
 
 /// Updates of a rollout that changed at or after `since`, oldest change first.
@@ -69,7 +66,7 @@ pub async fn updates_changed(
     );
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(rollout_id).bind(since.millis()).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Update::try_from).collect()
+    Ok(tx.readable(rows))
 }
 
 /// Updates whose deadline is at or before `now`.
@@ -80,7 +77,7 @@ pub async fn updates_due(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<
     );
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(now.millis()).bind(limit).fetch_all(conn).await)?;
-    rows.into_iter().map(Update::try_from).collect()
+    Ok(tx.readable(rows))
 }
 
 /// When the next update times out.

@@ -146,7 +146,7 @@ pub async fn updates_settle(tx: &mut Tx, device_id: &str) -> Result<(), StoreErr
 
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
-    id: String,
+    pub(super) id: String,
     device_id: String,
     rollout_id: String,
     wave: i64,
