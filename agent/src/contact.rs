@@ -131,12 +131,24 @@ impl Contact {
     async fn report(&self, report: &Report, round: &mut Round) -> Result<(), Reason> {
         match self.link.device().report_update(wire_report(report)).await {
             Ok(_) => round.delivered.push(report.sequence),
-            Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => {
-                // It will never be taken; those behind it must not wait for it.
-                round.remark = Some(link::reason(&status));
-                round.delivered.push(report.sequence);
-            }
-            Err(status) => return Err(link::reason(&status)),
+            Err(status) => match status.code() {
+                Code::NotFound | Code::InvalidArgument => {
+                    // It will never be taken; those behind it must not wait for it.
+                    round.remark = Some(link::reason(&status));
+                    round.delivered.push(report.sequence);
+                }
+                // The server cannot take this one now. It may take others, and above all it may have an
+                // update for the device that cures what is wrong.
+                Code::Internal
+                | Code::DataLoss
+                | Code::FailedPrecondition
+                | Code::Aborted
+                | Code::OutOfRange
+                | Code::AlreadyExists
+                | Code::Unimplemented => round.remark = Some(link::reason(&status)),
+                // Nothing else would get through either.
+                _ => return Err(link::reason(&status)),
+            },
         }
         round.contact = true;
         Ok(())

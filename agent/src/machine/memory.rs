@@ -114,7 +114,18 @@ pub struct Report {
     pub running_version: String,
 }
 
+/// Reports that wait for the server at most. They stand in every record of the journal, which has to
+/// stay small whatever a server refuses to take; an update has five.
+pub(super) const OUTBOX: usize = 100;
+
 impl Memory {
+    /// Keeps a report for the server; the oldest makes room where there are too many.
+    pub(super) fn queue(&mut self, report: Report) {
+        let beyond = (self.outbox.len() + 1).saturating_sub(OUTBOX);
+        self.outbox.drain(..beyond);
+        self.outbox.push(report);
+    }
+
     /// What a slot holds, if known.
     pub fn installed(&self, slot: Slot) -> Option<&Installed> {
         match slot {

@@ -308,7 +308,7 @@ impl Turn {
     fn report(&mut self, work: &Work, step: Step, reason: Option<Reason>, running: Slot) {
         let running_version = self.memory.installed(running).map(|installed| installed.version.clone());
         self.memory.sequence += 1;
-        self.memory.outbox.push(Report {
+        self.memory.queue(Report {
             sequence: self.memory.sequence,
             update: work.update.clone(),
             step,
@@ -323,7 +323,7 @@ impl Turn {
 
     fn report_refusal(&mut self, update: String, reason: Reason) {
         self.memory.sequence += 1;
-        self.memory.outbox.push(Report {
+        self.memory.queue(Report {
             sequence: self.memory.sequence,
             update,
             step: Step::Rejected,

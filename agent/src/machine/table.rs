@@ -2,7 +2,7 @@
 
 use slipway_trust::Sha256;
 
-use super::*;
+use super::{memory::OUTBOX, *};
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -316,4 +316,16 @@ fn a_snapshot_comes_back_from_its_text() {
     let text = serde_json::to_vec(&trial).unwrap();
     assert_eq!(serde_json::from_slice::<Snapshot>(&text).unwrap(), trial);
     assert!(text.len() < 4096, "{} bytes a record", text.len());
+}
+
+#[test]
+fn a_server_that_takes_no_report_does_not_fill_the_journal() {
+    let offers = (0..2 * OUTBOX).map(|number| Event::OfferRefused {
+        update: format!("u{number}"),
+        reason: Reason::new("METADATA_EXPIRED", "x".repeat(2000)),
+    });
+    let (snapshot, _) = play(offers);
+    assert_eq!(snapshot.memory.outbox.len(), OUTBOX);
+    assert_eq!(snapshot.memory.outbox[0].update, format!("u{OUTBOX}"), "the oldest make room");
+    assert!(serde_json::to_vec(&snapshot).unwrap().len() < 256 << 10);
 }

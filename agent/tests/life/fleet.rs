@@ -49,6 +49,8 @@ pub struct World {
     pub insists: bool,
     /// Answers nothing but that.
     pub revoked: bool,
+    /// Takes no report of this update.
+    pub chokes_on: Option<String>,
     pub reports: Vec<ReportUpdateRequest>,
     pub inventory: Inventory,
     pub segments: BTreeMap<String, Vec<u8>>,
@@ -73,6 +75,7 @@ impl World {
             cancel: false,
             insists: false,
             revoked: false,
+            chokes_on: None,
             reports: Vec::new(),
             inventory: Inventory::default(),
             segments: BTreeMap::new(),
@@ -333,6 +336,9 @@ impl DeviceService for Fleet {
         let report = request.into_inner();
         {
             let mut world = self.world.lock().unwrap();
+            if world.chokes_on.as_deref() == Some(&report.update) {
+                return Err(Refusal::data_loss("the record of the update is damaged"));
+            }
             if !world.reports.iter().any(|known| known.sequence == report.sequence) {
                 world.reports.push(report);
             }

@@ -112,3 +112,26 @@ async fn a_revoked_device_works_on_and_seldom_asks_whether_it_is_forgiven() {
     running.stop().await;
     assert_eq!(device.status().news.blocked, None);
 }
+
+#[tokio::test]
+async fn a_report_that_the_server_cannot_take_does_not_keep_the_device_from_the_next_update() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let running = device.run();
+    {
+        let mut world = fleet.world.lock().unwrap();
+        let stuck = world.offer(3);
+        world.chokes_on = Some(stuck);
+    }
+    fleet.until(|world| world.inventory.components.iter().any(|part| part.counter == 3).then_some(())).await;
+    let next = {
+        let mut world = fleet.world.lock().unwrap();
+        world.publish(4, 0, 6);
+        world.offer(4)
+    };
+    assert_eq!(fleet.end_of(&next).await.state(), Succeeded);
+    // It is kept, and sent when the server can take it.
+    let stuck = fleet.world.lock().unwrap().chokes_on.take().unwrap();
+    assert_eq!(fleet.end_of(&stuck).await.state(), Succeeded);
+    running.stop().await;
+}
