@@ -55,8 +55,13 @@ impl Envelope {
         self.signatures.iter().map(|(id, _)| id.as_str())
     }
 
-    /// Distinct public keys of `authority` with a valid signature.
+    /// How many distinct public keys of `authority` signed it validly.
     pub fn count(&self, authority: &Authority) -> usize {
+        self.signers(authority).len()
+    }
+
+    /// The distinct public keys of `authority` with a valid signature.
+    pub fn signers(&self, authority: &Authority) -> BTreeSet<PublicKey> {
         let mut counted = BTreeSet::new();
         for (id, signature) in &self.signatures {
             let (Some(key), Some(signature)) = (authority.keys.get(id), signature) else { continue };
@@ -64,7 +69,7 @@ impl Envelope {
                 counted.insert(*key);
             }
         }
-        counted.len()
+        counted
     }
 
     /// Refuses unless `authority` signed it.

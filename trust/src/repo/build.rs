@@ -13,6 +13,7 @@ use crate::manifest::Manifest;
 use crate::release::{ReleaseEntry, product_name};
 use crate::role::{MetaFile, RoleKeys, Root, Snapshot, Timestamp};
 use crate::set::{DIRECTOR, TARGETS};
+use crate::signed::Authority;
 use crate::targets::{DelegatedRole, Delegations, Paths, Target, Targets};
 
 /// The keys of a role, and how many of them have to sign.
@@ -28,6 +29,12 @@ impl RoleSpec {
     /// One key that signs alone.
     pub fn single(key: PublicKey) -> Self {
         Self { keys: vec![key], threshold: 1 }
+    }
+
+    /// What a root or a delegation says of a role. Keys of kinds that this crate does not know are left out.
+    pub fn of(authority: &Authority) -> Self {
+        let threshold = u32::try_from(authority.threshold()).unwrap_or(u32::MAX);
+        Self { keys: authority.public_keys().into_iter().collect(), threshold }
     }
 
     fn enter(&self, keys: &mut Keys) -> RoleKeys {

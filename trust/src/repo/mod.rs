@@ -6,11 +6,13 @@
 
 mod build;
 mod json;
+mod signatures;
 
 use std::collections::BTreeMap;
 
 pub use build::{ReleaseRules, RoleSpec, RootKeys, assignment, root, snapshot, targets, timestamp};
 pub use json::Body;
+pub use signatures::{Signatures, merge_signatures};
 use serde_json::{Value, json};
 
 use crate::canon;
