@@ -1,0 +1,1 @@
+//! Nothing of its own: the judges are its tests and its binaries.
