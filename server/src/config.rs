@@ -3,10 +3,13 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+use crate::model::time::DAY;
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -17,8 +20,14 @@ const DEFAULT_CHECK_IN_INTERVAL: u64 = 60;
 /// A day; a device that calls more rarely counts as absent.
 const MAX_CHECK_IN_INTERVAL: u64 = 86_400;
 
+/// Days after its end in which a certificate is renewed without asking: a machine that lay in a store
+/// for a long time is one that was sold late.
+const DEFAULT_RENEW_AFTER_EXPIRY: u64 = 3650;
+/// A hundred years.
+const MAX_RENEW_AFTER_EXPIRY: u64 = 36_500;
+
 const ENV_PREFIX: &str = "SLIPWAYD_";
-const ENV_KNOWN: [&str; 10] = [
+const ENV_KNOWN: [&str; 11] = [
     "SLIPWAYD_CONFIG",
     "SLIPWAYD_DATA",
     "SLIPWAYD_LISTEN",
@@ -27,6 +36,7 @@ const ENV_KNOWN: [&str; 10] = [
     "SLIPWAYD_DATABASE_URL_FILE",
     "SLIPWAYD_OBJECTS",
     "SLIPWAYD_CHECK_IN_INTERVAL",
+    "SLIPWAYD_RENEW_AFTER_EXPIRY",
     "SLIPWAYD_LOG",
     "SLIPWAYD_LOG_FORMAT",
 ];
@@ -55,6 +65,10 @@ pub struct Options {
     /// How often an idle device checks in, in seconds [default: 60]
     #[arg(long, value_name = "SECONDS", env = "SLIPWAYD_CHECK_IN_INTERVAL")]
     pub check_in_interval: Option<u64>,
+    /// For how many days after its end a device's certificate is renewed without an operator's yes; 0: never
+    /// [default: 3650]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAYD_RENEW_AFTER_EXPIRY")]
+    pub renew_after_expiry: Option<u64>,
     /// What is logged, as tracing's filter directives [default: info]
     #[arg(long, value_name = "FILTER", env = "SLIPWAYD_LOG")]
     pub log: Option<String>,
@@ -93,6 +107,8 @@ pub struct Config {
     pub objects: Option<String>,
     /// How often an idle device checks in, in seconds.
     pub check_in_interval: u64,
+    /// For how long after its end a certificate is renewed without an operator's yes, in days.
+    pub renew_after_expiry: u64,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -142,6 +158,7 @@ impl Config {
             database_url: None,
             objects: None,
             check_in_interval: DEFAULT_CHECK_IN_INTERVAL,
+            renew_after_expiry: DEFAULT_RENEW_AFTER_EXPIRY,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -184,6 +201,10 @@ impl Config {
                 .check_in_interval
                 .or(file.check_in_interval)
                 .unwrap_or(DEFAULT_CHECK_IN_INTERVAL),
+            renew_after_expiry: options
+                .renew_after_expiry
+                .or(file.renew_after_expiry)
+                .unwrap_or(DEFAULT_RENEW_AFTER_EXPIRY),
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
@@ -196,11 +217,21 @@ impl Config {
                 ),
             });
         }
+        if config.renew_after_expiry > MAX_RENEW_AFTER_EXPIRY {
+            let problem =
+                format!("{} days are more than {MAX_RENEW_AFTER_EXPIRY}", config.renew_after_expiry);
+            return Err(ConfigError::Value { key: "renew_after_expiry", problem });
+        }
         config.log.parse::<tracing_subscriber::filter::Targets>().map_err(|error| ConfigError::Value {
             key: "log",
             problem: format!("{:?} is not a log filter: {error}", config.log),
         })?;
         Ok(config)
+    }
+
+    /// [`Config::renew_after_expiry`] as a span.
+    pub fn renew_after_expiry(&self) -> Duration {
+        DAY * u32::try_from(self.renew_after_expiry).unwrap_or(u32::MAX)
     }
 
     /// Every name and address in the server's certificate.
@@ -252,6 +283,7 @@ struct FileConfig {
     database_url_file: Option<PathBuf>,
     objects: Option<String>,
     check_in_interval: Option<u64>,
+    renew_after_expiry: Option<u64>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -344,6 +376,7 @@ mod tests {
             "data = \"/a\"\nlisten = \"localhost\"",
             "data = \"/a\"\nlog = \"a=b=c\"",
             "data = \"/a\"\ncheck_in_interval = 0",
+            "data = \"/a\"\nrenew_after_expiry = 36501",
         ] {
             assert!(with_file(text, Options::default()).is_err(), "{text}");
         }

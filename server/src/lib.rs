@@ -20,6 +20,7 @@ pub mod model;
 pub mod objects;
 pub mod observe;
 pub mod pki;
+pub mod proof;
 pub mod rng;
 pub mod serve;
 pub mod service;

@@ -77,5 +77,16 @@ pub const CLAIM_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Shortest life of either: less is a typing error.
 pub const LIFE_MIN: Duration = Duration::from_secs(60);
 
+/// How long a challenge is good: a device on a slow line answers in seconds.
+pub const CHALLENGE: Duration = Duration::from_secs(5 * 60);
+/// Renewals of one device within [`RENEWALS_WITHIN`]: each costs a signature, a write and a line of
+/// the audit log, and one is due in a year.
+pub const RENEWALS: usize = 10;
+/// See [`RENEWALS`].
+pub const RENEWALS_WITHIN: Duration = Duration::from_secs(3600);
+
+/// How long a revoked device's calls under way may take before its connection is cut.
+pub const CUT: Duration = Duration::from_secs(2);
+
 /// Life of a device certificate. It is a ticket: authority is the row that pins the key.
 pub const DEVICE_CERTIFICATE: Duration = Duration::from_secs(365 * 24 * 3600);

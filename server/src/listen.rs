@@ -1,6 +1,13 @@
 //! The one TLS port: accepts, shakes hands, learns who calls, serves HTTP/2 and HTTP/1.1.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use http::Request;
@@ -31,7 +38,7 @@ use crate::{
     limits,
     observe::Metrics,
     pki::{Pki, ServerIdentity, spki_sha256},
-    service::stop::Stop,
+    service::{lines::Line, stop::Stop},
 };
 
 /// Who is at the other end of the connection; in the extensions of every request.
@@ -41,6 +48,15 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// SHA-256 of the public key of the certificate it showed, when the device authority signed it.
     pub spki_sha256: Option<Sha256>,
+    /// The connection.
+    pub line: Arc<Line>,
+}
+
+impl Peer {
+    /// The other end of the connection of that number; later ones have higher numbers.
+    pub fn new(number: u64, addr: SocketAddr, spki_sha256: Option<Sha256>) -> Self {
+        Peer { addr, spki_sha256, line: Arc::new(Line::new(number, addr.ip(), spki_sha256)) }
+    }
 }
 
 /// What every connection needs.
@@ -51,6 +67,8 @@ pub struct Listener {
     metrics: Metrics,
     stop: Stop,
     connections: Arc<Semaphore>,
+    /// How many there were.
+    opened: Arc<AtomicU64>,
 }
 
 /// TLS as this server speaks it: a certificate of the device authority is welcome and not required.
@@ -83,6 +101,7 @@ impl Listener {
             metrics,
             stop,
             connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+            opened: Arc::default(),
         }
     }
 
@@ -139,7 +158,9 @@ impl Listener {
         };
         let Some(tls) = shaken else { return };
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let peer = Peer { addr, spki_sha256: certificate.and_then(spki_sha256) };
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let peer = Peer::new(number, addr, certificate.and_then(spki_sha256));
+        let line = peer.line.clone();
         let is_http2 = tls.get_ref().1.alpn_protocol() == Some(HTTP2);
         let service = self.app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
@@ -153,6 +174,13 @@ impl Listener {
             () = self.stop.raised() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = line.closed() => {
+                connection.as_mut().graceful_shutdown();
+                match timeout(limits::CUT, connection).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return tracing::debug!(%addr, "a connection was cut"),
+                }
             }
         };
         if let Err(error) = outcome {

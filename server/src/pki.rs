@@ -17,6 +17,7 @@ use x509_parser::{certification_request::X509CertificationRequest, prelude::From
 use crate::{
     limits,
     model::{id, time::Timestamp},
+    proof::Challenger,
 };
 
 /// Name of the devices' authority: of its files, and on record.
@@ -35,6 +36,7 @@ const BACK_DATED: Duration = Duration::from_secs(24 * 3600);
 pub struct Pki {
     devices: Authority,
     server: Authority,
+    challenger: Challenger,
 }
 
 /// A certificate that was issued to a device.
@@ -67,6 +69,14 @@ pub struct RequestedKey {
     spki: SubjectPublicKeyInfo,
 }
 
+impl RequestedKey {
+    /// The public key, SubjectPublicKeyInfo in DER.
+    pub fn spki_der(&self) -> Vec<u8> {
+        use rcgen::PublicKeyData as _;
+        self.spki.subject_public_key_info()
+    }
+}
+
 /// What is wrong with a signing request, or with a stored authority.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -89,6 +99,9 @@ pub enum PkiError {
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    /// SHA-256 of its public key as DER.
+    id: Sha256,
+    starts: Timestamp,
     der: CertificateDer<'static>,
     pem: String,
 }
@@ -131,7 +144,12 @@ impl AuthorityPem {
 impl Pki {
     /// From the stored texts.
     pub fn new(devices: &AuthorityPem, server: &AuthorityPem) -> Result<Self, PkiError> {
-        Ok(Pki { devices: Authority::new(devices)?, server: Authority::new(server)? })
+        Ok(Pki {
+            devices: Authority::new(devices)?,
+            server: Authority::new(server)?,
+            // Whoever can issue certificates needs no challenge, and every replica has this key.
+            challenger: Challenger::new(&KeyPair::from_pem(&devices.key)?.serialize_der()),
+        })
     }
 
     /// Two new authorities that are stored nowhere, for tests.
@@ -143,11 +161,18 @@ impl Pki {
     }
 
     /// The id of each authority's key, by the name of its file.
-    pub fn ids(&self) -> Result<[(&'static str, Sha256); 2], PkiError> {
-        Ok([
-            (DEVICE_CA, AuthorityPem::certificate_id(&self.devices.pem)?),
-            (SERVER_CA, AuthorityPem::certificate_id(&self.server.pem)?),
-        ])
+    pub fn ids(&self) -> [(&'static str, Sha256); 2] {
+        [(DEVICE_CA, self.devices.id), (SERVER_CA, self.server.id)]
+    }
+
+    /// The name of this server in what devices sign: the id of the key that clients pin.
+    pub fn server_id(&self) -> Sha256 {
+        self.server.id
+    }
+
+    /// Gives out challenges.
+    pub fn challenger(&self) -> &Challenger {
+        &self.challenger
     }
 
     /// PEM of the authority that signed this server's certificate; what clients pin.
@@ -198,7 +223,8 @@ impl Pki {
         let pair = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name("slipwayd");
-        params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(now.before(BACK_DATED));
+        // As old as the authority, for devices whose clock shows the day on which they were made.
+        params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(self.server.starts.min(now));
         params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(now.after(SERVER_LIFE));
         params.serial_number = Some(positive(serial));
         params.subject_alt_names = names
@@ -262,7 +288,11 @@ impl Authority {
     fn new(pem: &AuthorityPem) -> Result<Self, PkiError> {
         let der = parse_certificate(&pem.certificate)?;
         let issuer = Issuer::from_ca_cert_der(&der, KeyPair::from_pem(&pem.key)?)?;
-        Ok(Authority { issuer, der, pem: pem.certificate.clone() })
+        let unreadable = PkiError::Certificate(rcgen::Error::CouldNotParseCertificate);
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| unreadable)?;
+        let id = Sha256::of(parsed.tbs_certificate.subject_pki.raw);
+        let starts = Timestamp::from_seconds(parsed.validity().not_before.timestamp());
+        Ok(Authority { issuer, id, starts, der, pem: pem.certificate.clone() })
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        ingest::Inbox, known_keys::KnownKeys, online_keys::OnlineKeys, presence::Presence, stop::StopHandle,
-        token_cache::TokenCache, trust::Trust, wake::Wake,
+        ingest::Inbox, known_keys::KnownKeys, online_keys::OnlineKeys, presence::Presence, renew::Renewals,
+        stop::StopHandle, token_cache::TokenCache, trust::Trust, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
@@ -156,7 +156,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     for role in made {
         data.note_made(&format!("keys/{role}.pem"), &format!("signing key of the {role} role"));
     }
-    known.record(&db, &pki.ids()?, now).await.map_err(StartError::Load)?;
+    known.record(&db, &pki.ids(), now).await.map_err(StartError::Load)?;
     let objects = match &config.objects {
         Some(url) => Objects::open(url, std::env::vars())?,
         None => Objects::local(&data.path("objects"))?,
@@ -180,6 +180,8 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         alerts: AlertFeed::default(),
         rollouts: ActiveRollouts::default(),
         wake: Wake::default(),
+        renewals: Renewals::default(),
+        renew_after_expiry: config.renew_after_expiry(),
         check_in_interval: Duration::from_secs(config.check_in_interval),
     };
     bootstrap::admin_token(&context, &mut data).await?;

@@ -1,7 +1,7 @@
 //! Devices.
 
 use slipway_server::{
-    model::device::{Blocked, Component, DataClass, Device, DeviceState, Inventory},
+    model::device::{Blocked, Component, DataClass, Device, DeviceState, Inventory, Standing},
     store::{
         StoreError,
         devices::{device_get, device_insert, device_update, devices_changed, devices_count, devices_page},
@@ -27,6 +27,7 @@ pub fn device(id: &str) -> Device {
         hardware: "gw-a".to_owned(),
         state: DeviceState::Active,
         spki_sha256: Sha256::of(id.as_bytes()),
+        standing: Standing::default(),
         certificate_serial: "00ff".to_owned(),
         certificate_not_after: at(1000),
         claim_id: "claim".to_owned(),

@@ -97,7 +97,8 @@ pub enum DeviceCommand {
         #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
-    /// Let a quarantined device be offered updates again
+    /// Take a device back into good standing: end its quarantine, let it renew a certificate that ended too long ago, drop the
+    /// mark that its key was in use at two addresses
     Unquarantine {
         /// The device
         device: String,

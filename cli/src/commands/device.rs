@@ -51,7 +51,11 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
         DeviceCommand::Unquarantine { device } => {
             let request = v1::ClearQuarantineRequest { name: names::full("devices", &device) };
             let device = api.fleet().clear_quarantine(request).await?.into_inner();
-            console.say(&format!("{} may be offered updates again", names::short(&device.name)));
+            let then = match device.state() {
+                v1::DeviceState::Revoked => "is revoked and stays so",
+                _ => "may be offered updates, and renew its certificate if it waits for that",
+            };
+            console.say(&format!("{} {then}", names::short(&device.name)));
             Ok(())
         }
         DeviceCommand::Updates { device, list } => updates(device, list, &api, console).await,
@@ -150,6 +154,7 @@ pub fn render(device: &v1::Device, now: i64) -> String {
         ("online", if device.online { "yes".into() } else { "no".into() }),
         ("enrolled", human::maybe_moment(device.create_time.as_ref(), now)),
         ("certificate", ends(device.certificate_expire_time.as_ref(), now)),
+        ("duplicate", duplicate(device, now)),
         ("agent", device.agent_version.clone()),
         ("consent", or_none(consent.join(", "))),
         ("says", labels(&device.attributes)),
@@ -161,6 +166,12 @@ fn ends(time: Option<&prost_types::Timestamp>, now: i64) -> String {
     time.map(|time| format!("ends {}", human::moment(time, now))).unwrap_or_default()
 }
 
+/// What is to be said of a key that was seen in two places; empty when it was not.
+pub fn duplicate(device: &v1::Device, now: i64) -> String {
+    let Some(time) = &device.duplicate_identity_time else { return String::new() };
+    format!("its key was in use at two addresses at once, {}", human::moment(time, now))
+}
+
 /// `active`, or with the end of a quarantine.
 pub fn state(device: &v1::Device) -> String {
     let words = human::enum_words(device.state().as_str_name(), "DEVICE_STATE_");
@@ -168,6 +179,7 @@ pub fn state(device: &v1::Device) -> String {
         Some(until) if device.state() == v1::DeviceState::Quarantined => {
             format!("{words} until {}", human::absolute(until))
         }
+        _ if device.renewal_waits => format!("{words}, waits for a yes to renew its certificate"),
         _ => words,
     }
 }
@@ -288,6 +300,20 @@ mod tests {
              agent     0.1.0\n\
              consent   essential, diagnostic\n"
         );
+    }
+
+    #[test]
+    fn a_device_that_needs_somebody() {
+        let late = v1::Device {
+            state: v1::DeviceState::Quarantined.into(),
+            renewal_waits: true,
+            duplicate_identity_time: Some(human::timestamp(NOW - 60_000)),
+            ..pump()
+        };
+        let text = render(&late, NOW);
+        assert!(text.contains("quarantined, waits for a yes to renew its certificate\n"), "{text}");
+        let line = "duplicate  its key was in use at two addresses at once, 2026-11-22 14:02:05Z (1m ago)\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use slipway_proto::v1;
 
 use crate::{
-    commands::device::{component_words, reason_words, state, update_state},
+    commands::device::{component_words, duplicate, reason_words, state, update_state},
     human, names,
 };
 
@@ -51,6 +51,19 @@ fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> st
             text,
             "It trusts root {}, timestamp {}, snapshot {}, targets {}, product {} and assignment {}.",
             held.root, held.timestamp, held.snapshot, held.targets, held.product, held.assignment
+        )?;
+    }
+    if device.renewal_waits {
+        writeln!(
+            text,
+            "Its certificate ended too long ago: it gets a new one after slipway device unquarantine {name}."
+        )?;
+    }
+    if device.duplicate_identity_time.is_some() {
+        writeln!(
+            text,
+            "Look into it: {}. If all is well: slipway device unquarantine {name}.",
+            duplicate(device, now)
         )?;
     }
     if let Some(blocked) = &device.blocked {

@@ -14,6 +14,8 @@ pub enum Access {
     Claim,
     /// A device, by its certificate.
     Device,
+    /// A device, by its certificate or by a signature in the message.
+    DeviceOrProof,
     /// A token with one of these roles.
     Roles(&'static [Role]),
     /// A device, or a token with one of these roles.
@@ -48,6 +50,9 @@ pub const PACKAGE: &str = "/slipway.v1.";
 
 const METHODS: &[Rule] = &[
     rule("EnrollmentService/Enroll", Access::Claim),
+    rule("EnrollmentService/GetTime", Access::Public),
+    rule("EnrollmentService/Challenge", Access::Public),
+    rule("EnrollmentService/Renew", Access::DeviceOrProof),
     rule("DeviceService/CheckIn", Access::Device),
     rule("DeviceService/ReportUpdate", Access::Device),
     rule("DeviceService/SendTelemetry", Access::Device),

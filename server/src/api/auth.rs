@@ -11,9 +11,10 @@ use crate::{
         device::DeviceState,
         id,
         refusal::{Reason, Refusal},
+        renewal::revoked,
         token::{self, Role},
     },
-    service::{Context, Error, device_cache::DeviceEntry, token_cache::TokenCaller},
+    service::{Context, Error, device_cache::DeviceEntry, devices, renew, token_cache::TokenCaller},
 };
 
 /// A caller who may make the call he makes.
@@ -66,6 +67,11 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
     let caller = match rule.access {
         Access::Public | Access::Claim => Caller::Anyone,
         Access::Device => device(ctx, parts).await?,
+        Access::DeviceOrProof => match parts.extensions.get::<Peer>() {
+            Some(peer) if peer.spki_sha256.is_some() => device(ctx, parts).await?,
+            // The signature in the message has to say who.
+            _ => Caller::Anyone,
+        },
         Access::Roles(roles) => with_token(ctx, rule, roles, &parts.headers)?,
         Access::DeviceOr(roles) => {
             if parts.headers.contains_key(AUTHORIZATION) {
@@ -92,28 +98,35 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
 }
 
 async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Denied> {
-    let key = parts.extensions.get::<Peer>().and_then(|peer| peer.spki_sha256).ok_or_else(|| {
+    let peer = parts.extensions.get::<Peer>();
+    let (peer, key) = peer.and_then(|peer| Some((peer, peer.spki_sha256?))).ok_or_else(|| {
         Refusal::new(
             Reason::DeviceCertificateRequired,
             "this call is for devices and needs a device certificate",
             "enrol the device: slipway-agent enroll --claim FILE",
         )
     })?;
-    let Some(entry) = ctx.devices.find(ctx, &key).await? else {
+    let unknown = || {
         let refusal = Refusal::new(
             Reason::DeviceUnknown,
             "no device of this fleet has the key of this certificate",
             "enrol it again with a new claim; the server may have been set up anew",
         );
-        return Err(Denied { claimed: Some(format!("key {key}")), ..refusal.into() });
+        Denied { claimed: Some(format!("key {key}")), ..refusal.into() }
     };
+    let entry = ctx.devices.find(ctx, &key).await?.ok_or_else(unknown)?;
     if entry.state() == DeviceState::Revoked {
-        let refusal = Refusal::new(
-            Reason::DeviceRevoked,
-            format!("the device {} was revoked", entry.id()),
-            "if it should come back, enrol it under a new key and a new id",
-        );
+        // A connection that was opened since.
+        peer.line.close();
+        let refusal = revoked(entry.id());
         return Err(Denied { caller: Caller::Device(entry), ..refusal.into() });
+    }
+    let entry = match entry.is_announced(&key) {
+        true => renew::promote(ctx, entry.id(), &key).await?.ok_or_else(unknown)?,
+        false => entry,
+    };
+    if entry.called_on(&peer.line) && !entry.is_duplicate {
+        devices::flag_duplicate(ctx, entry.id(), peer.addr.ip()).await?;
     }
     Ok(Caller::Device(entry))
 }

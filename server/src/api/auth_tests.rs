@@ -52,7 +52,7 @@ impl Door {
             .body(Body::from(&[0_u8; 5][..]))
             .unwrap();
         let addr = SocketAddr::from(([192, 0, 2, 1], 1));
-        request.extensions_mut().insert(Peer { addr, spki_sha256: key });
+        request.extensions_mut().insert(Peer::new(1, addr, key));
         if let Some(bearer) = bearer {
             request.headers_mut().insert(AUTHORIZATION, format!("Bearer {bearer}").parse().unwrap());
         }
@@ -97,7 +97,12 @@ async fn no_call_without_the_right_to_it() {
                 let refused = door.refusal(method, None, stranger).await.unwrap();
                 assert_eq!(refused, (Code::Unauthenticated, "DEVICE_UNKNOWN".to_owned()), "{method}");
             }
-            Access::Claim => {}
+            Access::DeviceOrProof => {
+                assert_eq!(door.door_says(method, None).await, "RENEWAL_REFUSED", "{method}");
+                let refused = door.refusal(method, None, stranger).await.unwrap();
+                assert_eq!(refused, (Code::Unauthenticated, "DEVICE_UNKNOWN".to_owned()), "{method}");
+            }
+            Access::Claim | Access::Public => {}
             other => panic!("{method}: {other:?} is for HTTP"),
         }
     }
@@ -131,7 +136,7 @@ async fn metrics_are_for_this_machine_and_for_viewers() {
         ([127, 0, 0, 1], Some(&client), 403),
     ] {
         let mut request = Request::get("/metrics").body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Peer { addr: SocketAddr::from((ip, 1)), spki_sha256: None });
+        request.extensions_mut().insert(Peer::new(1, SocketAddr::from((ip, 1)), None));
         if let Some(bearer) = bearer {
             request.headers_mut().insert(AUTHORIZATION, format!("bearer {bearer}").parse().unwrap());
         }
@@ -143,7 +148,7 @@ async fn metrics_are_for_this_machine_and_for_viewers() {
 /// Who the log says was refused `method`.
 async fn logged(door: &Door, method: &str, bearer: Option<&str>, key: Option<Sha256>) -> (String, String) {
     let mut request = Request::post(format!("{PACKAGE}{method}")).body(()).unwrap();
-    request.extensions_mut().insert(Peer { addr: SocketAddr::from(([192, 0, 2, 1], 1)), spki_sha256: key });
+    request.extensions_mut().insert(Peer::new(1, SocketAddr::from(([192, 0, 2, 1], 1)), key));
     if let Some(bearer) = bearer {
         request.headers_mut().insert(AUTHORIZATION, format!("Bearer {bearer}").parse().unwrap());
     }

@@ -1,7 +1,10 @@
-//! `EnrollmentService`: the one call of a device without a certificate.
+//! `EnrollmentService`: the calls of devices that have no certificate, or need a new one.
+
+use std::sync::Arc;
 
 use slipway_proto::v1::{
-    EnrollRequest, EnrollResponse,
+    ChallengeRequest, ChallengeResponse, EnrollRequest, EnrollResponse, GetTimeRequest, GetTimeResponse,
+    RenewRequest, RenewResponse,
     enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
 };
 use tonic::{Request, Response, Status};
@@ -9,9 +12,14 @@ use tonic::{Request, Response, Status};
 use super::wire;
 use crate::{
     limits,
+    listen::Peer,
+    model::renewal::refused,
     service::{
-        Context,
+        Context, Error,
+        device_cache::DeviceEntry,
         enroll::{Enrollment, enroll},
+        renew::{self, Proof, Renewal},
+        signed_time,
     },
 };
 
@@ -47,6 +55,53 @@ impl EnrollmentService for Api {
             not_after: Some(wire::timestamp(enrolled.certificate.not_after)),
             certificate_chain_der: enrolled.certificate.chain,
             next_check_in: Some(wire::duration(enrolled.next_check_in)),
+        }))
+    }
+
+    async fn get_time(&self, request: Request<GetTimeRequest>) -> Result<Response<GetTimeResponse>, Status> {
+        let (time, signature) = signed_time::sign(&self.ctx, &request.get_ref().nonce)?;
+        Ok(Response::new(GetTimeResponse {
+            time: Some(wire::timestamp(time)),
+            signature: signature.to_vec(),
+        }))
+    }
+
+    async fn challenge(
+        &self,
+        request: Request<ChallengeRequest>,
+    ) -> Result<Response<ChallengeResponse>, Status> {
+        let (nonce, life) = renew::challenge(&self.ctx, &request.get_ref().device_id).await?;
+        Ok(Response::new(ChallengeResponse { nonce, life: Some(wire::duration(life)) }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let device = request.extensions().get::<Arc<DeviceEntry>>().cloned();
+        let key = request.extensions().get::<Peer>().and_then(|peer| peer.spki_sha256);
+        let asked = request.into_inner();
+        let renewal = match (device, key) {
+            // The certificate says who it is; a message that says otherwise is refused.
+            (Some(device), Some(key)) => {
+                if ![device.id(), ""].contains(&asked.device_id.as_str()) {
+                    let what = "the certificate is not that device's";
+                    return Err(Error::from(refused(what).field("device_id")).into());
+                }
+                let proof = Proof::Certificate(key);
+                Renewal { device_id: device.id().to_owned(), csr: asked.csr_der, proof }
+            }
+            _ => Renewal {
+                device_id: asked.device_id,
+                csr: asked.csr_der,
+                proof: Proof::Signature {
+                    nonce: asked.nonce,
+                    signature: asked.signature,
+                    signer: asked.signer_spki_der,
+                },
+            },
+        };
+        let issued = renew::renew(&self.ctx, &renewal).await?;
+        Ok(Response::new(RenewResponse {
+            not_after: Some(wire::timestamp(issued.not_after)),
+            certificate_chain_der: issued.chain,
         }))
     }
 }

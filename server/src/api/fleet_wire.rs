@@ -6,7 +6,7 @@ use super::wire;
 use crate::{
     model::{
         claim::Claim,
-        device::{Blocked, Component, DataClass, DeviceState},
+        device::{Approval, Blocked, Component, DataClass, DeviceState},
         label,
         refusal::{Reason, Refusal},
         text::quoted,
@@ -41,6 +41,8 @@ pub fn device(seen: &Seen) -> v1::Device {
         floor: inventory.floor,
         blocked: inventory.blocked.as_ref().map(blocked),
         etag: device.etag(),
+        renewal_waits: device.standing.renewal == Approval::Waiting,
+        duplicate_identity_time: device.standing.duplicate_at.map(wire::timestamp),
     }
 }
 

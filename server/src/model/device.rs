@@ -23,6 +23,8 @@ pub struct Device {
     pub state: DeviceState,
     /// The public key that is this device.
     pub spki_sha256: Sha256,
+    /// What else there is to say of its identity.
+    pub standing: Standing,
     /// Serial of its newest certificate, hex.
     pub certificate_serial: String,
     /// When that certificate ends.
@@ -47,12 +49,57 @@ pub struct Device {
     pub generation: i64,
 }
 
+/// What there is to say of a device's identity beside its key and its state. The default is that of
+/// a device of which there is nothing to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// A key that it announced in a renewal and has not used yet. With its first use it takes the
+    /// place of the one it has.
+    pub next_key: Option<Sha256>,
+    /// Whether an expired certificate may be renewed.
+    pub renewal: Approval,
+    /// When its key was seen in use at two addresses at once; until an operator looked into it.
+    pub duplicate_at: Option<Timestamp>,
+}
+
+/// An operator's say in the renewal of a certificate that ended too long ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// None is needed, or none was asked for yet.
+    #[default]
+    Free,
+    /// The device asked, and waits.
+    Waiting,
+    /// Given, for one renewal.
+    Approved,
+}
+
+impl Approval {
+    /// Every one there is.
+    pub const ALL: [Approval; 3] = [Approval::Free, Approval::Waiting, Approval::Approved];
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Approval::Free => "free",
+            Approval::Waiting => "waiting",
+            Approval::Approved => "approved",
+        }
+    }
+
+    /// Reads [`Approval::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Approval::ALL.into_iter().find(|approval| approval.as_str() == text)
+    }
+}
+
 /// Where a device's identity stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceState {
     /// May do everything a device does.
     Active,
-    /// Failed too often: checks in and reports, is offered nothing.
+    /// Failed too often: checks in and reports, is offered nothing. Or it was away for too long and
+    /// waits for an operator's yes to a new certificate.
     Quarantined,
     /// Every call is refused.
     Revoked,

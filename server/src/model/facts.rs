@@ -29,6 +29,8 @@ pub struct Facts {
     pub floor: u64,
     /// Identity state.
     pub state: DeviceState,
+    /// Its key was seen in use at two addresses at once.
+    pub is_duplicate: bool,
     /// Until when it is offered nothing.
     pub quarantined_until: Option<Timestamp>,
     /// Why it says that it installs nothing.
@@ -128,6 +130,7 @@ impl Facts {
             counter: running.map_or(0, |running| running.counter),
             floor: device.inventory.floor,
             state: device.state,
+            is_duplicate: device.standing.duplicate_at.is_some(),
             quarantined_until: device.quarantined_until,
             blocked: device.inventory.blocked.clone().map(Box::new),
             inventory_digest: device.inventory.digest,

@@ -22,6 +22,7 @@ pub mod range;
 pub mod reading;
 pub mod refusal;
 pub mod release;
+pub mod renewal;
 pub mod rollout;
 #[cfg(test)]
 pub(crate) mod rollout_fixtures;

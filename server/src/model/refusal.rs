@@ -93,13 +93,17 @@ reasons! {
     MetadataRefused = "METADATA_REFUSED", InvalidArgument;
     NameInvalid = "NAME_INVALID", InvalidArgument;
     NobodyToUpdate = "NOBODY_TO_UPDATE", FailedPrecondition;
+    NonceInvalid = "NONCE_INVALID", InvalidArgument;
     OutOfScope = "OUT_OF_SCOPE", PermissionDenied;
     PageSizeInvalid = "PAGE_SIZE_INVALID", InvalidArgument;
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
     PlanInvalid = "PLAN_INVALID", InvalidArgument;
     PublishedMeanwhile = "PUBLISHED_MEANWHILE", Aborted;
+    RateLimited = "RATE_LIMITED", ResourceExhausted;
     RecordDamaged = "RECORD_DAMAGED", DataLoss;
     ReleaseNotFound = "RELEASE_NOT_FOUND", NotFound;
+    RenewalNeedsApproval = "RENEWAL_NEEDS_APPROVAL", FailedPrecondition;
+    RenewalRefused = "RENEWAL_REFUSED", Unauthenticated;
     ReportInvalid = "REPORT_INVALID", InvalidArgument;
     RequestRepeated = "REQUEST_REPEATED", AlreadyExists;
     ResumeTokenInvalid = "RESUME_TOKEN_INVALID", InvalidArgument;

@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -15,7 +15,10 @@ use std::{
 
 use slipway_trust::{Sha256, Versions};
 
-use super::{Context, Result};
+use super::{
+    Context, Result,
+    lines::{Line, Lines},
+};
 use crate::{
     model::{
         device::{Device, DeviceState},
@@ -61,6 +64,8 @@ struct Maps {
 pub struct DeviceEntry {
     facts: Facts,
     key: Sha256,
+    /// Announced, and not used yet.
+    next_key: Option<Sha256>,
     live: Arc<Live>,
 }
 
@@ -70,12 +75,17 @@ struct Live {
     have: Mutex<Versions>,
     /// Milliseconds.
     seen_at: AtomicI64,
+    lines: Mutex<Lines>,
 }
 
 impl Live {
     fn new(device: &Device) -> Self {
         // To enrol is to call: whichever replica the device called, each one expects it from then on.
-        Live { have: Mutex::new(device.have), seen_at: AtomicI64::new(device.created_at.millis()) }
+        Live {
+            have: Mutex::new(device.have),
+            seen_at: AtomicI64::new(device.created_at.millis()),
+            lines: Mutex::default(),
+        }
     }
 }
 
@@ -88,6 +98,27 @@ impl DeviceEntry {
     /// Its identity state.
     pub fn state(&self) -> DeviceState {
         self.facts.state
+    }
+
+    /// Whether this is the key that the device announced and has not used before.
+    pub fn is_announced(&self, key: &Sha256) -> bool {
+        self.next_key.as_ref() == Some(key)
+    }
+
+    /// Notes a call on a connection; true when somebody else calls with the same key, see
+    /// [`Lines::called`].
+    pub fn called_on(&self, line: &Arc<Line>) -> bool {
+        self.lines().called(line)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.live.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connections that show a key which is not good any more.
+    fn close_lines(&self) {
+        let is_in = self.state() != DeviceState::Revoked;
+        self.lines().close_unless(|key| is_in && (*key == self.key || self.is_announced(key)));
     }
 
     /// Notes that the device called, and what it said it holds.
@@ -116,7 +147,7 @@ impl Deref for DeviceEntry {
 }
 
 impl DeviceCache {
-    /// The device with this key. Asks the store for one that is not in memory: another replica may
+    /// The device with this key, or that announced it. Asks the store for one that is not in memory: another replica may
     /// have enrolled it, or its record is damaged, which is no reason to tell it that nobody knows it.
     pub async fn find(&self, ctx: &Context, key: &Sha256) -> Result<Option<Arc<DeviceEntry>>> {
         let found = self.read().by_key.get(key).cloned();
@@ -266,13 +297,19 @@ impl DeviceCache {
             return known.clone();
         }
         let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(device)));
-        let replaced = known.map(|known| known.key).filter(|before| *before != key);
-        let entry = Arc::new(DeviceEntry { facts, key, live });
-        if let Some(before) = replaced {
-            maps.by_key.remove(&before);
+        let next_key = device.standing.next_key;
+        let before: Vec<_> =
+            known.into_iter().flat_map(|known| [Some(known.key), known.next_key]).flatten().collect();
+        let entry = Arc::new(DeviceEntry { facts, key, next_key, live });
+        for key in before {
+            maps.by_key.remove(&key);
         }
-        maps.by_key.insert(key, entry.clone());
+        for key in [Some(key), next_key].into_iter().flatten() {
+            maps.by_key.insert(key, entry.clone());
+        }
         maps.by_id.insert(entry.facts.id.clone(), entry.clone());
+        drop(maps);
+        entry.close_lines();
         entry
     }
 

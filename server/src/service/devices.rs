@@ -1,12 +1,12 @@
 //! Devices as operators see and change them.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
 use super::{Context, Result, presence::Contact};
 use crate::{
     limits,
     model::{
-        device::{Device, DeviceState},
+        device::{Approval, Device, DeviceState},
         filter::{Field, Filter, Subject},
         label::{self, Labels},
         page::Page,
@@ -151,16 +151,41 @@ pub async fn revoke(ctx: &Context, actor: &str, id: &str, reason: &str) -> Resul
     .await
 }
 
-/// Lets a quarantined device be offered updates again; one that is not quarantined stays as it is.
-pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Seen> {
-    change_record(ctx, actor, id, "ClearQuarantine", |device| {
-        if device.state != DeviceState::Quarantined {
+/// Marks a device whose key was seen in use at two addresses at once. It goes on being served: which of
+/// the two is the right one, an operator has to find out.
+pub async fn flag_duplicate(ctx: &Context, id: &str, also_from: IpAddr) -> Result<()> {
+    let now = ctx.clock.now();
+    let flagged = change_record(ctx, "server", id, "DuplicateIdentity", |device| {
+        if device.standing.duplicate_at.is_some() {
             return Ok(None);
         }
-        device.state = DeviceState::Active;
-        device.failures = 0;
-        device.quarantined_until = None;
-        Ok(Some(String::new()))
+        device.standing.duplicate_at = Some(now);
+        Ok(Some(format!("still in use from {also_from} after it called from another address")))
+    });
+    flagged.await?;
+    tracing::warn!(device = id, from = %also_from, "the key of a device is in use at two addresses");
+    Ok(())
+}
+
+/// Takes a device back into good standing: ends its quarantine, says yes to the renewal that it waits
+/// for, and drops the mark of a duplicate. One of which there is nothing to say stays as it is.
+pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Seen> {
+    change_record(ctx, actor, id, "ClearQuarantine", |device| {
+        let mut what = Vec::new();
+        if device.standing.duplicate_at.take().is_some() {
+            what.push("mark of a duplicate dropped");
+        }
+        if device.state == DeviceState::Quarantined {
+            device.state = DeviceState::Active;
+            device.failures = 0;
+            device.quarantined_until = None;
+            what.push("quarantine ended");
+            if device.standing.renewal == Approval::Waiting {
+                device.standing.renewal = Approval::Approved;
+                what.push("renewal approved");
+            }
+        }
+        Ok((!what.is_empty()).then(|| what.join(", ")))
     })
     .await
 }

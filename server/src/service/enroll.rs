@@ -7,9 +7,10 @@ use crate::{
     limits,
     model::{
         claim::Claim,
-        device::{Device, DeviceState, Inventory},
+        device::{Device, DeviceState, Inventory, Standing},
         id,
         refusal::{Reason, Refusal},
+        renewal::{Asked, decide},
         text::quoted,
         time::Timestamp,
         token,
@@ -19,7 +20,7 @@ use crate::{
         StoreError, Tx,
         audit::audit_append,
         claims::{claim_get, claim_spend},
-        devices::{device_get, device_insert, device_update},
+        devices::{device_get, device_get_by_key, device_insert, device_update},
     },
 };
 
@@ -76,7 +77,7 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
             .issue_device(&asked.device_id, &key, ctx.rng.bytes(), now)
             .map_err(|error| Error::Internal(crate::chain::chain(&error)))?;
         let mut tx = ctx.db.write().await?;
-        let device = match admit(&mut tx, asked, &key, &certificate, now).await {
+        let device = match admit(ctx, &mut tx, asked, &key, &certificate, now).await {
             Ok(Some(device)) => device,
             Ok(None) | Err(Error::Store(StoreError::Conflict { .. })) => continue,
             Err(error) => return Err(error),
@@ -92,6 +93,7 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
 
 /// The device's row, new or as it is; none when another call changed it meanwhile.
 async fn admit(
+    ctx: &Context,
     tx: &mut Tx,
     asked: &Enrollment,
     key: &RequestedKey,
@@ -103,17 +105,15 @@ async fn admit(
         if device.spki_sha256 != key.spki_sha256 || device.claim_id != claim.id {
             return Err(exists(&asked.device_id).into());
         }
-        if device.state == DeviceState::Revoked {
-            return Err(Refusal::new(
-                Reason::DeviceRevoked,
-                format!("the device {} was revoked", device.id),
-                "if it should come back, enrol it under a new key and a new id",
-            )
-            .into());
-        }
+        // No way around what a renewal would be refused for.
+        let question = Asked { proved: key.spki_sha256, wanted: key.spki_sha256 };
+        decide(&device, &question, ctx.renew_after_expiry, now)?;
         device.certificate_serial.clone_from(&certificate.serial);
         device.certificate_not_after = certificate.not_after;
         return Ok(device_update(tx, &mut device, now).await?.then_some(device));
+    }
+    if device_get_by_key(tx, &key.spki_sha256).await?.is_some() {
+        return Err(exists(&asked.device_id).into());
     }
     claim.admits(&asked.device_id, &asked.hardware, now)?;
     claim.check_uses()?;
@@ -129,6 +129,7 @@ async fn admit(
         hardware: asked.hardware.clone(),
         state: DeviceState::Active,
         spki_sha256: key.spki_sha256,
+        standing: Standing::default(),
         certificate_serial: certificate.serial.clone(),
         certificate_not_after: certificate.not_after,
         claim_id: claim.id,
@@ -169,37 +170,8 @@ async fn find_claim(tx: &mut Tx, text: &str) -> Result<Claim> {
 }
 
 fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
-    if !id::is_device_id(&asked.device_id) {
-        return Err(Refusal::new(
-            Reason::DeviceIdInvalid,
-            format!("{} cannot be the id of a device", quoted(&asked.device_id)),
-            "use 1 to 63 of a-z, 0-9, '-', '_' and '.', the first a letter or digit",
-        )
-        .field("device_id"));
-    }
-    let csr = |message: String, hint: &str| Refusal::new(Reason::CsrInvalid, message, hint).field("csr_der");
-    if asked.csr.len() > limits::CSR {
-        let message = format!("a signing request of {} bytes is too long", asked.csr.len());
-        return Err(csr(message, "send a PKCS#10 request with a P-256 key and nothing else"));
-    }
-    let key = read_request(&asked.csr).map_err(|error| {
-        csr(
-            format!("the signing request cannot be used: {error}"),
-            "make a P-256 key on the device and sign the request with it",
-        )
-    })?;
-    if key.common_name != asked.device_id {
-        return Err(Refusal::new(
-            Reason::CsrForAnotherId,
-            format!(
-                "the signing request names {}, and the call names {}",
-                quoted(&key.common_name),
-                quoted(&asked.device_id)
-            ),
-            "use the device id as common name of the request",
-        )
-        .field("csr_der"));
-    }
+    check_id(&asked.device_id)?;
+    let key = read_csr(&asked.csr, &asked.device_id)?;
     let attributes = &asked.attributes;
     let too_long =
         |(key, value): (&String, &String)| key.len() > limits::ATTRIBUTE || value.len() > limits::ATTRIBUTE;
@@ -214,7 +186,49 @@ fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
     Ok(key)
 }
 
-fn exists(device_id: &str) -> Refusal {
+/// Whether a device can have this id.
+pub(super) fn check_id(device_id: &str) -> std::result::Result<(), Refusal> {
+    if id::is_device_id(device_id) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::DeviceIdInvalid,
+        format!("{} cannot be the id of a device", quoted(device_id)),
+        "use 1 to 63 of a-z, 0-9, '-', '_' and '.', the first a letter or digit",
+    )
+    .field("device_id"))
+}
+
+/// The key of a signing request for that device.
+pub(super) fn read_csr(der: &[u8], device_id: &str) -> std::result::Result<RequestedKey, Refusal> {
+    let csr = |message: String, hint: &str| Refusal::new(Reason::CsrInvalid, message, hint).field("csr_der");
+    if der.len() > limits::CSR {
+        let message = format!("a signing request of {} bytes is too long", der.len());
+        return Err(csr(message, "send a PKCS#10 request with a P-256 key and nothing else"));
+    }
+    let key = read_request(der).map_err(|error| {
+        csr(
+            format!("the signing request cannot be used: {error}"),
+            "make a P-256 key on the device and sign the request with it",
+        )
+    })?;
+    if key.common_name != device_id {
+        return Err(Refusal::new(
+            Reason::CsrForAnotherId,
+            format!(
+                "the signing request names {}, and the call names {}",
+                quoted(&key.common_name),
+                quoted(device_id)
+            ),
+            "use the device id as common name of the request",
+        )
+        .field("csr_der"));
+    }
+    Ok(key)
+}
+
+/// The refusal for an id or a key that is taken.
+pub(super) fn exists(device_id: &str) -> Refusal {
     Refusal::new(
         Reason::DeviceExists,
         format!("there is a device {device_id} with another key or claim, or another device with this key"),

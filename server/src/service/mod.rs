@@ -22,18 +22,21 @@ mod going_back_tests;
 pub mod ingest;
 pub mod known_keys;
 pub mod limits;
+pub mod lines;
 pub mod manifests;
 pub mod online_keys;
 pub mod presence;
 pub mod prospects;
 pub mod publish;
 pub mod releases;
+pub mod renew;
 pub mod reports;
 #[cfg(test)]
 pub(crate) mod rollout_testing;
 pub mod rollout_watch;
 pub mod rollouts;
 pub mod segments;
+pub mod signed_time;
 pub mod signing;
 pub mod stop;
 #[cfg(test)]
@@ -91,6 +94,10 @@ pub struct Context {
     pub alerts: alerts::AlertFeed,
     /// Rollouts that are not over.
     pub rollouts: active_rollouts::ActiveRollouts,
+    /// Who renewed how often lately.
+    pub renewals: renew::Renewals,
+    /// How long after its end a certificate is renewed without an operator's yes.
+    pub renew_after_expiry: Duration,
     /// Wakes the reconciler and the watchers of rollouts.
     pub wake: wake::Wake,
     /// How often a device calls when nothing else decides.

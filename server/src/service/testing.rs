@@ -13,6 +13,7 @@ use super::{
     fake_trust,
     ingest::Inbox,
     presence::Presence,
+    renew::Renewals,
     stop::StopHandle,
     token_cache::TokenCache,
     trust::Trust,
@@ -20,8 +21,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    limits,
     model::{
-        device::{Device, DeviceState, Inventory},
+        device::{Device, DeviceState, Inventory, Standing},
         label::Labels,
         time::{DAY, Timestamp},
     },
@@ -54,6 +56,7 @@ pub(crate) async fn enrolled(ctx: &Context, id: &str, change: impl FnOnce(&mut D
         hardware: "gw-a".to_owned(),
         state: DeviceState::Active,
         spki_sha256: Sha256::of(id.as_bytes()),
+        standing: Standing::default(),
         certificate_serial: "01".to_owned(),
         certificate_not_after: now.after(DAY),
         claim_id: "claim".to_owned(),
@@ -109,6 +112,8 @@ impl Context {
             alerts: AlertFeed::default(),
             rollouts: ActiveRollouts::default(),
             wake: Wake::default(),
+            renewals: Renewals::default(),
+            renew_after_expiry: 10 * limits::DEVICE_CERTIFICATE,
             check_in_interval: Duration::from_secs(60),
         };
         TestContext { ctx, dir, stop_handle }

@@ -12,21 +12,21 @@ use super::{
     on,
 };
 use crate::model::{
-    device::{Blocked, Device, DeviceState, Inventory},
+    device::{Approval, Blocked, Device, DeviceState, Inventory, Standing},
     time::Timestamp,
 };
 
 const COLUMNS: &str = "id, product, hardware, state, spki_sha256, certificate_serial, \
     certificate_not_after, claim_id, labels, inventory_digest, attributes, components, consent, \
     agent_version, boot_id, rollback_floor, blocked_code, blocked_detail, have, failures, \
-    quarantined_until, created_at, updated_at, generation";
+    quarantined_until, created_at, updated_at, generation, next_spki_sha256, renewal, duplicate_at";
 
 /// Adds a device; [`StoreError::Conflict`] when its id or its key is taken.
 pub async fn device_insert(tx: &mut Tx, device: &Device) -> Result<(), StoreError> {
     let row = Row::from(device);
     let sql = format!(
         "INSERT INTO devices ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-         $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
+         $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)"
     );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(row.id).bind(row.product).bind(row.hardware).bind(row.state).bind(row.spki_sha256)
@@ -35,6 +35,7 @@ pub async fn device_insert(tx: &mut Tx, device: &Device) -> Result<(), StoreErro
         .bind(row.agent_version).bind(row.boot_id).bind(row.rollback_floor).bind(row.blocked_code)
         .bind(row.blocked_detail).bind(row.have).bind(row.failures).bind(row.quarantined_until)
         .bind(row.created_at).bind(row.updated_at).bind(row.generation)
+        .bind(row.next_spki_sha256).bind(row.renewal).bind(row.duplicate_at)
         .execute(conn).await.map(drop))?;
     changes_bump(tx, Kind::Devices).await.map(drop)
 }
@@ -47,9 +48,9 @@ pub async fn device_get(tx: &mut Tx, id: &str) -> Result<Option<Device>, StoreEr
     row.map(Device::try_from).transpose()
 }
 
-/// The device with this public key.
+/// The device that has this public key, or announced it as its next one.
 pub async fn device_get_by_key(tx: &mut Tx, spki_sha256: &Sha256) -> Result<Option<Device>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM devices WHERE spki_sha256 = $1");
+    let sql = format!("SELECT {COLUMNS} FROM devices WHERE spki_sha256 = $1 OR next_spki_sha256 = $1");
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(spki_sha256.as_bytes().as_slice()).fetch_optional(conn).await)?;
     row.map(Device::try_from).transpose()
@@ -101,22 +102,24 @@ pub async fn devices_count(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(count)
 }
 
-/// Writes what may change of a device (not id, product, key, claim, creation) if nobody was
-/// faster: false when `generation` is no longer the stored one. On success the record's
-/// `generation` and `updated_at` are the new ones.
+/// Writes what may change of a device (not id, product, claim, creation) if nobody was faster: false when
+/// `generation` is no longer the stored one. On success the record's `generation` and `updated_at`
+/// are the new ones. [`StoreError::Conflict`] when a key is another device's.
 pub async fn device_update(tx: &mut Tx, device: &mut Device, now: Timestamp) -> Result<bool, StoreError> {
     let row = Row::from(&*device);
     let changed = on!(tx, conn => sqlx::query(
         "UPDATE devices SET hardware = $3, state = $4, certificate_serial = $5, certificate_not_after = $6, \
          labels = $7, inventory_digest = $8, attributes = $9, components = $10, consent = $11, \
          agent_version = $12, boot_id = $13, rollback_floor = $14, blocked_code = $15, blocked_detail = $16, \
-         have = $17, failures = $18, quarantined_until = $19, updated_at = $20, generation = generation + 1 \
+         have = $17, failures = $18, quarantined_until = $19, updated_at = $20, spki_sha256 = $21, \
+         next_spki_sha256 = $22, renewal = $23, duplicate_at = $24, generation = generation + 1 \
          WHERE id = $1 AND generation = $2")
         .bind(row.id).bind(row.generation).bind(row.hardware).bind(row.state).bind(row.certificate_serial)
         .bind(row.certificate_not_after).bind(row.labels).bind(row.inventory_digest).bind(row.attributes)
         .bind(row.components).bind(row.consent).bind(row.agent_version).bind(row.boot_id)
         .bind(row.rollback_floor).bind(row.blocked_code).bind(row.blocked_detail).bind(row.have)
         .bind(row.failures).bind(row.quarantined_until).bind(now.millis())
+        .bind(row.spki_sha256).bind(row.next_spki_sha256).bind(row.renewal).bind(row.duplicate_at)
         .execute(conn).await.map(|done| done.rows_affected()))?;
     if changed == 0 {
         return Ok(false);
@@ -153,6 +156,9 @@ struct Row {
     created_at: i64,
     updated_at: i64,
     generation: i64,
+    next_spki_sha256: Option<Vec<u8>>,
+    renewal: String,
+    duplicate_at: Option<i64>,
 }
 
 impl From<&Device> for Row {
@@ -185,6 +191,9 @@ impl From<&Device> for Row {
             created_at: device.created_at.millis(),
             updated_at: device.updated_at.millis(),
             generation: device.generation,
+            next_spki_sha256: device.standing.next_key.map(|key| key.as_bytes().to_vec()),
+            renewal: device.standing.renewal.as_str().to_owned(),
+            duplicate_at: device.standing.duplicate_at.map(Timestamp::millis),
         }
     }
 }
@@ -201,6 +210,14 @@ impl TryFrom<Row> for Device {
             hardware: row.hardware,
             state: place.word("state", &row.state, DeviceState::parse(&row.state))?,
             spki_sha256: place.digest("spki_sha256", &row.spki_sha256)?,
+            standing: Standing {
+                next_key: match &row.next_spki_sha256 {
+                    Some(key) => Some(place.digest("next_spki_sha256", key)?),
+                    None => None,
+                },
+                renewal: place.word("renewal", &row.renewal, Approval::parse(&row.renewal))?,
+                duplicate_at: row.duplicate_at.map(Timestamp::from_millis),
+            },
             certificate_serial: row.certificate_serial,
             certificate_not_after: Timestamp::from_millis(row.certificate_not_after),
             claim_id: row.claim_id,

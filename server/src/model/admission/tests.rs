@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::{
     model::{
-        device::{Blocked, Component, Device, Inventory},
+        device::{Blocked, Component, Device, Inventory, Standing},
         rollout_fixtures::{self, START},
         update::{Reason, Update},
     },
@@ -17,6 +17,7 @@ fn device() -> Device {
         hardware: "gw-a".to_owned(),
         state: DeviceState::Active,
         spki_sha256: slipway_trust::Sha256::of(b"key"),
+        standing: Standing::default(),
         certificate_serial: String::new(),
         certificate_not_after: START,
         claim_id: String::new(),
