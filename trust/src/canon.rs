@@ -34,14 +34,27 @@ pub fn parse(bytes: &[u8]) -> Result<Value, CanonError> {
         .map_err(|error| CanonError::Json(error.to_string()))
 }
 
-/// The canonical bytes of a value.
+/// The canonical bytes of a value: what is signed.
 pub fn to_bytes(value: &Value) -> Result<Vec<u8>, CanonError> {
     let mut bytes = Vec::new();
-    write(value, 0, &mut bytes)?;
+    write(value, 0, write_string, &mut bytes)?;
     Ok(bytes)
 }
 
-fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonError> {
+/// A value as a file. The canonical form, but for control characters: JSON escapes them, the canonical
+/// form does not, and so is not always JSON.
+pub fn to_file(value: &Value) -> Result<Vec<u8>, CanonError> {
+    let mut bytes = Vec::new();
+    write(value, 0, write_json_string, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn write(
+    value: &Value,
+    depth: usize,
+    string: fn(&str, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) -> Result<(), CanonError> {
     if depth > limits::JSON_DEPTH {
         return Err(CanonError::Depth);
     }
@@ -60,14 +73,14 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonErro
             }
             out.extend_from_slice(number.to_string().as_bytes());
         }
-        Value::String(text) => write_string(text, out),
+        Value::String(text) => string(text, out),
         Value::Array(items) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                write(item, depth + 1, out)?;
+                write(item, depth + 1, string, out)?;
             }
             out.push(b']');
         }
@@ -80,9 +93,9 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonErro
                 if index > 0 {
                     out.push(b',');
                 }
-                write_string(key, out);
+                string(key, out);
                 out.push(b':');
-                write(member, depth + 1, out)?;
+                write(member, depth + 1, string, out)?;
             }
             out.push(b'}');
         }
@@ -97,6 +110,18 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
             out.push(b'\\');
         }
         out.push(byte);
+    }
+    out.push(b'"');
+}
+
+fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..b' ' => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => out.push(byte),
+        }
     }
     out.push(b'"');
 }

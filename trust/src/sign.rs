@@ -145,6 +145,7 @@ fn malformed(error: impl std::fmt::Display) -> SignError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{canon, hex, repo};
 
     #[test]
     fn a_key_survives_its_file() {
@@ -182,5 +183,21 @@ mod tests {
         assert!(key.public_key().verify(b"message", &signature));
         assert!(!key.public_key().verify(b"messagf", &signature));
         assert!(!format!("{key:?}").contains("01010101"));
+    }
+
+    /// The canonical form keeps control characters as they are, and JSON has none: found by the fuzzer.
+    #[test]
+    fn a_signed_file_is_json_whatever_its_strings_hold() {
+        let key = SecretKey::from_seed([1; 32]);
+        let body = serde_json::json!({"note": "two\nlines \u{1} \"quoted\" \\ \u{e9}"});
+        let file = repo::sign_value(body.clone(), &[&key]).expect("signs");
+        let twice = repo::add_signature(&file, &SecretKey::from_seed([2; 32])).expect("reads and signs");
+        for bytes in [file, twice] {
+            let value = canon::parse(&bytes).expect("a JSON file");
+            assert_eq!(value["signed"], body);
+            let sig: Vec<u8> =
+                hex::decode(value["signatures"][0]["sig"].as_str().unwrap_or_default()).expect("hex");
+            assert!(key.public_key().verify(&canon::to_bytes(&body).expect("a form"), &sig));
+        }
     }
 }

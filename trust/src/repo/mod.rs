@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 pub use build::{ReleaseRules, RoleSpec, RootKeys, assignment, root, snapshot, targets, timestamp};
 pub use json::Body;
-pub use signatures::{Signatures, merge_signatures};
 use serde_json::{Value, json};
+pub use signatures::{Signatures, merge_signatures};
 
 use crate::canon;
 use crate::date::Date;
@@ -57,7 +57,10 @@ pub fn add_signature(bytes: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, SignE
     let mut signatures: Vec<Value> =
         others.filter(|entry| entry.get("keyid").and_then(Value::as_str) != Some(&key_id)).cloned().collect();
     signatures.push(signature(envelope.canonical(), signer)?);
-    seal(envelope.signed().clone(), signatures)
+    let file = seal(envelope.signed().clone(), signatures)?;
+    // A signature too many, or a file too long, would leave something that nobody can sign or read.
+    Envelope::parse(name, &file, limits::TARGETS_BYTES)?;
+    Ok(file)
 }
 
 pub(crate) fn sign_value(signed: Value, signers: &[&dyn Signer]) -> Result<Vec<u8>, SignError> {
@@ -72,7 +75,7 @@ fn signature(message: &[u8], signer: &dyn Signer) -> Result<Value, SignError> {
 }
 
 fn seal(signed: Value, signatures: Vec<Value>) -> Result<Vec<u8>, SignError> {
-    Ok(canon::to_bytes(&json!({"signatures": signatures, "signed": signed})).map_err(malformed)?)
+    Ok(canon::to_file(&json!({"signatures": signatures, "signed": signed})).map_err(malformed)?)
 }
 
 fn malformed(problem: canon::CanonError) -> Error {
