@@ -3,10 +3,10 @@
 use slipway_trust::fake::{self, Fake};
 use slipway_trust::repo::{self, RoleSpec};
 use slipway_trust::{
-    Date, DelegatedRole, Lookup, Paths, RoleKeys, SecretKey, Sha256, Signer, Target, Targets, TrustedSet,
+    DelegatedRole, Lookup, Paths, RoleKeys, SecretKey, Sha256, Signer, Target, Targets, TrustedSet,
 };
 
-const NOW: Date = Date::from_unix(1_795_305_600);
+use crate::world::NOW;
 
 /// A role's file that delegates everything below `x/` to others, each with its key.
 fn role(delegates: &[(&str, &SecretKey, bool)]) -> Targets {
@@ -73,6 +73,7 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed([seed; 32])
 }
 
+/// Row 28.
 #[test]
 fn the_first_in_order_of_delegation_is_found() {
     let (a, b, c) = (key(31), key(32), key(33));
@@ -86,6 +87,7 @@ fn the_first_in_order_of_delegation_is_found() {
     assert_eq!((asked.join(" ").as_str(), found), ("a c", Ok(Some("c".to_owned()))), "depth first");
 }
 
+/// Row 28.
 #[test]
 fn who_terminates_has_the_last_word() {
     let (a, b) = (key(31), key(32));
@@ -95,6 +97,7 @@ fn who_terminates_has_the_last_word() {
     assert_eq!((asked.join(" ").as_str(), found), ("a", Ok(None)), "b is never asked");
 }
 
+/// Row 27.
 #[test]
 fn a_second_delegator_needs_signatures_of_the_keys_it_names() {
     let (a, b, other) = (key(31), key(32), key(33));
@@ -106,6 +109,7 @@ fn a_second_delegator_needs_signatures_of_the_keys_it_names() {
     assert!(set.update_delegated("targets", "b", &roles[1].1, NOW).is_ok(), "by the other way it is signed");
 }
 
+/// Row 28.
 #[test]
 fn a_circle_ends() {
     let (a, b) = (key(31), key(32));
@@ -118,6 +122,7 @@ fn a_circle_ends() {
     assert_eq!((asked.join(" ").as_str(), found), ("a b", Ok(None)));
 }
 
+/// Row 28.
 #[test]
 fn a_search_visits_32_delegated_roles_and_no_more() {
     for (length, expected) in [(32, Ok(Some("r31".to_owned()))), (33, Err("TOO_MANY_DELEGATIONS"))] {
@@ -133,6 +138,7 @@ fn a_search_visits_32_delegated_roles_and_no_more() {
     }
 }
 
+/// Row 23.
 #[test]
 fn a_product_is_not_signed_by_the_publishers_of_another() {
     let (pump, fan, director) = (key(31), key(32), key(33));

