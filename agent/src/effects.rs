@@ -76,7 +76,7 @@ impl Hands {
             }
             Effect::Fetch(work) => self.fetch(*work).await,
             Effect::Verify(work) => self.verify(&work).await,
-            Effect::Arm { target } => self.loader(|slots| slots.try_next(target)).map(|()| Event::Armed),
+            Effect::Arm(work) => self.arm(&work).await,
             Effect::Reboot => match self.loader(|slots| slots.reboot()) {
                 Ok(()) => return Done::Rebooted,
                 Err(reason) => Err(reason),
@@ -178,6 +178,14 @@ impl Hands {
             return Err(no_space(work));
         }
         Ok(Event::Verified)
+    }
+
+    /// Days may lie between the verification and the window for a reboot, and a power cut: what is
+    /// started is what was read last.
+    async fn arm(&self, work: &Work) -> Result<Event, Reason> {
+        let image = self.image(|slots| slots.open(work.target))?;
+        fetch::read_back(&image, work.release.size, work.release.digest).await?;
+        self.loader(|slots| slots.try_next(work.target)).map(|()| Event::Armed)
     }
 
     /// Whether the spare slot left too little of the disk that it shares with what the agent has to write.

@@ -96,7 +96,10 @@ pub async fn remember(
         Some(Err(_)) => damage("its last record is of a form that this agent does not know".to_owned()),
         None if recovered.torn > 0 => damage("the journal has no whole record; it starts anew".to_owned()),
         // One that was deleted looks like that of a device that never ran: its neighbours know better.
-        None if remembered.floor.held != Kept::Missing || state.manifest().exists() => {
+        None if remembered.floor.held != Kept::Missing
+            || state.manifest().exists()
+            || trust.have().timestamp > 0 =>
+        {
             damage("the journal is gone; it starts anew".to_owned());
         }
         None => {}

@@ -115,11 +115,8 @@ pub enum Effect {
     Fetch(Box<Work>),
     /// Read the slot back.
     Verify(Box<Work>),
-    /// Have a slot tried at the next boot.
-    Arm {
-        /// The slot.
-        target: Slot,
-    },
+    /// Read the slot back once more, and have it tried at the next boot.
+    Arm(Box<Work>),
     /// Reboot.
     Reboot,
     /// Run the health checks.

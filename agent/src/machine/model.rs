@@ -120,9 +120,10 @@ impl Device {
                 Content::Whole(version) if version == work.release.counter => Event::Verified,
                 _ => Event::Failed(Reason::new("SLOT_DIGEST_MISMATCH", "for a test")),
             },
-            Effect::Arm { target } => {
-                assert!(*target != self.running && *target != self.default);
-                (self.trying, self.tries_left) = (Some(*target), 1);
+            Effect::Arm(work) => {
+                let target = work.target;
+                assert!(target != self.running && target != self.default);
+                (self.trying, self.tries_left) = (Some(target), 1);
                 Event::Armed
             }
             Effect::Reboot => return None,

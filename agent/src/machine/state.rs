@@ -197,7 +197,7 @@ impl State {
             Self::Preparing(work) => Effect::Prepare { target: work.target },
             Self::Fetching(work) => Effect::Fetch(work.clone()),
             Self::Verifying(work) => Effect::Verify(work.clone()),
-            Self::Arming { work, .. } => Effect::Arm { target: work.target },
+            Self::Arming { work, .. } => Effect::Arm(work.clone()),
             Self::Rebooting { .. } => Effect::Reboot,
             Self::Trial { healthy: false, work, .. } => Effect::CheckHealth(work.clone()),
             Self::Trial { healthy: true, .. } => Effect::AwaitContact,

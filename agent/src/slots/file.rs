@@ -36,10 +36,18 @@ impl FileSlots {
     /// as it is.
     ///
     /// # Errors
-    /// I/O errors.
+    /// I/O errors, and a disk that was in use and has lost its boot environment: which slot is the good
+    /// one is not guessed.
     pub fn create(folder: &Path, rng: StdRng) -> Result<Self, SlotError> {
         fs::create_dir_all(folder).map_err(SlotError::io("make", folder))?;
         let mut slots = Self::open_folder(folder, 0, rng);
+        let is_new = !slots.env_path().exists();
+        if is_new && slots.path(Slot::B).exists() {
+            let what = "it is missing, although slot b was written before, so which slot is the good one is \
+                        not known; restore it, or move slot-b.img away if slot a shall run"
+                .to_owned();
+            return Err(SlotError::Damaged { path: slots.env_path(), what });
+        }
         let running = slots.path(Slot::A);
         OpenOptions::new()
             .create(true)
@@ -47,7 +55,7 @@ impl FileSlots {
             .open(&running)
             .and_then(|file| file.sync_all())
             .map_err(SlotError::io("make", &running))?;
-        if !slots.env_path().exists() {
+        if is_new {
             let env = Env::first(slots.new_boot_id());
             slots.write_env(&env)?;
         }

@@ -15,7 +15,8 @@ use hyper_util::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use slipway_proto::v1::{
-    CheckInRequest, CheckInResponse, EnrollRequest, EnrollResponse, Inventory, MetadataVersions,
+    ChallengeRequest, ChallengeResponse, CheckInRequest, CheckInResponse, EnrollRequest, EnrollResponse,
+    GetTimeRequest, GetTimeResponse, Inventory, MetadataVersions, Reading, RenewRequest, RenewResponse,
     ReportUpdateRequest, ReportUpdateResponse, SendTelemetryRequest, SendTelemetryResponse, TrustDelta,
     UpdateOffer, UpdateState,
     device_service_server::{DeviceService, DeviceServiceServer},
@@ -52,6 +53,7 @@ pub struct World {
     /// Takes no report of this update.
     pub chokes_on: Option<String>,
     pub reports: Vec<ReportUpdateRequest>,
+    pub readings: Vec<Reading>,
     pub inventory: Inventory,
     pub segments: BTreeMap<String, Vec<u8>>,
     pub manifests: BTreeMap<String, Vec<u8>>,
@@ -77,6 +79,7 @@ impl World {
             revoked: false,
             chokes_on: None,
             reports: Vec::new(),
+            readings: Vec::new(),
             inventory: Inventory::default(),
             segments: BTreeMap::new(),
             manifests: BTreeMap::new(),
@@ -352,7 +355,8 @@ impl DeviceService for Fleet {
         request: Request<SendTelemetryRequest>,
     ) -> Result<Response<SendTelemetryResponse>, Refusal> {
         self.let_in()?;
-        let sequence = request.into_inner().sequence;
+        let SendTelemetryRequest { sequence, readings, .. } = request.into_inner();
+        self.world.lock().unwrap().readings.extend(readings);
         self.note();
         Ok(Response::new(SendTelemetryResponse { sequence, dropped: 0 }))
     }
@@ -375,5 +379,18 @@ impl EnrollmentService for Fleet {
             certificate_chain_der: vec![certificate.der().to_vec()],
             ..Default::default()
         }))
+    }
+
+    // Its certificates hold for ever, and its devices have clocks.
+    async fn get_time(&self, _: Request<GetTimeRequest>) -> Result<Response<GetTimeResponse>, Refusal> {
+        Err(Refusal::unimplemented("there are no clocks here"))
+    }
+
+    async fn challenge(&self, _: Request<ChallengeRequest>) -> Result<Response<ChallengeResponse>, Refusal> {
+        Err(Refusal::unimplemented("there is nothing to renew here"))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Refusal> {
+        Err(Refusal::unimplemented("there is nothing to renew here"))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use slipway_agent::machine::Slot;
+use slipway_agent::{enroll::enroll, link::chain, machine::Slot};
 use slipway_proto::v1::UpdateState::{Rejected, Succeeded};
 
 use crate::{
@@ -92,6 +92,35 @@ async fn with_both_copies_lost_nothing_below_what_runs_is_accepted() {
     assert_eq!(fleet.end_of(&update).await.state(), Succeeded);
     running.stop().await;
     assert_eq!(device.status().floor, 4);
+}
+
+/// Nothing is left of the memory but what the device believes: that alone says that it is not new.
+#[tokio::test]
+async fn a_device_that_lost_all_memory_is_not_taken_for_a_new_one() {
+    let fleet = Fleet::start(NOW).await;
+    let device = on_release_4(&fleet).await;
+    for path in [device.state().journal(), device.state().floor(), device.state().manifest()] {
+        fs::remove_file(path).unwrap();
+    }
+    let text = refuses_release_3(&fleet, &device).await;
+    assert!(text.contains("FLOOR_LOST"), "{text}");
+}
+
+/// A disk whose boot environment is gone is no new disk: which slot is the good one is not guessed.
+#[tokio::test]
+async fn enrolling_again_does_not_make_a_boot_environment_for_a_disk_in_use() {
+    let fleet = Fleet::start(NOW).await;
+    let device = on_release_4(&fleet).await;
+    let env = device.folder().join("slots/boot.env");
+    fs::remove_file(&env).unwrap();
+    let refused = enroll(&device.order(&fleet, "a token", "")).await.unwrap_err();
+    let text = chain(&refused);
+    assert!(text.contains("boot.env") && text.contains("slot-b.img"), "{text}");
+    assert!(!env.exists());
+    // The owner says which one.
+    fs::remove_file(device.slot(Slot::B)).unwrap();
+    enroll(&device.order(&fleet, "a token", "")).await.unwrap();
+    assert_eq!(device.running(), Slot::A);
 }
 
 #[tokio::test]

@@ -1,9 +1,24 @@
 //! What the device does not do, and how it says so.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use slipway_agent::{RunError, config::ConfigError, enroll::EnrollError, machine::Slot};
-use slipway_proto::v1::UpdateState::{Rejected, Succeeded};
+use slipway_agent::{
+    RunError,
+    config::ConfigError,
+    enroll::EnrollError,
+    machine::{Reason, Slot},
+    readings::Readings,
+};
+use slipway_proto::v1::{
+    DataClass, Reading, SendTelemetryRequest,
+    UpdateState::{Downloading, Failed, Rejected, Staged, Succeeded},
+};
 use slipway_trust::fake;
 
 use crate::{
@@ -175,4 +190,84 @@ async fn enrolment_can_be_repeated_and_refuses_what_it_must() {
     );
     assert!(device.status().to_text().contains("device-1"), "status works while it runs");
     running.stop().await;
+}
+
+/// Days may pass between the verification and the reboot.
+#[tokio::test]
+async fn a_slot_that_changed_after_it_was_verified_is_not_started() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let running = device.run();
+    let update = fleet.world.lock().unwrap().offer(3);
+    fleet.until(|world| world.states(&update).contains(&Downloading).then_some(())).await;
+    std::fs::write(device.state().inhibitor(), "not now").unwrap();
+    fleet.until(|world| world.states(&update).contains(&Staged).then_some(())).await;
+    let mut image = device.content(Slot::B);
+    let middle = image.len() / 2;
+    image[middle] ^= 1;
+    std::fs::write(device.slot(Slot::B), image).unwrap();
+    std::fs::remove_file(device.state().inhibitor()).unwrap();
+    let end = fleet.end_of(&update).await;
+    assert_eq!((end.state(), end.reason.unwrap().code.as_str()), (Failed, "SLOT_DIGEST_MISMATCH"));
+    running.stop().await;
+    assert_eq!(device.running(), Slot::A);
+}
+
+/// Hands out a batch that was filled when the owner still allowed it.
+struct Earlier {
+    batch: Option<SendTelemetryRequest>,
+    passed_over: Arc<AtomicBool>,
+}
+
+impl Readings for Earlier {
+    fn interval(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn sample(&mut self, _: i64, _: &str) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    fn batch(&mut self) -> Option<SendTelemetryRequest> {
+        self.batch.clone()
+    }
+
+    fn acknowledge(&mut self, _: u64) {
+        self.batch = None;
+        self.passed_over.store(true, Ordering::SeqCst);
+    }
+
+    fn consent(&self) -> Vec<DataClass> {
+        vec![DataClass::Essential]
+    }
+}
+
+/// A round can take minutes when the server draws it out: what counts is the owner's word at its end.
+#[tokio::test]
+async fn readings_that_the_owner_took_back_meanwhile_are_not_sent() {
+    let fleet = Fleet::start(NOW).await;
+    let device = Device::enrolled(&fleet, "").await;
+    let reading = |class: DataClass| Reading {
+        metric: class.as_str_name().to_owned(),
+        data_class: class.into(),
+        ..Reading::default()
+    };
+    for (classes, sent) in [
+        (vec![DataClass::Diagnostic, DataClass::Essential], vec!["DATA_CLASS_ESSENTIAL"]),
+        (vec![DataClass::Diagnostic, DataClass::Location], vec![]),
+    ] {
+        let passed_over = Arc::new(AtomicBool::new(false));
+        let batch = SendTelemetryRequest {
+            sequence: 1,
+            readings: classes.into_iter().map(reading).collect(),
+            ..Default::default()
+        };
+        let readings = Earlier { batch: Some(batch), passed_over: passed_over.clone() };
+        let running = device.run_with(Some(Box::new(readings)));
+        fleet.until(|_| passed_over.load(Ordering::SeqCst).then_some(())).await;
+        running.stop().await;
+        let mut world = fleet.world.lock().unwrap();
+        let metrics: Vec<_> = world.readings.drain(..).map(|reading| reading.metric).collect();
+        assert_eq!(metrics, sent);
+    }
 }
