@@ -33,12 +33,19 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// The page in `docs/errors`.
     pub reason: Option<String>,
+    /// The command line itself is wrong.
+    pub is_usage: bool,
 }
 
 impl Failure {
     /// A failure of this side.
     pub fn new(message: impl Into<String>) -> Self {
         Self::Refused(Box::new(Refusal { message: message.into(), ..Refusal::default() }))
+    }
+
+    /// A command line that asks for what does not fit together: exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Refused(Box::new(Refusal { message: message.into(), is_usage: true, ..Refusal::default() }))
     }
 
     /// A file or directory that could not be used; a full disk is named as such.
@@ -107,6 +114,7 @@ impl Failure {
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Refused(refusal) if refusal.is_usage => 2,
             Self::Refused(_) | Self::BadOutcome => 1,
             Self::OutputClosed => 0,
         }

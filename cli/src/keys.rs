@@ -1,23 +1,33 @@
-//! The directory of a publisher's keys: `root.pem`, `targets.pem`, `publisher.pem`, `root.json`.
+//! The directory of a company's keys. Each role has one key, `root.pem`, or several, `root-1.pem`,
+//! `root-2.pem` …; the public half lies beside each as `.pub`, to be looked at and handed on without a
+//! passphrase. `root.json` is the newest root that is trusted here.
+
+mod file;
+mod root_file;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use slipway_trust::{SecretKey, SignError, TrustedSet};
-use zeroize::Zeroizing;
+use serde_json::json;
+use slipway_trust::{PublicKey, Signer, repo::RoleSpec, signed::Authority};
 
+pub use self::{
+    file::{KeyFile, read_public},
+    root_file::RootFile,
+};
 use crate::{
     error::Failure,
+    human,
     output::Console,
-    passphrase::{self, Passphrase},
-    private_file, rng,
+    passphrase::{Passphrase, Passphrases, Source},
+    private_file,
 };
 
-/// Which key of the directory.
+/// Which keys of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyName {
+pub enum KeyRole {
     /// Signs who may sign.
     Root,
     /// Signs which products there are and who publishes them.
@@ -26,31 +36,30 @@ pub enum KeyName {
     Publisher,
 }
 
-impl KeyName {
+impl KeyRole {
     /// In the order in which they are made.
     pub const ALL: [Self; 3] = [Self::Root, Self::Targets, Self::Publisher];
 
-    /// Its file in the directory.
-    pub fn file(self) -> &'static str {
+    /// What its files are called.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Root => "root.pem",
-            Self::Targets => "targets.pem",
-            Self::Publisher => "publisher.pem",
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Publisher => "publisher",
         }
     }
 }
 
-/// A directory of keys. Remembers a passphrase that fitted, so that it is asked for once.
+/// A directory of keys. Remembers the passphrases that it was given, so that each is asked for once.
 pub struct KeyDir {
     path: PathBuf,
-    passphrase_file: Option<PathBuf>,
-    passphrase: Option<Passphrase>,
+    passphrases: Passphrases,
 }
 
 impl KeyDir {
     /// The directory at `path`; it need not exist.
-    pub fn new(path: &Path, passphrase_file: Option<&Path>) -> Self {
-        Self { path: path.to_owned(), passphrase_file: passphrase_file.map(Path::to_owned), passphrase: None }
+    pub fn new(path: &Path, passphrase: Source) -> Self {
+        Self { path: path.to_owned(), passphrases: Passphrases::new(passphrase) }
     }
 
     /// Where it is.
@@ -58,9 +67,14 @@ impl KeyDir {
         &self.path
     }
 
+    /// The root that is trusted here.
+    pub fn root_file(&self) -> RootFile {
+        RootFile::new(&self.path.join("root.json"))
+    }
+
     /// A passphrase to try before asking for one.
     pub fn remember(&mut self, passphrase: &Passphrase) {
-        self.passphrase = Some(passphrase.clone());
+        self.passphrases.remember(passphrase.clone());
     }
 
     /// Makes the directory, mode 0700; says so if one that exists is open to others.
@@ -83,60 +97,161 @@ impl KeyDir {
             .map_err(|error| Failure::file("make the key directory", &self.path, &error))
     }
 
-    /// Whether the key is there.
-    pub fn has(&self, name: KeyName) -> bool {
-        self.file(name).exists()
-    }
-
-    /// Makes a key and stores it, encrypted if there is a passphrase. It is durable when this returns.
+    /// The key files of a role, oldest first.
     ///
     /// # Errors
-    /// A key of that name exists; what the file system says.
-    pub fn create(&self, name: KeyName, passphrase: Option<&Passphrase>) -> Result<SecretKey, Failure> {
-        let key = SecretKey::from_seed(*rng::key_seed());
-        let pem = match passphrase {
-            None => key.to_pem(),
-            Some(passphrase) => key.to_encrypted_pem(passphrase.as_bytes(), rng::salt()),
+    /// What the file system says.
+    pub fn files(&self, role: KeyRole) -> Result<Vec<KeyFile>, Failure> {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Failure::file("look into the key directory", &self.path, &error)),
         };
-        let path = self.file(name);
-        let pem = pem.map_err(|error| unusable(&path, &error))?;
-        private_file::create(&path, pem.as_bytes())
-            .map_err(|error| Failure::file("write the key", &path, &error))?;
-        Ok(key)
+        let mut files: Vec<(u32, KeyFile)> = entries
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name().into_string().ok()?;
+                Some((number_of(role, &name)?, KeyFile::new(&self.path.join(&name))))
+            })
+            .collect();
+        files.sort_by_key(|(number, _)| *number);
+        Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    /// The files that the first `count` keys of a role have.
+    pub fn first(&self, role: KeyRole, count: u32) -> Vec<KeyFile> {
+        let name = role.name();
+        let names = match count {
+            1 => vec![format!("{name}.pem")],
+            _ => (1..=count).map(|number| format!("{name}-{number}.pem")).collect(),
+        };
+        names.iter().map(|name| KeyFile::new(&self.path.join(name))).collect()
+    }
+
+    /// The files that `count` further keys of a role get.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn further(&self, role: KeyRole, count: u32) -> Result<Vec<KeyFile>, Failure> {
+        let numbers = self.files(role)?.into_iter().filter_map(|file| number_of(role, &file.name()));
+        let highest = numbers.max().unwrap_or(0);
+        let path = |number| self.path.join(format!("{}-{number}.pem", role.name()));
+        Ok((highest + 1..=highest + count).map(|number| KeyFile::new(&path(number))).collect())
     }
 
     /// Reads a key; asks for its passphrase if it is encrypted and none that is known fits.
     ///
     /// # Errors
     /// No such key, a wrong passphrase, a file that is no key.
-    pub fn load(&mut self, name: KeyName) -> Result<SecretKey, Failure> {
-        let path = self.file(name);
-        let pem = fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => self.missing(name),
-            _ => Failure::file("read the key", &path, &error),
-        })?;
-        if !SecretKey::pem_is_encrypted(&pem) {
-            return SecretKey::from_pem(&pem, None).map_err(|error| unusable(&path, &error));
+    pub fn load(&mut self, file: &KeyFile) -> Result<Box<dyn Signer>, Failure> {
+        file.load(&mut self.passphrases)
+    }
+
+    /// The public half of a key: from the file beside it, or where there is none, from the key.
+    ///
+    /// # Errors
+    /// As [`KeyDir::load`].
+    pub fn public(&mut self, file: &KeyFile) -> Result<PublicKey, Failure> {
+        file.public(&mut self.passphrases)
+    }
+
+    /// The public halves of every key of a role.
+    ///
+    /// # Errors
+    /// As [`KeyDir::load`].
+    pub fn all_public(&mut self, role: KeyRole) -> Result<Vec<PublicKey>, Failure> {
+        self.files(role)?.iter().map(|file| self.public(file)).collect()
+    }
+
+    /// The keys of this directory that `authority` names, as many as have to sign.
+    ///
+    /// # Errors
+    /// No key of the role, fewer than have to sign, and as [`KeyDir::load`].
+    pub fn signers(&mut self, role: KeyRole, authority: &Authority) -> Result<Vec<Box<dyn Signer>>, Failure> {
+        let (named, files) = (authority.public_keys(), self.files(role)?);
+        let mut fitting = Vec::new();
+        for file in &files {
+            if named.contains(&self.public(file)?) {
+                fitting.push(file);
+            }
         }
-        if let Some(known) = &self.passphrase
-            && let Ok(key) = SecretKey::from_pem(&pem, Some(known.as_bytes()))
-        {
-            return Ok(key);
+        if fitting.is_empty() {
+            return Err(self.missing(role, files.is_empty()));
         }
-        let passphrase = passphrase::for_existing_keys(self.passphrase_file.as_deref(), &self.path)?;
-        let key = SecretKey::from_pem(&pem, Some(passphrase.as_bytes()))
-            .map_err(|error| unusable(&path, &error))?;
-        self.passphrase = Some(passphrase);
-        Ok(key)
+        if fitting.len() < authority.threshold() {
+            let (path, name) = (self.path.display(), role.name());
+            return Err(Failure::new(format!(
+                "{} of {name} have to sign, and {path} holds {}",
+                human::counted(authority.threshold() as u64, "key"),
+                human::counted(fitting.len() as u64, "key")
+            ))
+            .hint("make a draft (--out DRAFT), and have the others sign it: slipway release sign DRAFT --key FILE")
+            .reason("SIGNATURES_MISSING"));
+        }
+        fitting.into_iter().take(authority.threshold()).map(|file| self.load(file)).collect()
+    }
+
+    /// Who publishes a product that nobody published yet: what `publishers.json` says, or the one
+    /// publisher of this directory.
+    ///
+    /// # Errors
+    /// No such file and no such key; a file that cannot be read.
+    pub fn publishers(&mut self) -> Result<RoleSpec, Failure> {
+        let path = self.publishers_path();
+        match fs::read(&path) {
+            Ok(bytes) => read_publishers(&bytes).ok_or_else(|| {
+                Failure::new(format!("{} cannot be read", path.display()))
+                    .hint(format!(
+                        "bring it back from its copy: cp COPY/publishers.json {}/",
+                        self.path.display()
+                    ))
+                    .reason("FILE_UNUSABLE")
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let keys = self.all_public(KeyRole::Publisher)?;
+                match keys.as_slice() {
+                    [] => Err(self.missing(KeyRole::Publisher, true)),
+                    [one] => Ok(RoleSpec::single(*one)),
+                    several => Ok(RoleSpec { keys: several.to_vec(), threshold: 1 }),
+                }
+            }
+            Err(error) => Err(Failure::file("read", &path, &error)),
+        }
+    }
+
+    /// Keeps who publishes products from now on.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn store_publishers(&self, spec: &RoleSpec) -> Result<(), Failure> {
+        let keys: Vec<String> = spec.keys.iter().map(PublicKey::to_string).collect();
+        let text = format!("{:#}\n", json!({"keys": keys, "threshold": spec.threshold}));
+        let path = self.publishers_path();
+        private_file::replace(&path, text.as_bytes()).map_err(|error| Failure::file("write", &path, &error))
+    }
+
+    fn publishers_path(&self) -> PathBuf {
+        self.path.join("publishers.json")
     }
 
     /// No such key: one that a root names can only come from its copy, the others were never made.
-    fn missing(&self, name: KeyName) -> Failure {
-        let (path, file) = (self.path.display(), name.file());
-        let failure = Failure::new(format!("there is no key {path}/{file}")).reason("KEY_MALFORMED");
-        match self.root_file().exists() {
+    fn missing(&self, role: KeyRole, is_empty: bool) -> Failure {
+        let (path, name) = (self.path.display(), role.name());
+        if !is_empty {
+            return match role {
+                KeyRole::Publisher => {
+                    Failure::new("the publisher key of this directory may not sign this product")
+                        .hint("use the key directory of that product's publisher, or another --product")
+                        .reason("PUBLISHER_NOT_AUTHORIZED")
+                }
+                _ => Failure::new(format!("no {name} key in {path} is one that the server's trust names"))
+                    .hint("it was rotated: use the key that replaced it; `slipway trust show` lists them")
+                    .reason("KEY_NOT_NAMED"),
+            };
+        }
+        let failure = Failure::new(format!("there is no key {path}/{name}.pem")).reason("KEY_MALFORMED");
+        match self.root_file().path().exists() {
             true => failure.hint(format!(
-                "the server trusts that key and no other: bring it back from its copy: cp COPY/{file} {path}/"
+                "the server trusts that key and no other: bring it back from its copy: cp COPY/{name}.pem {path}/"
             )),
             false => failure.hint(format!(
                 "name the directory that `slipway trust init` filled with --keys; \
@@ -144,144 +259,23 @@ impl KeyDir {
             )),
         }
     }
+}
 
-    /// A root of this directory, as devices start to believe it.
-    ///
-    /// # Errors
-    /// A file that is no root.
-    pub fn trusted(&self, root: &[u8]) -> Result<TrustedSet, Failure> {
-        TrustedSet::from_root(root).map_err(|error| {
-            let path = self.path.display();
-            Failure::new(format!("{path}/root.json cannot be used: {error}"))
-                .hint(format!("bring it back from its copy: cp COPY/root.json {path}/"))
-                .reason(error.code())
-        })
-    }
-
-    /// The newest root this publisher trusts; `None` before there is one.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn root(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let path = self.root_file();
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::file("read the root", &path, &error)),
-        }
-    }
-
-    /// Keeps a root that was verified. It is durable when this returns.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn store_root(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.root_file();
-        private_file::replace(&path, bytes).map_err(|error| Failure::file("write the root", &path, &error))
-    }
-
-    fn root_file(&self) -> PathBuf {
-        self.path.join("root.json")
-    }
-
-    fn file(&self, name: KeyName) -> PathBuf {
-        self.path.join(name.file())
+/// `root.pem` is number 1, and so is `root-1.pem`.
+fn number_of(role: KeyRole, name: &str) -> Option<u32> {
+    match name.strip_prefix(role.name())?.strip_suffix(".pem")? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse().ok(),
     }
 }
 
-fn unusable(path: &Path, error: &SignError) -> Failure {
-    // What a parser of PKCS#8 says helps nobody.
-    let why = match error {
-        SignError::KeyMalformed(_) => "it is not an ed25519 private key, or it is damaged".to_owned(),
-        other => other.to_string(),
-    };
-    let failure = Failure::new(format!("the key {} cannot be used: {why}", path.display()));
-    match error {
-        SignError::PassphraseRequired | SignError::PassphraseWrong => failure
-            .hint("use the passphrase that was given to `slipway trust init`")
-            .reason("PASSPHRASE_WRONG"),
-        _ => failure.hint("restore it from the copy that you keep elsewhere").reason("KEY_MALFORMED"),
-    }
+fn read_publishers(bytes: &[u8]) -> Option<RoleSpec> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let keys = value["keys"].as_array()?.iter().map(|key| key.as_str()?.parse().ok());
+    let keys: Vec<PublicKey> = keys.collect::<Option<_>>()?;
+    Some(RoleSpec { keys, threshold: value["threshold"].as_u64()?.try_into().ok()? })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use slipway_trust::Signer as _;
-
-    use super::*;
-    use crate::{clock::Clock, output::Format};
-
-    #[test]
-    fn keys_are_private_and_come_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("keys");
-        let console = Console::to_writers(io::sink(), io::sink(), Format::Table, Clock::Fixed(0));
-        let keys = KeyDir::new(&path, None);
-        keys.prepare(&console).unwrap();
-        let passphrase = Zeroizing::new("correct horse".to_owned());
-        let plain = keys.create(KeyName::Root, None).unwrap();
-        let secret = keys.create(KeyName::Publisher, Some(&passphrase)).unwrap();
-
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&path), 0o700);
-        assert_eq!(mode(&path.join("root.pem")), 0o600);
-        assert_eq!(mode(&path.join("publisher.pem")), 0o600);
-        let pem = fs::read_to_string(path.join("publisher.pem")).unwrap();
-        assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{pem}");
-
-        let file = dir.path().join("passphrase");
-        fs::write(&file, "correct horse\n").unwrap();
-        let mut again = KeyDir::new(&path, Some(&file));
-        assert_eq!(again.load(KeyName::Root).unwrap().public_key(), plain.public_key());
-        assert_eq!(again.load(KeyName::Publisher).unwrap().public_key(), secret.public_key());
-
-        fs::write(&file, "wrong horse\n").unwrap();
-        let refusal = KeyDir::new(&path, Some(&file)).load(KeyName::Publisher).err().unwrap();
-        assert_eq!(refusal.reason_code(), Some("PASSPHRASE_WRONG"));
-        fs::write(path.join("root.pem"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-            .unwrap();
-        let refusal =
-            again.load(KeyName::Root).err().unwrap().to_string().replace(&path.display().to_string(), "DIR");
-        assert_eq!(
-            refusal,
-            "error: the key DIR/root.pem cannot be used: it is not an ed25519 private key, or it is damaged\n\
-             hint: restore it from the copy that you keep elsewhere\n\
-             see docs/errors/KEY_MALFORMED.md"
-        );
-    }
-
-    #[test]
-    fn a_missing_key_says_what_to_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut keys = KeyDir::new(dir.path(), None);
-        let mut refusal = || {
-            let text = keys.load(KeyName::Publisher).err().unwrap().to_string();
-            text.replace(&dir.path().display().to_string(), "DIR")
-        };
-        assert_eq!(
-            refusal(),
-            "error: there is no key DIR/publisher.pem\n\
-             hint: name the directory that `slipway trust init` filled with --keys; \
-             for a server that has no keys yet, make them: slipway trust init --keys DIR\n\
-             see docs/errors/KEY_MALFORMED.md"
-        );
-        fs::write(dir.path().join("root.json"), "{}").unwrap();
-        assert_eq!(
-            refusal(),
-            "error: there is no key DIR/publisher.pem\n\
-             hint: the server trusts that key and no other: bring it back from its copy: cp COPY/publisher.pem DIR/\n\
-             see docs/errors/KEY_MALFORMED.md"
-        );
-    }
-
-    #[test]
-    fn a_key_is_never_written_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut keys = KeyDir::new(dir.path(), None);
-        let first = keys.create(KeyName::Root, None).unwrap();
-        assert!(keys.create(KeyName::Root, None).is_err());
-        assert_eq!(keys.load(KeyName::Root).unwrap().public_key(), first.public_key());
-    }
-}
+#[path = "keys_tests.rs"]
+mod tests;

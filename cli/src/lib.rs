@@ -8,6 +8,7 @@ pub mod args;
 pub mod clock;
 pub mod commands;
 pub mod connect;
+pub mod draft;
 pub mod duration;
 pub mod error;
 pub mod human;

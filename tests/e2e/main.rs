@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod by_hand;
 mod by_mistake;
+mod ceremonies;
 mod edges;
 mod full_disk;
 mod help;

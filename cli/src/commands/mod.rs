@@ -4,12 +4,15 @@ pub mod alert;
 pub mod audit;
 pub mod claim;
 pub mod device;
+pub mod drafts;
 pub mod explain;
 pub mod limit;
 pub mod release;
+pub mod release_publish;
 pub mod rollout;
 pub mod token;
 pub mod trust;
+pub mod trust_init;
 pub mod watch;
 
 use std::{collections::HashMap, fs, future::Future, path::Path};

@@ -1,18 +1,25 @@
-//! The new documents of a release, signed on this machine. Pure but for the keys.
+//! The new documents of a release, and their signatures by keys of this machine. Pure but for the keys.
 
 use slipway_trust::{
-    Artifact, Date, Error, Manifest, SecretKey, Signer, Targets, Version,
-    repo::{self, ReleaseRules, RoleSpec, lifetime},
+    Artifact, Date, Error, Manifest, Signer, Targets, Version,
+    repo::{self, Body, ReleaseRules, RoleSpec, lifetime},
+    signed::Authority,
 };
 
-use crate::{error::Failure, human, publish::current::Current};
+use crate::{
+    error::Failure,
+    human,
+    keys::{KeyDir, KeyRole},
+    output::Console,
+    publish::current::Current,
+};
 
 /// Top-level targets that end sooner than this are signed again on the occasion.
 const RENEW_DAYS: i64 = 60;
 
 /// What is to be published.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub struct Plan {
     /// Product.
     pub product: String,
     /// Version.
@@ -23,6 +30,19 @@ pub struct Draft {
     pub floor: Option<u64>,
     /// Needs at least this counter installed.
     pub min_from: u64,
+}
+
+/// The documents of a release, not signed yet.
+#[derive(Debug)]
+pub struct Composed {
+    /// Top-level targets, if they have to be signed anew.
+    pub targets: Option<Targets>,
+    /// The product's role.
+    pub product: Targets,
+    /// The release manifest.
+    pub manifest: Vec<u8>,
+    /// The release's counter.
+    pub counter: u64,
 }
 
 /// What the server is given.
@@ -65,89 +85,146 @@ pub fn next_counter(current: &Current, product: &str, version: &Version) -> Resu
 ///
 /// # Errors
 /// A floor above the release itself or below the one before, a stepping stone that is not older.
-pub fn check_rules(current: &Current, draft: &Draft, counter: u64) -> Result<ReleaseRules, Failure> {
+pub fn check_rules(current: &Current, plan: &Plan, counter: u64) -> Result<ReleaseRules, Failure> {
     let invalid = |message: String, hint: &str| Failure::new(message).hint(hint).reason("MANIFEST_INVALID");
-    let before = current.newest(&draft.product)?.map_or(0, |newest| newest.floor);
-    let floor = draft.floor.unwrap_or(before);
+    let before = current.newest(&plan.product)?.map_or(0, |newest| newest.floor);
+    let floor = plan.floor.unwrap_or(before);
     if floor > counter {
         return Err(invalid(
             format!("the floor {floor} is above this release, whose counter is {counter}"),
             "a release may forbid older ones, not itself",
         ));
     }
-    if draft.min_from >= counter && draft.min_from > 0 {
+    if plan.min_from >= counter && plan.min_from > 0 {
         return Err(invalid(
             format!(
                 "this release, whose counter is {counter}, cannot need {} installed before it",
-                draft.min_from
+                plan.min_from
             ),
             "--min-from takes the counter of an older release; `slipway release list` shows them",
         ));
     }
-    Ok(ReleaseRules { floor, min_from: draft.min_from })
+    Ok(ReleaseRules { floor, min_from: plan.min_from })
 }
 
-/// Whether the top-level targets have to be signed: a new product, or an end that is near.
-///
-/// # Errors
-/// A product that another key signs.
-pub fn needs_targets(
-    current: &Current,
-    product: &str,
-    publisher: &SecretKey,
-    now: Date,
-) -> Result<bool, Failure> {
-    let Some(authority) = current.targets.authority(product) else { return Ok(true) };
-    if !authority.public_keys().contains(&publisher.public_key()) {
-        return Err(Failure::new(format!(
-            "the publisher key of this directory may not sign releases of {product}"
-        ))
-        .hint("use the key directory of that product's publisher, or another --product")
-        .reason("PUBLISHER_NOT_AUTHORIZED"));
+/// Keys of one directory that sign a release.
+pub struct Hands {
+    publishers: Vec<Box<dyn Signer>>,
+    /// Present when the top-level targets are signed too.
+    targets: Vec<Box<dyn Signer>>,
+    /// Who publishes the product from now on, when nobody did before.
+    delegate: Option<RoleSpec>,
+}
+
+impl Hands {
+    /// Takes as many keys from the directory as have to sign. Those of the top-level targets are needed
+    /// for a new product, and used where they are at hand when targets end soon.
+    ///
+    /// # Errors
+    /// Keys that are missing, may not sign, or cannot be read.
+    pub fn take(
+        keys: &mut KeyDir,
+        current: &Current,
+        product: &str,
+        now: Date,
+        console: &Console,
+    ) -> Result<Self, Failure> {
+        let top = current.targets_authority();
+        let Some(authority) = current.targets.authority(product) else {
+            let delegate = keys.publishers()?;
+            let publishers = keys.signers(KeyRole::Publisher, &authority_of(product, &delegate)?)?;
+            let targets = keys.signers(KeyRole::Targets, &top)?;
+            return Ok(Self { publishers, targets, delegate: Some(delegate) });
+        };
+        let publishers = keys.signers(KeyRole::Publisher, &authority)?;
+        let mut targets = Vec::new();
+        if ends_soon(current, now) {
+            match keys.signers(KeyRole::Targets, &top) {
+                Ok(found) => targets = found,
+                Err(_) => console.say(
+                    "the top-level targets end soon, and their keys are not here: sign them anew with `slipway trust rotate`",
+                ),
+            }
+        }
+        Ok(Self { publishers, targets, delegate: None })
     }
-    Ok(current.targets.expires < now.plus_days(RENEW_DAYS))
+
+    /// Signs the release on top of what is published.
+    ///
+    /// # Errors
+    /// A plan that makes no valid documents.
+    pub fn sign(&self, current: &Current, plan: &Plan, now: Date) -> Result<Signed, Failure> {
+        let renew = !self.targets.is_empty();
+        let composed = compose(current, plan, self.delegate.as_ref(), renew, now)?;
+        Ok(Signed {
+            targets: composed.targets.map_or(Ok(Vec::new()), |body| sign_all(&body, &self.targets))?,
+            product: sign_all(&composed.product, &self.publishers)?,
+            manifest: composed.manifest,
+            counter: composed.counter,
+        })
+    }
 }
 
-/// Signs the release on top of what is published. `targets_key` is needed if [`needs_targets`] says so.
+/// Signs a document with every one of these keys.
 ///
 /// # Errors
-/// A draft that makes no valid documents.
-pub fn sign(
+/// A key that does not sign.
+pub fn sign_all(body: &(impl Body + ?Sized), signers: &[Box<dyn Signer>]) -> Result<Vec<u8>, Failure> {
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
+    repo::sign(body, &signers).map_err(|error| not_signed(&error))
+}
+
+/// The documents of a release on top of what is published. Targets are among them for a product that
+/// nobody published before (`delegate` says who does from now on), and when they are to be renewed.
+///
+/// # Errors
+/// A plan that makes no valid documents.
+pub fn compose(
     current: &Current,
-    draft: &Draft,
-    publisher: &SecretKey,
-    targets_key: Option<&SecretKey>,
+    plan: &Plan,
+    delegate: Option<&RoleSpec>,
+    renew: bool,
     now: Date,
-) -> Result<Signed, Failure> {
-    let counter = next_counter(current, &draft.product, &draft.version)?;
-    let rules = check_rules(current, draft, counter)?;
+) -> Result<Composed, Failure> {
+    let counter = next_counter(current, &plan.product, &plan.version)?;
+    let rules = check_rules(current, plan, counter)?;
     let ends = now.plus_days(lifetime::TARGETS_DAYS);
-    let targets = match targets_key {
-        None => Vec::new(),
-        Some(key) => {
+    let targets = match (delegate, renew) {
+        (None, false) => None,
+        (delegate, _) => {
             let mut targets = current.targets.clone();
             targets.version += 1;
             targets.expires = ends;
-            if targets.delegation(&draft.product).is_none() {
-                let keys = RoleSpec::single(publisher.public_key());
-                targets.delegate_product(&draft.product, &keys).map_err(|error| invalid(&error))?;
+            if let Some(keys) = delegate {
+                targets.delegate_product(&plan.product, keys).map_err(|error| invalid(&error))?;
             }
-            repo::sign(&targets, &[key as &dyn Signer]).map_err(|error| not_signed(&error))?
+            Some(targets)
         }
     };
     let manifest = Manifest {
-        product: draft.product.clone(),
-        version: draft.version.clone(),
+        product: plan.product.clone(),
+        version: plan.version.clone(),
         counter,
-        artifacts: vec![draft.artifact.clone()],
+        artifacts: vec![plan.artifact.clone()],
     };
     let manifest_bytes = manifest.to_bytes().map_err(|error| invalid(&error))?;
-    let mut role = current.product.clone().unwrap_or_else(|| Targets::empty(0, ends));
+    let mut role = current.product(&plan.product).cloned().unwrap_or_else(|| Targets::empty(0, ends));
     role.version += 1;
     role.expires = ends;
     role.add_release(&manifest, &manifest_bytes, rules).map_err(|error| invalid(&error))?;
-    let product = repo::sign(&role, &[publisher as &dyn Signer]).map_err(|error| not_signed(&error))?;
-    Ok(Signed { targets, product, manifest: manifest_bytes, counter })
+    Ok(Composed { targets, product: role, manifest: manifest_bytes, counter })
+}
+
+/// Whether the top-level targets end so soon that they are signed on the occasion.
+fn ends_soon(current: &Current, now: Date) -> bool {
+    current.targets.expires < now.plus_days(RENEW_DAYS)
+}
+
+/// The authority that a delegation of `product` to these keys makes.
+fn authority_of(product: &str, keys: &RoleSpec) -> Result<Authority, Failure> {
+    let mut targets = Targets::empty(1, Date::from_unix(0));
+    targets.delegate_product(product, keys).map_err(|error| invalid(&error))?;
+    targets.authority(product).ok_or_else(|| Failure::bug("a delegation was not made"))
 }
 
 fn invalid(error: &Error) -> Failure {
@@ -170,106 +247,5 @@ fn not_signed(error: &slipway_trust::SignError) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use slipway_trust::{Sha256, TARGETS};
-
-    use super::*;
-
-    const NOW: i64 = 1_795_356_185;
-
-    fn key(n: u8) -> SecretKey {
-        SecretKey::from_seed([n; 32])
-    }
-
-    fn now() -> Date {
-        Date::from_unix(NOW)
-    }
-
-    fn fresh() -> Current {
-        let director = RoleSpec::single(key(5).public_key());
-        let targets = repo::targets(1, now().plus_days(365), &director, &[]).unwrap();
-        Current { targets, product: None }
-    }
-
-    fn draft(version: &str) -> Draft {
-        Draft {
-            product: "pump".into(),
-            version: version.parse().unwrap(),
-            artifact: Artifact {
-                component: "system".into(),
-                hardware: vec!["gw-a".into()],
-                size: 8,
-                digest: Sha256::of(b"firmware"),
-                segment_size: slipway_payload::SEGMENT_SIZE,
-                segments: vec![Sha256::of(b"firmware")],
-            },
-            floor: None,
-            min_from: 0,
-        }
-    }
-
-    fn published(current: &Current, draft: &Draft) -> Result<Current, Failure> {
-        let new = needs_targets(current, &draft.product, &key(6), now())?;
-        let targets_key = new.then(|| key(2));
-        let signed = sign(current, draft, &key(6), targets_key.as_ref(), now())?;
-        let targets = match signed.targets.is_empty() {
-            true => current.targets.clone(),
-            false => Targets::parse(TARGETS, &signed.targets).unwrap(),
-        };
-        Ok(Current { targets, product: Some(Targets::parse("pump", &signed.product).unwrap()) })
-    }
-
-    #[test]
-    fn the_first_release_brings_the_delegation_and_the_second_does_not() {
-        let first = published(&fresh(), &draft("1.0.0")).unwrap();
-        assert_eq!((first.targets.version, first.product.as_ref().unwrap().version), (2, 1));
-        let second = published(&first, &draft("2.0.0")).unwrap();
-        assert_eq!((second.targets.version, second.product.as_ref().unwrap().version), (2, 2));
-        assert_eq!(second.newest("pump").unwrap().unwrap().counter, 2);
-    }
-
-    #[test]
-    fn targets_that_end_soon_are_signed_again() {
-        let mut current = published(&fresh(), &draft("1.0.0")).unwrap();
-        assert!(!needs_targets(&current, "pump", &key(6), now()).unwrap());
-        current.targets.expires = now().plus_days(30);
-        assert!(needs_targets(&current, "pump", &key(6), now()).unwrap());
-    }
-
-    #[test]
-    fn refusals_come_before_anything_is_sent() {
-        let current = published(&fresh(), &draft("2.0.0")).unwrap();
-        let refusal = published(&current, &draft("2.0.0")).unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            "error: version 2.0.0 of pump is not newer than 2.0.0, which is published\n\
-             hint: choose a version above 2.0.0; what is published is never replaced\n\
-             see docs/errors/VERSION_NOT_NEWER.md"
-        );
-        let refusal = published(&current, &draft("2.0.0+again")).unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            "error: version 2.0.0+again of pump is the same as 2.0.0, which is published, in another spelling\n\
-             hint: choose a version above 2.0.0; what follows a '+' does not count\n\
-             see docs/errors/VERSION_NOT_NEWER.md"
-        );
-        let short = published(&fresh(), &draft("5.0")).unwrap();
-        let refusal = published(&short, &draft("5.0.0")).unwrap_err();
-        assert_eq!(refusal.reason_code(), Some("VERSION_NOT_NEWER"));
-        let refusal = published(&current, &Draft { floor: Some(3), ..draft("2.1.0") }).unwrap_err();
-        assert_eq!(refusal.reason_code(), Some("MANIFEST_INVALID"));
-        let refusal = published(&current, &Draft { min_from: 2, ..draft("2.1.0") }).unwrap_err();
-        assert_eq!(refusal.reason_code(), Some("MANIFEST_INVALID"));
-        let refusal = needs_targets(&current, "pump", &key(7), now()).unwrap_err();
-        assert_eq!(refusal.reason_code(), Some("PUBLISHER_NOT_AUTHORIZED"));
-        let refusal = published(&fresh(), &Draft { product: "root".into(), ..draft("1.0.0") }).unwrap_err();
-        assert_eq!(refusal.reason_code(), Some("MANIFEST_INVALID"));
-    }
-
-    #[test]
-    fn a_floor_stays_until_it_is_raised() {
-        let first = published(&fresh(), &Draft { floor: Some(1), ..draft("1.0.0") }).unwrap();
-        let second = published(&first, &draft("2.0.0")).unwrap();
-        assert_eq!(second.newest("pump").unwrap().unwrap().floor, 1);
-    }
-}
+#[path = "sign_tests.rs"]
+mod tests;

@@ -33,7 +33,11 @@ impl Releases {
         let releases = Self::default();
         for (n, role) in (1..).zip(["timestamp", "snapshot", "director"]) {
             let public_key = SecretKey::from_seed([n; 32]).public_key().to_string();
-            releases.state().trust.online_keys.push(v1::OnlineKey { role: role.into(), public_key });
+            releases.state().trust.online_keys.push(v1::OnlineKey {
+                role: role.into(),
+                public_key,
+                ..v1::OnlineKey::default()
+            });
         }
         releases
     }

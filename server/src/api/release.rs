@@ -141,7 +141,11 @@ impl Api {
             .keys()
             .public()
             .into_iter()
-            .map(|(role, key)| v1::OnlineKey { role: role.to_owned(), public_key: key.to_string() });
+            .map(|(role, key)| v1::OnlineKey {
+                role: role.to_owned(),
+                public_key: key.to_string(),
+                is_waiting: false,
+            });
         let online_keys = online_keys.collect();
         let set = match self.ctx.trust.require_now(&self.ctx.db).await {
             Ok(set) => set,
@@ -156,6 +160,8 @@ impl Api {
             targets: file("targets"),
             product: if product.is_empty() { Vec::new() } else { file(product) },
             online_keys,
+            roots: set.roots().iter().map(|root| root.to_vec()).collect(),
+            ..v1::Trust::default()
         })
     }
 }

@@ -46,6 +46,7 @@ pub mod tokens;
 pub mod trust;
 pub mod trust_init;
 pub mod trust_set;
+pub mod trust_signatures;
 pub(crate) mod update_steps;
 pub mod updates;
 pub mod wake;

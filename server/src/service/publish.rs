@@ -9,6 +9,7 @@ use super::{
     signing::{self, Brought, Next, SigningError},
     trust_init::{not_named, refused},
     trust_set::{TrustSet, foreign_role},
+    trust_signatures,
 };
 use crate::{
     limits,
@@ -124,6 +125,7 @@ fn prepare(
     let offered = parsed.releases(product).map_err(|error| refused(&what, &error, "product_metadata"))?;
     let entry = release::added(current.releases(product), &offered, manifest)?;
     Manifest::verify(&entry, publication.manifest).map_err(|error| manifest_refused(&error))?;
+    check_signatures(current, targets.as_deref(), publication)?;
 
     let brought =
         Brought { targets, product: Some((product.to_owned(), publication.product_metadata.to_vec())) };
@@ -135,6 +137,30 @@ fn prepare(
         .ok_or_else(|| Error::Internal("a publication changes nothing".to_owned()))?;
     check_assignable(ctx, &next, &entry, now).map_err(|error| refused(&what, &error, "product_metadata"))?;
     Ok((entry, next))
+}
+
+/// Names whose signatures are missing. That they are there is checked again as devices check it.
+fn check_signatures(
+    current: &TrustSet,
+    targets: Option<&[u8]>,
+    publication: &Publication<'_>,
+) -> std::result::Result<(), Refusal> {
+    let root = &current.trusted.root().body;
+    let held = current.trusted.targets().map(|held| held.bytes.as_slice());
+    if let Some(bytes) = targets {
+        trust_signatures::check("targets", "targets", bytes, &root.authority(&root.targets))?;
+    }
+    let product = publication.product;
+    let top = targets.or(held).and_then(|bytes| Targets::parse("targets", bytes).ok());
+    match top.and_then(|top| top.authority(product)) {
+        Some(authority) => trust_signatures::check(
+            &format!("the metadata of {product}"),
+            "product_metadata",
+            publication.product_metadata,
+            &authority,
+        ),
+        None => Ok(()),
+    }
 }
 
 /// New top-level targets, if they are new. They have to keep this server as the director.

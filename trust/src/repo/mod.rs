@@ -42,7 +42,7 @@ pub mod lifetime {
 }
 
 /// The file of `body`, signed by all of `signers`: canonical JSON, ready to serve.
-pub fn sign(body: &impl Body, signers: &[&dyn Signer]) -> Result<Vec<u8>, SignError> {
+pub fn sign(body: &(impl Body + ?Sized), signers: &[&dyn Signer]) -> Result<Vec<u8>, SignError> {
     sign_value(body.to_json(), signers)
 }
 

@@ -1,0 +1,120 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use slipway_trust::{SecretKey, Targets};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{clock::Clock, output::Format};
+
+fn file(keys: &KeyDir, role: KeyRole) -> KeyFile {
+    keys.first(role, 1).remove(0)
+}
+
+#[test]
+fn keys_are_private_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let console = Console::to_writers(io::sink(), io::sink(), Format::Table, Clock::Fixed(0));
+    let keys = KeyDir::new(&path, Source::Terminal);
+    keys.prepare(&console).unwrap();
+    let passphrase = Zeroizing::new("correct horse".to_owned());
+    let (root, publisher) = (file(&keys, KeyRole::Root), file(&keys, KeyRole::Publisher));
+    let plain = root.create(None).unwrap();
+    let secret = publisher.create(Some(&passphrase)).unwrap();
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!((mode(root.path()), mode(publisher.path())), (0o600, 0o600));
+    let pem = fs::read_to_string(publisher.path()).unwrap();
+    assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{pem}");
+    assert_eq!(read_public(&path.join("publisher.pub")).unwrap(), secret);
+
+    let words = dir.path().join("passphrase");
+    fs::write(&words, "correct horse\n").unwrap();
+    let mut again = KeyDir::new(&path, Source::File(words.clone()));
+    assert_eq!(again.load(&root).unwrap().public_key(), plain);
+    assert_eq!(again.load(&publisher).unwrap().public_key(), secret);
+    // A directory of a former version has no public halves beside its keys.
+    fs::remove_file(path.join("publisher.pub")).unwrap();
+    assert_eq!(again.all_public(KeyRole::Publisher).unwrap(), [secret]);
+
+    fs::write(&words, "wrong horse\n").unwrap();
+    let refusal = KeyDir::new(&path, Source::File(words)).load(&publisher).err().unwrap();
+    assert_eq!(refusal.reason_code(), Some("PASSPHRASE_WRONG"));
+    fs::write(root.path(), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    let refusal = again.load(&root).err().unwrap().to_string().replace(&path.display().to_string(), "DIR");
+    assert_eq!(
+        refusal,
+        "error: the key DIR/root.pem cannot be used: it is not an ed25519 private key, or it is damaged\n\
+         hint: restore it from the copy that you keep elsewhere\n\
+         see docs/errors/KEY_MALFORMED.md"
+    );
+    fs::write(root.path(), SecretKey::from_seed([9; 32]).to_pem().unwrap().as_bytes()).unwrap();
+    assert_eq!(again.load(&root).err().unwrap().reason_code(), Some("KEY_MALFORMED"), "exchanged");
+}
+
+#[test]
+fn several_keys_of_a_role_are_found_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let made: Vec<PublicKey> =
+        keys.first(KeyRole::Publisher, 3).iter().map(|file| file.create(None).unwrap()).collect();
+    assert_eq!(keys.all_public(KeyRole::Publisher).unwrap(), made);
+    assert_eq!(keys.further(KeyRole::Publisher, 1).unwrap()[0].name(), "publisher-4.pem");
+    assert_eq!(keys.further(KeyRole::Root, 1).unwrap()[0].name(), "root-1.pem");
+
+    let authority = |spec: &RoleSpec| {
+        let mut targets = Targets::empty(1, slipway_trust::Date::from_unix(0));
+        targets.delegate_product("pump", spec).unwrap();
+        targets.authority("pump").unwrap()
+    };
+    let spec = RoleSpec { keys: made.clone(), threshold: 2 };
+    assert_eq!(keys.signers(KeyRole::Publisher, &authority(&spec)).unwrap().len(), 2);
+    assert_eq!(keys.publishers().unwrap().threshold, 1, "nobody said otherwise");
+    keys.store_publishers(&spec).unwrap();
+    assert_eq!(keys.publishers().unwrap(), spec);
+
+    for number in [1, 3] {
+        fs::remove_file(dir.path().join(format!("publisher-{number}.pem"))).unwrap();
+    }
+    let refusal = keys.signers(KeyRole::Publisher, &authority(&spec)).err().unwrap();
+    assert_eq!(refusal.reason_code(), Some("SIGNATURES_MISSING"));
+    assert!(refusal.to_string().contains("2 keys of publisher have to sign"), "{refusal}");
+    let other = RoleSpec::single(SecretKey::from_seed([9; 32]).public_key());
+    let refusal = keys.signers(KeyRole::Publisher, &authority(&other)).err().unwrap();
+    assert_eq!(refusal.reason_code(), Some("PUBLISHER_NOT_AUTHORIZED"));
+}
+
+#[test]
+fn a_missing_key_says_what_to_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let mut refusal = || {
+        let text = keys.publishers().err().unwrap().to_string();
+        text.replace(&dir.path().display().to_string(), "DIR")
+    };
+    assert_eq!(
+        refusal(),
+        "error: there is no key DIR/publisher.pem\n\
+         hint: name the directory that `slipway trust init` filled with --keys; \
+         for a server that has no keys yet, make them: slipway trust init --keys DIR\n\
+         see docs/errors/KEY_MALFORMED.md"
+    );
+    fs::write(dir.path().join("root.json"), "{}").unwrap();
+    assert_eq!(
+        refusal(),
+        "error: there is no key DIR/publisher.pem\n\
+         hint: the server trusts that key and no other: bring it back from its copy: cp COPY/publisher.pem DIR/\n\
+         see docs/errors/KEY_MALFORMED.md"
+    );
+}
+
+#[test]
+fn a_key_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let root = file(&keys, KeyRole::Root);
+    let first = root.create(None).unwrap();
+    assert!(root.create(None).is_err());
+    assert_eq!(keys.load(&root).unwrap().public_key(), first);
+}
