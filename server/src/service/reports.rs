@@ -28,7 +28,7 @@ const DETAIL: usize = 1024;
 pub struct Report {
     /// `devices/{id}/updates/{id}`.
     pub update: String,
-    /// Makes a repeated report harmless.
+    /// Makes a repeated report harmless: with the same update and state it is the same report.
     pub sequence: u64,
     /// The state entered.
     pub state: UpdateState,
@@ -158,3 +158,7 @@ fn unknown(name: &str) -> Refusal {
     )
     .field("update")
 }
+
+#[cfg(test)]
+#[path = "reports_tests.rs"]
+mod tests;

@@ -157,6 +157,16 @@ impl Pump {
         }
     }
 
+    /// The number of its last report.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What it remembers is a copy from when `sequence` was its last report.
+    pub(crate) fn restore(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+
     /// Has the release on trial: it runs it already, and says so.
     pub(crate) async fn try_out(&mut self, ctx: &Context, version: &str, counter: u64) {
         self.report(ctx, UpdateState::Trial).await;

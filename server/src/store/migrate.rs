@@ -22,8 +22,12 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_first"), migration!(2, "0002_authorities"), migration!(3, "0003_renewal")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_first"),
+    migration!(2, "0002_authorities"),
+    migration!(3, "0003_renewal"),
+    migration!(4, "0004_reports"),
+];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).
 const LOCK: i64 = 0x736c_6970;

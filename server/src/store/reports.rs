@@ -10,8 +10,10 @@ pub const OF_UPDATE: i64 = 200;
 /// the month that they are remembered for.
 pub const OF_DEVICE: i64 = 1000;
 
-/// Remembers a report; false when one with this sequence was taken before. Forgets the device's
-/// oldest when it has too many; [`StoreError::Exceeded`] when it is this update that has.
+/// Remembers a report; false when it was taken before: the same number, of the same step. A number that
+/// was used for something else is a report of its own: a device that was restored from a copy counts on
+/// from where the copy was made. Forgets the device's oldest when it has too many;
+/// [`StoreError::Exceeded`] when it is this update that has.
 pub async fn report_insert(
     tx: &mut Tx,
     device_id: &str,
@@ -22,7 +24,7 @@ pub async fn report_insert(
 ) -> Result<bool, StoreError> {
     let added = on!(tx, conn => sqlx::query(
         "INSERT INTO reports (device_id, sequence, update_id, state, received_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (device_id, sequence) DO NOTHING")
+         ON CONFLICT (device_id, sequence, update_id, state) DO NOTHING")
         .bind(device_id).bind(sequence.cast_signed()).bind(update_id).bind(state.as_str()).bind(now.millis())
         .execute(conn).await.map(|done| done.rows_affected()))?;
     if added == 0 {
