@@ -91,6 +91,9 @@ pub struct Config {
     /// How often the machine's readings are taken, from 1 second.
     #[serde(default = "telemetry_interval")]
     pub telemetry_interval_seconds: u64,
+    /// Makes a new key with each renewal of the certificate.
+    #[serde(default)]
+    pub new_key_at_renewal: bool,
     /// What the device says of itself, at most 64 entries.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
@@ -222,6 +225,16 @@ impl StateDir {
         self.0.join("certificate.pem")
     }
 
+    /// The private key that the device changes to, while it does.
+    pub fn next_key(&self) -> PathBuf {
+        self.0.join("key-next.pem")
+    }
+
+    /// The certificate for it.
+    pub fn next_certificate(&self) -> PathBuf {
+        self.0.join("certificate-next.pem")
+    }
+
     /// The CA that the server's certificate must come from.
     pub fn server_ca(&self) -> PathBuf {
         self.0.join("server-ca.pem")
@@ -316,6 +329,7 @@ mod tests {
             health_deadline_seconds: 60,
             contact_wait_seconds: 30,
             telemetry_interval_seconds: 60,
+            new_key_at_renewal: false,
             attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
         }
     }

@@ -11,16 +11,17 @@ use tonic::Code;
 
 use crate::{
     config::{Config, StateDir},
+    consent::Consent,
     link::{self, Link},
     machine::{Offer, Reason, Report, Step},
     manifest::{self, ManifestError},
+    passport::{Passport, SHUT_OUT},
+    telemetry::consent_path,
     verify::{TrustError, TrustStore},
 };
 
 /// New metadata in several portions, or an inventory that is asked for, is fetched in one round.
 const CHECK_INS: u32 = 20;
-/// The server's word for a device that was taken out of the fleet.
-const REVOKED: &str = "DEVICE_REVOKED";
 /// Longest id of an update: the server's have 20. The name stands in every record of the journal, and
 /// one that does not fit into a record would stop the device from ever writing another.
 const UPDATE_ID_LIMIT: usize = 64;
@@ -75,49 +76,59 @@ pub struct Contact {
     pub link: Link,
     /// What the device believes.
     pub trust: TrustStore,
+    passport: Passport,
     config: Config,
     state: StateDir,
     /// Why the last metadata was refused.
     refused: Option<Reason>,
-    /// The server took this device out of the fleet.
-    revoked: Option<Reason>,
+    /// An operator has to let this device in again.
+    shut_out: Option<Reason>,
     /// Fingerprint of the inventory that the server knows.
     answered: Option<u64>,
 }
 
 impl Contact {
     /// A device with a link to its server.
-    pub fn new(link: Link, trust: TrustStore, config: Config, state: StateDir) -> Self {
-        Self { link, trust, config, state, refused: None, revoked: None, answered: None }
+    pub fn new(link: Link, trust: TrustStore, passport: Passport, config: Config, state: StateDir) -> Self {
+        Self { link, trust, passport, config, state, refused: None, shut_out: None, answered: None }
     }
 
     /// Why nothing can be installed at the moment, as far as the server and its metadata are concerned.
     pub fn blocked(&self) -> Option<Reason> {
         let stale = || self.trust.stale().map(|error| Reason::new(error.code(), &error));
-        self.revoked.clone().or_else(|| self.refused.clone()).or_else(stale)
+        self.shut_out.clone().or_else(|| self.refused.clone()).or_else(stale)
     }
 
     /// The server does not talk to this device any more.
     pub fn is_shut_out(&self) -> bool {
-        self.revoked.is_some()
+        self.shut_out.is_some()
     }
 
     /// Talks to the server once.
     pub async fn talk(mut self, ask: Ask) -> (Self, Round) {
         let mut round = Round::default();
-        if let Err(trouble) = self.try_talk(&ask, &mut round).await {
-            round.trouble = Some(trouble);
+        let mut talked = self.try_talk(&ask, &mut round).await;
+        if let Err(trouble) = &talked
+            && self.passport.cure(trouble, &mut self.trust).await
+        {
+            talked = self.try_talk(&ask, &mut round).await;
         }
-        let revoked = round.trouble.clone().filter(|trouble| trouble.code == REVOKED);
-        if revoked.is_some() || round.contact {
-            self.revoked = revoked;
+        round.trouble = talked.err();
+        let is_shut_out = |trouble: &Reason| SHUT_OUT.contains(&trouble.code.as_str());
+        let shut_out = round.trouble.clone().filter(is_shut_out);
+        if shut_out.is_some() || round.contact {
+            self.shut_out = shut_out;
         }
         (self, round)
     }
 
     async fn try_talk(&mut self, ask: &Ask, round: &mut Round) -> Result<(), Reason> {
+        round.remark = self.passport.prepare(&mut self.trust).await?.or(round.remark.take());
         for report in &ask.reports {
-            self.report(report, round).await?;
+            // A second try goes on where the first one failed.
+            if !round.delivered.contains(&report.sequence) {
+                self.report(report, round).await?;
+            }
         }
         if ask.check_in {
             self.check_in(ask, round).await?;
@@ -179,6 +190,7 @@ impl Contact {
                 round.remark = Some(Reason::new("OFFER_INVALID", detail));
             }
             round.contact = true;
+            round.remark = self.passport.answered().err().or(round.remark.take());
             round.next_check_in = answer.next_check_in.and_then(|pause| pause.try_into().ok());
             round.checked_in = true;
             let cancelled = answer.cancel_update && !ask.update.is_empty();
@@ -289,7 +301,14 @@ impl Contact {
 
     async fn send_readings(&self, batch: &SendTelemetryRequest, round: &mut Round) -> Result<(), Reason> {
         let sequence = batch.sequence;
-        match self.link.device().send_telemetry(batch.clone()).await {
+        let mut batch = batch.clone();
+        // The owner may have changed his mind since the round began: a server can draw a round out.
+        Consent::read(&consent_path(&self.state)).unwrap_or_default().filter(&mut batch.readings);
+        if batch.readings.is_empty() {
+            round.readings = Some(sequence);
+            return Ok(());
+        }
+        match self.link.device().send_telemetry(batch).await {
             Ok(_) => round.readings = Some(sequence),
             Err(status) if status.code() == Code::InvalidArgument => {
                 // Sending it again would be refused again, for ever.

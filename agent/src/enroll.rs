@@ -169,6 +169,7 @@ pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
         health_deadline_seconds: crate::config::HEALTH_DEADLINE,
         contact_wait_seconds: crate::config::CONTACT_WAIT,
         telemetry_interval_seconds: crate::config::TELEMETRY_INTERVAL,
+        new_key_at_renewal: false,
         attributes: BTreeMap::new(),
     };
     config.check_values(&state)?;

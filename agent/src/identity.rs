@@ -1,11 +1,15 @@
-//! The device's key, made on the device, and its certificate.
+//! The device's key, made on the device, and its certificate; and the next ones, while it changes them.
 
-use std::io;
+use std::{io, path::Path};
 
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use crate::{config::StateDir, durable};
+use crate::{
+    certificate::{self, Facts},
+    config::StateDir,
+    durable,
+};
 
 /// PEM files of this agent are a few kilobytes.
 const PEM_LIMIT: u64 = 256 << 10;
@@ -53,27 +57,68 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// A key of the device, and the certificate for it.
+#[derive(Debug)]
+pub struct Papers {
+    /// The key.
+    pub key: KeyPair,
+    /// The certificate. None when it is lost: the key is what the fleet knows the device by, and gets a
+    /// new one.
+    pub certificate: Option<Held>,
+}
+
+/// A certificate that the device holds.
+#[derive(Debug)]
+pub struct Held {
+    /// It and its issuer's.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// What it says.
+    pub facts: Facts,
+}
+
+impl Papers {
+    /// What to show; none without a certificate.
+    pub fn identity(&self) -> Option<Identity> {
+        let chain = self.certificate.as_ref()?.chain.clone();
+        let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
+        Some(Identity { chain, key })
+    }
+}
+
 /// The device's key: the one it has, or a new one that is durable when this returns.
 ///
 /// # Errors
 /// I/O errors, or a damaged key file: it is never replaced, because the fleet knows the device by it.
 pub fn load_or_make_key(state: &StateDir) -> Result<KeyPair, IdentityError> {
-    let path = state.key();
-    let file = path.display().to_string();
-    match durable::read_optional(&path, PEM_LIMIT) {
-        Ok(Some(bytes)) => {
-            let damaged = |what: String| IdentityError::Damaged { file: file.clone(), what };
-            let pem = String::from_utf8(bytes).map_err(|_| damaged("it is not text".to_owned()))?;
-            KeyPair::from_pem(&pem).map_err(|_| damaged(NO_KEY.to_owned()))
-        }
-        Ok(None) => {
-            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-            durable::replace(&path, key.serialize_pem().as_bytes(), durable::SECRET)
-                .map_err(|source| IdentityError::Io { action: "write", file, source })?;
-            Ok(key)
-        }
-        Err(source) => Err(IdentityError::Io { action: "read", file, source }),
+    match load_key(&state.key()) {
+        Err(IdentityError::Missing { .. }) => make_key(&state.key()),
+        loaded => loaded,
     }
+}
+
+/// The key to change to: the one that was begun with, or a new one that is durable when this returns.
+///
+/// # Errors
+/// I/O errors. One that is damaged is made anew: nobody knows the device by it yet, or the old one would
+/// not be in force.
+pub fn load_or_make_next_key(state: &StateDir) -> Result<KeyPair, IdentityError> {
+    match load_key(&state.next_key()) {
+        Err(IdentityError::Missing { .. } | IdentityError::Damaged { .. }) => make_key(&state.next_key()),
+        loaded => loaded,
+    }
+}
+
+fn make_key(path: &Path) -> Result<KeyPair, IdentityError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    durable::replace(path, key.serialize_pem().as_bytes(), durable::SECRET)
+        .map_err(io_error("write", path))?;
+    Ok(key)
+}
+
+fn load_key(path: &Path) -> Result<KeyPair, IdentityError> {
+    let damaged = |what: &str| IdentityError::Damaged { file: path.display().to_string(), what: what.into() };
+    let pem = String::from_utf8(read(path)?).map_err(|_| damaged("it is not text"))?;
+    KeyPair::from_pem(&pem).map_err(|_| damaged(NO_KEY))
 }
 
 /// A certificate signing request for `device_id`, DER.
@@ -87,11 +132,23 @@ pub fn signing_request(key: &KeyPair, device_id: &str) -> Result<Vec<u8>, Identi
     Ok(params.serialize_request(key)?.der().to_vec())
 }
 
-/// Stores the certificate chain that enrolment returned.
+/// Stores the certificate chain that enrolment or a renewal returned.
 ///
 /// # Errors
 /// I/O errors.
 pub fn store_certificate(state: &StateDir, chain: &[Vec<u8>]) -> Result<(), IdentityError> {
+    store(&state.certificate(), chain)
+}
+
+/// Stores the certificate chain for the key that the device changes to.
+///
+/// # Errors
+/// I/O errors.
+pub fn store_next_certificate(state: &StateDir, chain: &[Vec<u8>]) -> Result<(), IdentityError> {
+    store(&state.next_certificate(), chain)
+}
+
+fn store(path: &Path, chain: &[Vec<u8>]) -> Result<(), IdentityError> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let mut pem = String::new();
     for der in chain {
@@ -102,33 +159,90 @@ pub fn store_certificate(state: &StateDir, chain: &[Vec<u8>]) -> Result<(), Iden
         }
         pem.push_str("-----END CERTIFICATE-----\n");
     }
-    let path = state.certificate();
-    durable::replace(&path, pem.as_bytes(), durable::PLAIN).map_err(|source| IdentityError::Io {
-        action: "write",
-        file: path.display().to_string(),
-        source,
+    durable::replace(path, pem.as_bytes(), durable::PLAIN).map_err(io_error("write", path))
+}
+
+/// The papers of the device, and what is wrong with the certificate if it is not with them.
+///
+/// # Errors
+/// When the key is missing or damaged.
+pub fn load(state: &StateDir) -> Result<(Papers, Option<IdentityError>), IdentityError> {
+    let key = load_key(&state.key())?;
+    Ok(match read_held(&state.certificate(), &key) {
+        Ok(held) => (Papers { key, certificate: Some(held) }, None),
+        Err(error) => (Papers { key, certificate: None }, Some(error)),
     })
 }
 
-/// Reads key and certificate.
+/// The papers that the device changes to, if it does. A change that a power cut stopped after the new key
+/// took its place is finished first.
 ///
 /// # Errors
-/// When one of them is missing or damaged.
-pub fn load(state: &StateDir) -> Result<Identity, IdentityError> {
-    let chain = read_certificates(&state.certificate())?;
-    let path = state.key();
-    let file = path.display().to_string();
-    let bytes = read(&path)?;
-    let key = PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| IdentityError::Damaged { file, what: NO_KEY.to_owned() })?;
-    Ok(Identity { chain, key })
+/// I/O errors.
+pub fn load_next(state: &StateDir) -> Result<Option<Papers>, IdentityError> {
+    let key = match load_key(&state.next_key()) {
+        Ok(key) => key,
+        Err(IdentityError::Io { action, file, source }) => {
+            return Err(IdentityError::Io { action, file, source });
+        }
+        // Never begun, or not to be gone on with.
+        Err(_) => return Ok(None),
+    };
+    let is_in_place =
+        load_key(&state.key()).is_ok_and(|current| current.public_key_raw() == key.public_key_raw());
+    if is_in_place {
+        adopt_next(state)?;
+        return Ok(None);
+    }
+    let certificate = read_held(&state.next_certificate(), &key).ok();
+    Ok(Some(Papers { key, certificate }))
+}
+
+/// The key that the device changed to takes the place of the one it had, for good. Whatever step a power
+/// cut stops it after, [`load_next`] finishes it.
+///
+/// # Errors
+/// I/O errors.
+pub fn adopt_next(state: &StateDir) -> Result<(), IdentityError> {
+    let copy = |from: &Path, to: &Path, mode| match read(from) {
+        Ok(bytes) => durable::replace(to, &bytes, mode).map_err(io_error("write", to)),
+        // Done before the power cut, or never there: then a new certificate is asked for.
+        Err(IdentityError::Missing { .. }) => Ok(()),
+        Err(error) => Err(error),
+    };
+    copy(&state.next_key(), &state.key(), durable::SECRET)?;
+    copy(&state.next_certificate(), &state.certificate(), durable::PLAIN)?;
+    forget_next(state)
+}
+
+/// The device keeps the key it has.
+///
+/// # Errors
+/// I/O errors.
+pub fn forget_next(state: &StateDir) -> Result<(), IdentityError> {
+    // The key last: while it is there, the change can be finished.
+    for path in [state.next_certificate(), state.next_key()] {
+        durable::remove(&path).map_err(io_error("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn read_held(path: &Path, key: &KeyPair) -> Result<Held, IdentityError> {
+    let chain = read_certificates(path)?;
+    let damaged = |what: &str| IdentityError::Damaged { file: path.display().to_string(), what: what.into() };
+    let facts = chain.first().and_then(|leaf| certificate::read(leaf));
+    let facts = facts.ok_or_else(|| damaged("it holds no X.509 certificate"))?;
+    if facts.public_key != key.subject_public_key_info() {
+        return Err(damaged("its certificate is for another key"));
+    }
+    Ok(Held { chain, facts })
 }
 
 /// Reads the certificates in a PEM file; at least one.
 ///
 /// # Errors
 /// When the file is missing, damaged or empty.
-pub fn read_certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let damaged = |what: String| IdentityError::Damaged { file: path.display().to_string(), what };
     let certificates = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
@@ -139,13 +253,17 @@ pub fn read_certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'s
     Ok(certificates)
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<u8>, IdentityError> {
-    let file = path.display().to_string();
+fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     match durable::read_optional(path, PEM_LIMIT) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(IdentityError::Missing { file }),
-        Err(source) => Err(IdentityError::Io { action: "read", file, source }),
+        Ok(None) => Err(IdentityError::Missing { file: path.display().to_string() }),
+        Err(source) => Err(io_error("read", path)(source)),
     }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+    let file = path.display().to_string();
+    move |source| IdentityError::Io { action, file, source }
 }
 
 #[cfg(test)]
@@ -166,17 +284,84 @@ mod tests {
         assert!(matches!(load_or_make_key(&state), Err(IdentityError::Damaged { .. })));
     }
 
+    fn certificate_for(key: &KeyPair) -> Vec<Vec<u8>> {
+        let certificate = CertificateParams::new(vec!["x".to_owned()]).unwrap().self_signed(key).unwrap();
+        vec![certificate.der().to_vec(), certificate.der().to_vec()]
+    }
+
     #[test]
     fn certificate_and_key_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path());
         assert!(matches!(load(&state), Err(IdentityError::Missing { .. })));
         let key = load_or_make_key(&state).unwrap();
-        let certificate = CertificateParams::new(vec!["x".to_owned()]).unwrap().self_signed(&key).unwrap();
-        store_certificate(&state, &[certificate.der().to_vec(), certificate.der().to_vec()]).unwrap();
-        let identity = load(&state).unwrap();
-        assert_eq!(identity.chain.len(), 2);
-        assert_eq!(identity.chain[0], *certificate.der());
+        let (papers, wrong) = load(&state).unwrap();
+        assert!(papers.certificate.is_none() && matches!(wrong, Some(IdentityError::Missing { .. })));
+        let chain = certificate_for(&key);
+        store_certificate(&state, &chain).unwrap();
+        let (papers, wrong) = load(&state).unwrap();
+        assert!(wrong.is_none());
+        let shown: Vec<_> = papers.identity().unwrap().chain.iter().map(|der| der.to_vec()).collect();
+        assert_eq!(shown, chain);
         assert!(!signing_request(&key, "pump-1").unwrap().is_empty());
+        store_certificate(&state, &certificate_for(&KeyPair::generate().unwrap())).unwrap();
+        let (papers, wrong) = load(&state).unwrap();
+        assert!(papers.identity().is_none() && matches!(wrong, Some(IdentityError::Damaged { .. })));
+    }
+
+    /// The files of a device whose new key is known to the server.
+    fn changing() -> (tempfile::TempDir, StateDir, KeyPair) {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let old = load_or_make_key(&state).unwrap();
+        store_certificate(&state, &certificate_for(&old)).unwrap();
+        assert!(load_next(&state).unwrap().is_none());
+        let new = load_or_make_next_key(&state).unwrap();
+        assert!(load_next(&state).unwrap().unwrap().certificate.is_none());
+        store_next_certificate(&state, &certificate_for(&new)).unwrap();
+        (folder, state, new)
+    }
+
+    #[test]
+    fn a_change_of_keys_goes_through_wherever_it_is_cut() {
+        for cut in 0..=4 {
+            let (_folder, state, new) = changing();
+            assert_eq!(load_or_make_next_key(&state).unwrap().public_key_raw(), new.public_key_raw());
+            // What was done before the power went, in the order in which it is done.
+            if cut >= 1 {
+                fs::copy(state.next_key(), state.key()).unwrap();
+            }
+            if cut >= 2 {
+                fs::copy(state.next_certificate(), state.certificate()).unwrap();
+            }
+            if cut >= 3 {
+                fs::remove_file(state.next_certificate()).unwrap();
+            }
+            if cut >= 4 {
+                fs::remove_file(state.next_key()).unwrap();
+            }
+            let next = load_next(&state).unwrap();
+            assert_eq!(next.is_some(), cut == 0, "cut {cut}");
+            if let Some(next) = next {
+                assert!(next.certificate.is_some());
+                adopt_next(&state).unwrap();
+            }
+            let (papers, wrong) = load(&state).unwrap();
+            assert_eq!(papers.key.public_key_raw(), new.public_key_raw(), "cut {cut}");
+            assert!(wrong.is_none() && papers.certificate.is_some(), "cut {cut}: {wrong:?}");
+            assert!(!state.next_key().exists() && !state.next_certificate().exists());
+            assert_eq!(fs::metadata(state.key()).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_given_up_leaves_the_key() {
+        let (_folder, state, new) = changing();
+        forget_next(&state).unwrap();
+        assert!(load_next(&state).unwrap().is_none());
+        assert_ne!(load(&state).unwrap().0.key.public_key_raw(), new.public_key_raw());
+        fs::write(state.next_key(), "half a key").unwrap();
+        assert!(load_next(&state).unwrap().is_none(), "never used, so it does not count");
+        load_or_make_next_key(&state).unwrap();
     }
 }

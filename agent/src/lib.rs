@@ -5,6 +5,8 @@
 //! `verify` (signed metadata), `identity`, `health`, `local` (what the device says on the spot). Readings go
 //! from `collect` through `consent` into the `spool`; `telemetry` ties them together.
 
+pub mod aside;
+pub mod certificate;
 pub mod clock;
 pub mod collect;
 pub mod config;
@@ -23,6 +25,7 @@ pub mod link;
 pub mod local;
 pub mod machine;
 pub mod manifest;
+pub mod passport;
 pub mod readings;
 pub mod recover;
 pub mod replay;
@@ -30,6 +33,7 @@ pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod shell;
+pub mod signed_time;
 pub mod slots;
 pub mod spool;
 pub mod telemetry;

@@ -1,6 +1,12 @@
 //! The way to the server: one HTTP/2 connection over mutual TLS, for calls and for bytes.
 
-use std::{error::Error, future::Future, io, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
@@ -18,10 +24,11 @@ use tonic_types::StatusExt as _;
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 use crate::{
+    aside::Aside,
     clock::Clock,
     identity::Identity,
     machine::Reason,
-    tls::{ConnectError, Door, io_words},
+    tls::{ConnectError, Dates, Door, io_words},
 };
 
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -30,6 +37,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Slower than this much in this time is as good as nothing: 1 KiB/s over a minute.
 const SLOWEST_BYTES: usize = 60 << 10;
 const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
+
+/// The server was not reached, or what answered is not slipwayd.
+pub const UNREACHABLE: &str = "SERVER_UNREACHABLE";
+/// The server does not take the certificate of this device.
+pub const REFUSED: &str = "CERTIFICATE_REFUSED";
 
 /// Why the server cannot be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +121,16 @@ pub trait Source {
 /// The connection; opened when needed, again when it broke. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Link {
-    channel: Channel,
+    way: Arc<Way>,
+    channel: Arc<RwLock<Channel>>,
+}
+
+/// Where the server is and whom to believe that he is it.
+#[derive(Debug)]
+struct Way {
+    server: String,
+    authorities: Vec<CertificateDer<'static>>,
+    clock: Clock,
 }
 
 impl Link {
@@ -123,6 +144,49 @@ impl Link {
         identity: Option<Identity>,
         clock: &Clock,
     ) -> Result<Self, LinkError> {
+        let (server, authorities) = (server.to_owned(), authorities.to_vec());
+        let way = Way { server, authorities, clock: clock.clone() };
+        let channel = way.channel(identity, Dates::Count)?;
+        Ok(Self { way: Arc::new(way), channel: Arc::new(RwLock::new(channel)) })
+    }
+
+    /// Shows this identity from now on. What is under way on the connection so far goes on there.
+    ///
+    /// # Errors
+    /// When key and certificate cannot be used; then nothing changes.
+    pub fn show(&self, identity: Option<Identity>) -> Result<(), LinkError> {
+        let channel = self.way.channel(identity, Dates::Count)?;
+        *self.channel.write().unwrap_or_else(PoisonError::into_inner) = channel;
+        Ok(())
+    }
+
+    /// A connection of its own to the same server, without a certificate.
+    ///
+    /// # Errors
+    /// As [`Link::new`].
+    pub fn aside(&self, dates: Dates) -> Result<Aside, LinkError> {
+        let channel = Arc::new(RwLock::new(self.way.channel(None, dates)?));
+        Ok(Aside::new(Self { way: self.way.clone(), channel }))
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls of a device.
+    pub fn device(&self) -> DeviceServiceClient<Channel> {
+        DeviceServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    /// Calls of a machine that is not a device yet.
+    pub fn enrollment(&self) -> EnrollmentServiceClient<Channel> {
+        EnrollmentServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+}
+
+impl Way {
+    fn channel(&self, identity: Option<Identity>, dates: Dates) -> Result<Channel, LinkError> {
+        let (server, authorities, clock) = (self.server.as_str(), &self.authorities, &self.clock);
         let wrong = |what: &str| LinkError::Address { address: server.to_owned(), what: what.to_owned() };
         let uri: Uri = server.parse().map_err(|_| wrong("it is no URL"))?;
         if uri.scheme_str() != Some("https") {
@@ -131,7 +195,7 @@ impl Link {
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
         let port = uri.port_u16().unwrap_or(443);
         let bare = host.trim_matches(['[', ']']);
-        let door = Door::new(server, (bare, port), authorities, identity, clock)?;
+        let door = Door::new(server, (bare, port), authorities, identity, clock, dates)?;
         // TLS is the connector's business, so that the trusted clock judges certificates; the channel
         // must not try it a second time, hence http here and https as origin.
         let inner = Endpoint::from_shared(format!("http://{host}:{port}"))
@@ -143,17 +207,7 @@ impl Link {
             .keep_alive_while_idle(false)
             .tcp_nodelay(true);
         let connector = service_fn(move |_: Uri| door.clone().open());
-        Ok(Self { channel: inner.connect_with_connector_lazy(connector) })
-    }
-
-    /// Calls of a device.
-    pub fn device(&self) -> DeviceServiceClient<Channel> {
-        DeviceServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
-    }
-
-    /// Calls of a machine that is not a device yet.
-    pub fn enrollment(&self) -> EnrollmentServiceClient<Channel> {
-        EnrollmentServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+        Ok(inner.connect_with_connector_lazy(connector))
     }
 }
 
@@ -169,7 +223,7 @@ impl Source for Link {
         }
         let request =
             request.body(Body::empty()).map_err(|_| GetError::Network(format!("{path:?} is no path")))?;
-        let mut channel = self.channel.clone();
+        let mut channel = self.channel();
         let answer = async { channel.ready().await?.call(request).await };
         let answer = match timeout(CALL_DEADLINE, answer).await {
             Ok(answer) => answer.map_err(|error| GetError::Network(trouble(&error).detail))?,
@@ -230,7 +284,7 @@ pub fn reason(status: &tonic::Status) -> Reason {
         None if status.source().is_none() => {
             // Not slipwayd, which always gives a reason: something in between.
             let (code, message) = (status.code(), status.message());
-            Reason::new("SERVER_UNREACHABLE", format!("the server's answer was {code:?}: {message}"))
+            Reason::new(UNREACHABLE, format!("the server's answer was {code:?}: {message}"))
         }
         None => trouble(status),
     }
@@ -238,7 +292,7 @@ pub fn reason(status: &tonic::Status) -> Reason {
 
 /// Why a call did not get through, as a sentence: the libraries' own words are for their authors.
 fn trouble(error: &(dyn Error + 'static)) -> Reason {
-    let unreachable = |what: String| Reason::new("SERVER_UNREACHABLE", what);
+    let unreachable = |what: String| Reason::new(UNREACHABLE, what);
     if let Some(error) = cause::<ConnectError>(error) {
         return Reason::new(error.code(), error);
     }
@@ -246,11 +300,9 @@ fn trouble(error: &(dyn Error + 'static)) -> Reason {
         return unreachable(format!("the server did not answer within {} s", CALL_DEADLINE.as_secs()));
     }
     if let Some(rustls::Error::AlertReceived(_)) = cause(error) {
-        return unreachable(
-            "the server refuses the connection, as it does when the certificate of this device is not one \
-             of its own or has expired"
-                .to_owned(),
-        );
+        let what =
+            "the server refuses the certificate of this device: it is not one of its own, or has ended";
+        return Reason::new(REFUSED, what);
     }
     unreachable(match cause::<io::Error>(error) {
         Some(error) => format!("the connection to the server broke off: {}", io_words(error)),

@@ -10,6 +10,7 @@ use crate::{
     identity::{self, IdentityError},
     journal::JournalError,
     link::{Link, LinkError},
+    passport::Passport,
     readings::Readings,
     recover,
     shell::{Exit, Parts, Shell},
@@ -53,15 +54,15 @@ pub async fn run(
     loop {
         let config = Config::read(state)?;
         let authorities = identity::read_certificates(&state.server_ca())?;
-        let identity = identity::load(state)?;
         let (trust, lost) = TrustStore::open(state, &config.product, &config.device_id, &clock)?;
-        let link = Link::new(&config.server, &authorities, Some(identity), &clock)?;
+        let link = Link::new(&config.server, &authorities, None, &clock)?;
+        let (passport, wrong) = Passport::open(state, &config, &link, &clock, StdRng::from_rng(&mut rng))?;
         let slots: Box<dyn Slots + Send> =
             Box::new(FileSlots::open_folder(&config.slots, config.slot_size, StdRng::from_rng(&mut rng)));
         let running = slots.active().and_then(|slot| Ok((slot, slots.open(slot)?))).ok();
         let remembered = recover::remember(state, &config, &trust, running, clock.now()).await?;
         let parts = Parts {
-            contact: Contact::new(link, trust, config.clone(), state.clone()),
+            contact: Contact::new(link, trust, passport, config.clone(), state.clone()),
             slots,
             state: state.clone(),
             clock: clock.clone(),
@@ -72,7 +73,7 @@ pub async fn run(
             floor: remembered.floor,
         };
         let mut shell = Shell::new(parts, readings.as_deref_mut());
-        for remark in lost.iter().chain(&remembered.remarks) {
+        for remark in wrong.iter().chain(&lost).chain(&remembered.remarks) {
             shell.remark(remark);
         }
         match shell.live(&mut stop).await {

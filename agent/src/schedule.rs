@@ -69,6 +69,14 @@ impl Schedule {
     }
 }
 
+/// When to renew a certificate that holds from `from` to `to`, in milliseconds: at a random moment between
+/// half and two thirds of its life, so that a fleet that was enrolled in a day does not renew in a day, and
+/// there is time left to fail in.
+pub fn renewal(from: i64, to: i64, rng: &mut impl Rng) -> i64 {
+    let life = to.saturating_sub(from).max(0);
+    from.saturating_add(life / 2).saturating_add(rng.random_range(0..=life / 6))
+}
+
 /// The pause before try `failures + 1`: a uniformly chosen part of a limit that doubles each time.
 pub fn backoff(failures: u32, rng: &mut impl Rng) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
@@ -116,6 +124,16 @@ mod tests {
         schedule.fruitful();
         assert!(schedule.may_hurry());
         assert_eq!(schedule.answered(Some(asked), &mut rng), asked);
+    }
+
+    #[test]
+    fn renews_between_half_and_two_thirds_of_a_life() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let draws: Vec<i64> = (0..1000).map(|_| renewal(6_000, 12_000, &mut rng)).collect();
+        assert!(draws.iter().all(|at| (9_000..=10_000).contains(at)));
+        assert!(draws.iter().min().unwrap() < &9_050 && draws.iter().max().unwrap() > &9_950);
+        assert_eq!(renewal(5, 5, &mut rng), 5);
+        assert_eq!(renewal(7, 3, &mut rng), 7, "one that never held is due at once");
     }
 
     #[test]

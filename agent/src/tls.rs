@@ -9,6 +9,10 @@
 //! than was proved, and then one of the two is wrong. Chain, name and signature always have to hold. TLS
 //! protects who a device is and what it tells; what it installs is protected by signed metadata, which is
 //! judged at trusted time alone.
+//!
+//! A device whose clock is wrong may judge wrongly by both. It then asks for the signed time, and for that
+//! there is a connection on which dates do not count ([`Dates::Ignored`]); see [`crate::aside`] for what else
+//! may be asked there.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -28,7 +32,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{clock::Clock, identity::Identity, link::LinkError};
+use crate::{certificate, clock::Clock, identity::Identity, link::LinkError};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -63,6 +67,15 @@ impl ConnectError {
     }
 }
 
+/// Whether the dates of the server's certificate count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dates {
+    /// They do.
+    Count,
+    /// They do not; chain, name and signature still have to hold.
+    Ignored,
+}
+
 /// Where the server is and how it proves that it is the one.
 #[derive(Clone)]
 pub struct Door {
@@ -87,12 +100,13 @@ impl Door {
         authorities: &[CertificateDer<'static>],
         identity: Option<Identity>,
         clock: &Clock,
+        dates: Dates,
     ) -> Result<Self, LinkError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| LinkError::Address {
             address: server.to_owned(),
             what: "its host is no name and no IP address".to_owned(),
         })?;
-        let connector = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock)?));
+        let connector = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock, dates)?));
         Ok(Self { server: server.to_owned(), host: host.to_owned(), port, name, connector })
     }
 
@@ -167,6 +181,7 @@ fn tls_config(
     authorities: &[CertificateDer<'static>],
     identity: Option<Identity>,
     clock: &Clock,
+    dates: Dates,
 ) -> Result<ClientConfig, LinkError> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
@@ -176,7 +191,7 @@ fn tls_config(
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|_| LinkError::Authority)?;
-    let verifier = EitherTime { verifier, clock: clock.clone() };
+    let verifier = EitherTime { verifier, clock: clock.clone(), dates };
     let builder = ClientConfig::builder_with_details(provider, Arc::new(TrustedTime(clock.clone())))
         .with_safe_default_protocol_versions()
         .map_err(LinkError::Tls)?
@@ -205,11 +220,13 @@ fn unix(millis: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
-/// The ordinary verifier, asked at trusted time and then at the system's.
+/// The ordinary verifier, asked at trusted time and then at the system's; where dates do not count, also
+/// at a moment at which the certificate held.
 #[derive(Debug)]
 struct EitherTime {
     verifier: Arc<WebPkiServerVerifier>,
     clock: Clock,
+    dates: Dates,
 }
 
 fn is_about_time(error: &CertificateError) -> bool {
@@ -234,7 +251,11 @@ impl ServerCertVerifier for EitherTime {
         let at = |now| self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match at(now) {
             Err(rustls::Error::InvalidCertificate(error)) if is_about_time(&error) => {
-                at(unix(self.clock.unproved()))
+                let judged = at(unix(self.clock.unproved()));
+                match (&judged, self.dates, certificate::read(end_entity)) {
+                    (Err(_), Dates::Ignored, Some(facts)) => at(unix(facts.not_after)),
+                    _ => judged,
+                }
             }
             judged => judged,
         }
@@ -294,7 +315,7 @@ mod tests {
         let (ca, issuer) = authority();
         let (_, stranger) = authority();
         let (good, foreign) = (leaf(&issuer), leaf(&stranger));
-        let judge = |system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
+        let judge_by = |dates, system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
             let system = millis(system);
             let clock = Clock::from_source(Arc::new(move || system));
             clock.raise_floor(millis(proved));
@@ -302,10 +323,13 @@ mod tests {
             roots.add(ca.clone()).unwrap();
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = EitherTime { verifier: verifier.build().unwrap(), clock: clock.clone() };
+            let verifier = EitherTime { verifier: verifier.build().unwrap(), clock: clock.clone(), dates };
             let name = ServerName::try_from(name.to_owned()).unwrap();
             let now = TrustedTime(clock).current_time().unwrap();
             verifier.verify_server_cert(certificate, &[], &name, &[], now).is_ok()
+        };
+        let judge = |system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
+            judge_by(Dates::Count, system, proved, certificate, name)
         };
         let (before, during, after) =
             ("2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z", "2029-01-01T00:00:00Z");
@@ -317,6 +341,11 @@ mod tests {
         for (system, proved) in [(during, before), (during, after)] {
             assert!(!judge(system, proved, &foreign, "server"), "another CA");
             assert!(!judge(system, proved, &good, "another"), "another name");
+        }
+        for (system, proved) in [(after, before), (before, after), (during, during)] {
+            let ignoring = |certificate, name| judge_by(Dates::Ignored, system, proved, certificate, name);
+            assert!(ignoring(&good, "server"), "dates do not count");
+            assert!(!ignoring(&foreign, "server") && !ignoring(&good, "another"), "everything else does");
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::{
     machine::Reason,
 };
 
+/// What a signed time begins with, so that no metadata can be taken for one.
+const TIME: &[u8] = b"slipway-time/v1\n";
+
 /// Why metadata was not accepted, or could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -42,6 +45,9 @@ pub enum TrustError {
         /// What the system said.
         source: io::Error,
     },
+    /// The server's word on the time is not to be believed.
+    #[error("the server's answer to what time it is is not signed for this question by the key that says so")]
+    Time,
     /// The root that came with the device is gone.
     #[error("{} is missing: without a root nothing can be verified", path.display())]
     NoRoot {
@@ -57,6 +63,7 @@ impl TrustError {
             Self::Refused(error) => error.code(),
             Self::TooManyRoots { .. } => "TOO_MANY_ROOTS",
             Self::Io { .. } => "STATE_IO_FAILED",
+            Self::Time => "TIME_REFUSED",
             Self::NoRoot { .. } => "ROOT_MISSING",
         }
     }
@@ -239,6 +246,25 @@ impl TrustStore {
         releases.iter().map(|release| release.floor).max().unwrap_or(0)
     }
 
+    /// Takes over the time that the server signed for `nonce` just now: the clock goes by it from here on.
+    ///
+    /// # Errors
+    /// A signature that is not by the key of the timestamp role, or a time after the end of the root, by
+    /// which nobody can be held to anything; or when it cannot be kept.
+    pub fn prove_time(&self, nonce: &[u8], seconds: i64, signature: &[u8]) -> Result<(), TrustError> {
+        let root = &self.set.root().body;
+        let authority = root.authority(&root.timestamp);
+        let message = [TIME, nonce, seconds.to_string().as_bytes()].concat();
+        // One signature cannot make a threshold of two.
+        let is_signed = authority.threshold() == 1
+            && authority.public_keys().iter().any(|key| key.verify(&message, signature));
+        if !is_signed || Date::from_unix(seconds) > root.expires {
+            return Err(TrustError::Time);
+        }
+        self.clock.prove(seconds.saturating_mul(1000));
+        self.keep_clock(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+    }
+
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
         let path = self.folder.join(format!("{name}.json"));
         durable::replace(&path, bytes, durable::PLAIN).map_err(io_error("write", &path))
@@ -246,8 +272,12 @@ impl TrustStore {
 
     /// The floor is kept apart from the documents that proved it: those are dropped when keys rotate.
     fn keep_clock_floor(&self) -> Result<(), TrustError> {
-        let path = self.state.clock();
         let proved = self.set.time_floor().and_then(|floor| u64::try_from(floor.millis()).ok()).unwrap_or(0);
+        self.keep_clock(proved)
+    }
+
+    fn keep_clock(&self, proved: u64) -> Result<(), TrustError> {
+        let path = self.state.clock();
         let kept = kept::read(&path);
         if proved > kept.value().unwrap_or(0) {
             kept::write(&path, proved).map_err(io_error("write", &path))?;

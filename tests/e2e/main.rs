@@ -9,6 +9,7 @@ mod ceremonies;
 mod edges;
 mod full_disk;
 mod help;
+mod identity;
 mod lost_keys;
 mod lying;
 mod quiet;

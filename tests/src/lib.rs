@@ -7,6 +7,7 @@ pub mod member;
 pub mod operator;
 pub mod postgres;
 pub mod processes;
+pub mod proof;
 pub mod raw;
 pub mod s3;
 pub mod world;

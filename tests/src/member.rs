@@ -88,6 +88,18 @@ impl Member {
         self.caller = Caller::connect(port, ca_pem, None, Some((&self.identity.0, &self.identity.1)));
     }
 
+    /// Its certificate and the authority's, and its key, both PEM.
+    pub fn identity(&self) -> (&str, &str) {
+        (&self.identity.0, &self.identity.1)
+    }
+
+    /// Shows this certificate (DER, with the authority's) and its key from now on, on a new connection.
+    pub fn show(&mut self, port: u16, ca_pem: &str, chain: &[Vec<u8>], key_pem: &str) {
+        let certificate = chain.iter().map(|der| pem(der)).collect();
+        self.identity = (certificate, key_pem.to_owned());
+        self.move_to(port, ca_pem);
+    }
+
     /// One check-in; takes note of everything it is told.
     ///
     /// # Errors

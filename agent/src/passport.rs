@@ -1,0 +1,300 @@
+//! Keeps the device able to talk: a certificate that holds, and a time to judge it by.
+//!
+//! The fleet knows a device by its key. The certificate is a ticket, and one that has ended is not lost: the
+//! device signs a challenge with its key and is given another. So nothing here ends the agent.
+
+use rand::{Rng, RngExt as _, rngs::StdRng};
+use rcgen::{KeyPair, SigningKey as _};
+use slipway_proto::v1::RenewRequest;
+use slipway_trust::Sha256;
+
+use crate::{
+    aside::Aside,
+    certificate::{self, Facts},
+    clock::Clock,
+    config::{Config, StateDir},
+    identity::{self, IdentityError, Papers},
+    link::{self, Link, chain},
+    machine::Reason,
+    schedule, signed_time,
+    tls::Dates,
+    verify::TrustStore,
+};
+
+/// What a device signs to renew without a certificate begins with this.
+const RENEWAL: &[u8] = b"slipway-renew/v1\n";
+/// An answer to what time it is holds for so long, in milliseconds: in doubt it is asked again.
+const TIME_AGAIN: i64 = 3600 * 1000;
+/// After a renewal that failed while the certificate still holds; doubled for every further failure.
+const PAUSE: i64 = 60 * 1000;
+/// Longest pause between such renewals. A certificate is renewed in the last half of its life: months.
+const PAUSE_LIMIT: i64 = 6 * 3600 * 1000;
+
+/// What the server says to a device that an operator has to let in again: it asks seldom.
+pub const SHUT_OUT: [&str; 2] = ["DEVICE_REVOKED", "RENEWAL_NEEDS_APPROVAL"];
+const UNKNOWN: &str = "DEVICE_UNKNOWN";
+const NOT_PROVED: &str = "RENEWAL_REFUSED";
+
+/// See the module.
+pub struct Passport {
+    state: StateDir,
+    device_id: String,
+    new_key_at_renewal: bool,
+    /// The names of servers in what is signed: the ids of the authorities' keys.
+    servers: Vec<Sha256>,
+    link: Link,
+    clock: Clock,
+    rng: StdRng,
+    papers: Papers,
+    /// What the device changes to. Shown once there is a certificate, and adopted with the first answer.
+    next: Option<Papers>,
+    /// When the certificate is renewed, in milliseconds of trusted time.
+    due_at: i64,
+    /// When the next try may be, in ticks, and how many failed.
+    rest_until: i64,
+    failures: u32,
+    /// When the server said what time it is, in ticks.
+    asked_at: Option<i64>,
+}
+
+impl Passport {
+    /// The identity of the device in `state`, shown on `link` from now on; and what was wrong with its files.
+    ///
+    /// # Errors
+    /// Without the key there is no device.
+    pub fn open(
+        state: &StateDir,
+        config: &Config,
+        link: &Link,
+        clock: &Clock,
+        rng: StdRng,
+    ) -> Result<(Self, Vec<Reason>), IdentityError> {
+        // First: it may finish a change of keys.
+        let next = identity::load_next(state)?;
+        let (papers, wrong) = identity::load(state)?;
+        let authorities = identity::read_certificates(&state.server_ca())?;
+        let servers = authorities.iter().filter_map(|der| certificate::read(der));
+        let mut passport = Self {
+            servers: servers.map(|facts| Sha256::of(&facts.public_key)).collect(),
+            state: state.clone(),
+            device_id: config.device_id.clone(),
+            new_key_at_renewal: config.new_key_at_renewal,
+            link: link.clone(),
+            clock: clock.clone(),
+            rng,
+            papers,
+            next,
+            due_at: i64::MAX,
+            rest_until: i64::MIN,
+            failures: 0,
+            asked_at: None,
+        };
+        let mut remarks = Vec::new();
+        if let Some(error) = wrong {
+            let text = format!("{}; the device asks for a new certificate", chain(&error));
+            remarks.push(Reason::new("STATE_DAMAGED", text));
+        }
+        if let Err(reason) = passport.show() {
+            remarks.push(reason);
+        }
+        Ok((passport, remarks))
+    }
+
+    /// Sees to it, before a round, that the device can show a certificate. What went wrong without
+    /// keeping it from that is the answer.
+    ///
+    /// # Errors
+    /// Why it cannot talk to the server as this device.
+    pub async fn prepare(&mut self, trust: &mut TrustStore) -> Result<Option<Reason>, Reason> {
+        let mut remark = None;
+        if self.is_in_doubt(trust) && self.may_ask() {
+            remark = self.ask_time(trust).await.err();
+        }
+        let now = self.clock.now();
+        if !self.shown().is_some_and(|facts| facts.holds_at(now)) {
+            return match self.recover().await {
+                Ok(()) => Ok(remark),
+                // By a clock that is wrong it may have ended; the server knows better.
+                Err(reason) if self.shown().is_some() && !is_final(&reason) => Ok(Some(reason)),
+                Err(reason) => Err(reason),
+            };
+        }
+        if now >= self.due_at && self.clock.ticks() >= self.rest_until {
+            match self.renew().await {
+                Ok(()) => self.failures = 0,
+                Err(reason) => {
+                    self.failures = self.failures.saturating_add(1);
+                    let pause = PAUSE.saturating_mul(1 << self.failures.min(16)).min(PAUSE_LIMIT);
+                    self.rest_until = self.clock.ticks() + self.rng.random_range(pause / 2..=pause);
+                    remark = Some(reason);
+                }
+            }
+        }
+        Ok(remark)
+    }
+
+    /// After a round that failed: whether what was done about it makes another try worth while.
+    pub async fn cure(&mut self, trouble: &Reason, trust: &mut TrustStore) -> bool {
+        match trouble.code.as_str() {
+            "SERVER_CERTIFICATE" => self.may_ask() && self.ask_time(trust).await.is_ok(),
+            link::REFUSED => self.recover().await.is_ok(),
+            // The server was set back to a time before it knew the new key, or has gone over to it already.
+            UNKNOWN if self.next.as_ref().is_some_and(|next| next.certificate.is_some()) => {
+                self.give_up_next().is_ok()
+            }
+            UNKNOWN if self.next.is_some() => self.recover().await.is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The server answered the device as the one that is shown: if that is a new key, it is the only one
+    /// from now on.
+    ///
+    /// # Errors
+    /// When that cannot be written down; it is tried again after the next answer.
+    pub fn answered(&mut self) -> Result<(), Reason> {
+        let Some(next) = self.next.take_if(|next| next.certificate.is_some()) else { return Ok(()) };
+        if let Err(error) = identity::adopt_next(&self.state) {
+            self.next = Some(next);
+            return Err(not_kept(&error));
+        }
+        self.papers = next;
+        Ok(())
+    }
+
+    /// The certificate that is shown.
+    fn shown(&self) -> Option<&Facts> {
+        let held = self.next.as_ref().and_then(|next| next.certificate.as_ref());
+        held.or(self.papers.certificate.as_ref()).map(|held| &held.facts)
+    }
+
+    /// Shows it, and plans when it is renewed.
+    fn show(&mut self) -> Result<(), Reason> {
+        let next = self.next.as_ref().and_then(Papers::identity);
+        let identity = next.or_else(|| self.papers.identity());
+        let life = self.shown().map(|facts| (facts.not_before, facts.not_after));
+        self.due_at = life.map_or(i64::MAX, |(from, to)| schedule::renewal(from, to, &mut self.rng));
+        self.link.show(identity).map_err(|error| Reason::new("STATE_DAMAGED", chain(&error)))
+    }
+
+    /// Whether the machine's clock may be why something does not hold.
+    fn is_in_doubt(&self, trust: &TrustStore) -> bool {
+        let now = self.clock.now();
+        let certificate_holds = self.shown().is_none_or(|facts| facts.holds_at(now));
+        self.clock.is_in_doubt() || !certificate_holds || trust.stale().is_some()
+    }
+
+    fn may_ask(&self) -> bool {
+        self.asked_at.is_none_or(|asked| self.clock.ticks() - asked >= TIME_AGAIN)
+    }
+
+    async fn ask_time(&mut self, trust: &mut TrustStore) -> Result<(), Reason> {
+        let aside = self.aside(Dates::Ignored)?;
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        let answered = signed_time::ask(&aside, trust, nonce).await;
+        // Who was not reached is asked again with the next round.
+        if answered.as_ref().err().is_none_or(|reason| reason.code != link::UNREACHABLE) {
+            self.asked_at = Some(self.clock.ticks());
+        }
+        answered
+    }
+
+    fn aside(&self, dates: Dates) -> Result<Aside, Reason> {
+        self.link.aside(dates).map_err(|error| Reason::new("STATE_DAMAGED", chain(&error)))
+    }
+
+    /// A new certificate while the old one holds, for the same key or for the next one.
+    async fn renew(&mut self) -> Result<(), Reason> {
+        let changes = self.next.is_some() || self.new_key_at_renewal;
+        let fresh = match changes {
+            true => Some(identity::load_or_make_next_key(&self.state).map_err(|error| not_kept(&error))?),
+            false => None,
+        };
+        let csr_der = self.request(fresh.as_ref().unwrap_or(&self.papers.key))?;
+        let request = RenewRequest { device_id: self.device_id.clone(), csr_der, ..RenewRequest::default() };
+        let answer = self.link.enrollment().renew(request).await;
+        let chain = answer.map_err(|status| link::reason(&status))?.into_inner().certificate_chain_der;
+        let stored = match fresh {
+            Some(_) => identity::store_next_certificate(&self.state, &chain),
+            None => identity::store_certificate(&self.state, &chain),
+        };
+        stored.map_err(|error| not_kept(&error))?;
+        self.reread()
+    }
+
+    /// A new certificate when there is none to show: the key signs a challenge. In the middle of a change of
+    /// keys the device does not know which one the server goes by, so it tries both.
+    async fn recover(&mut self) -> Result<(), Reason> {
+        let doubtful = self.clock.is_in_doubt();
+        let aside = self.aside(if doubtful { Dates::Ignored } else { Dates::Count })?;
+        let first = self.prove(&aside, &self.papers.key).await;
+        match (first, &self.next) {
+            (Ok(chain), _) => {
+                identity::store_certificate(&self.state, &chain).map_err(|error| not_kept(&error))?;
+                // The server goes by the old key, and has forgotten the new one.
+                identity::forget_next(&self.state).map_err(|error| not_kept(&error))?;
+            }
+            (Err(reason), Some(next)) if reason.code == NOT_PROVED => {
+                let chain = self.prove(&aside, &next.key).await?;
+                identity::store_next_certificate(&self.state, &chain).map_err(|error| not_kept(&error))?;
+                identity::adopt_next(&self.state).map_err(|error| not_kept(&error))?;
+            }
+            (Err(reason), _) => return Err(reason),
+        }
+        self.reread()
+    }
+
+    /// Renews by a signature of `key`.
+    async fn prove(&self, aside: &Aside, key: &KeyPair) -> Result<Vec<Vec<u8>>, Reason> {
+        let csr_der = self.request(key)?;
+        let mut last = Reason::new(NOT_PROVED, "server-ca.pem holds no certificate that can be read");
+        // Which of the authorities signed the server's certificate is not asked: the answer would come from
+        // whoever is there.
+        for server in &self.servers {
+            let nonce = aside.challenge(&self.device_id).await?;
+            let head = [RENEWAL, server.to_string().as_bytes(), b"\n"].concat();
+            let message = [&head, &nonce, Sha256::of(&csr_der).as_bytes().as_slice()].concat();
+            let signature = key.sign(&message).map_err(|error| not_kept(&error.into()))?;
+            let request = RenewRequest {
+                device_id: self.device_id.clone(),
+                csr_der: csr_der.clone(),
+                nonce,
+                signature,
+                signer_spki_der: Vec::new(),
+            };
+            match aside.renew(request).await {
+                Ok(answer) => return Ok(answer.certificate_chain_der),
+                Err(reason) if reason.code == NOT_PROVED => last = reason,
+                Err(reason) => return Err(reason),
+            }
+        }
+        Err(last)
+    }
+
+    fn request(&self, key: &KeyPair) -> Result<Vec<u8>, Reason> {
+        identity::signing_request(key, &self.device_id).map_err(|error| not_kept(&error))
+    }
+
+    fn give_up_next(&mut self) -> Result<(), Reason> {
+        identity::forget_next(&self.state).map_err(|error| not_kept(&error))?;
+        self.next = None;
+        self.show()
+    }
+
+    /// Takes over what is in the files now, and shows it.
+    fn reread(&mut self) -> Result<(), Reason> {
+        self.next = identity::load_next(&self.state).map_err(|error| not_kept(&error))?;
+        self.papers = identity::load(&self.state).map_err(|error| not_kept(&error))?.0;
+        self.show()
+    }
+}
+
+/// An operator has the last word.
+fn is_final(reason: &Reason) -> bool {
+    SHUT_OUT.contains(&reason.code.as_str())
+}
+
+fn not_kept(error: &IdentityError) -> Reason {
+    Reason::new("STATE_IO_FAILED", chain(error))
+}
