@@ -30,7 +30,14 @@ impl FromStr for WaveSpec {
             match key {
                 "max-failures" => gate.max_failures = count(key, value)?,
                 "min-sample" => gate.min_sample = count(key, value)?,
-                "max-in-flight" => wave.max_in_flight = count(key, value)?,
+                "max-in-flight" => {
+                    wave.max_in_flight = count(key, value)?;
+                    if wave.max_in_flight == 0 {
+                        return Err(
+                            "max-in-flight=0 would let nobody in; leave it out for no limit".to_owned()
+                        );
+                    }
+                }
                 "min-success" => gate.min_success_percent = share(key, value)?,
                 "max-failure" => gate.max_failure_percent = share(key, value)?,
                 "soak" => gate.soak = Some(duration::to_wire(duration::parse(value)?)),
@@ -140,6 +147,10 @@ mod tests {
             "`soke` is not a setting of a wave; there are max-failures, max-failure, min-success, min-sample, max-in-flight, soak"
         );
         assert_eq!(refusal("10:max-failures=few"), "max-failures=few: `few` is not a whole number");
+        assert_eq!(
+            refusal("10:max-in-flight=0"),
+            "max-in-flight=0 would let nobody in; leave it out for no limit"
+        );
         assert_eq!(refusal("10:min-success=0"), "min-success=0: `0` is not a percentage from 1 to 100");
         assert_eq!(refusal("10:soak=5"), "`5` has no unit after 5; write for example 5s or 5m");
         assert!(refusal("NaN").starts_with("`NaN` is not a share"));

@@ -32,7 +32,7 @@ pub async fn run(command: RolloutCommand, connection: &Connection, console: &Con
             let request = v1::PreviewRolloutRequest { rollout: plan.clone() };
             let preview = api.rollouts().preview_rollout(request).await?.into_inner();
             let plan = plan.unwrap_or_default();
-            warn_of_nobody(preview.wave_devices.iter().sum(), &plan, console);
+            warn_of_nobody(&preview.wave_devices, &plan, console);
             console.show("PreviewRolloutResponse", &preview, |preview| render_preview(preview, &plan))
         }
         RolloutCommand::List(args) => list(args, &api, console).await,
@@ -93,7 +93,8 @@ async fn create(
 ) -> Result<(), Failure> {
     let request = v1::CreateRolloutRequest { rollout, validate_only, request_id: rng::request_id() };
     let rollout = api.rollouts().create_rollout(request).await?.into_inner();
-    warn_of_nobody(rollout.waves.iter().map(|wave| u64::from(wave.devices)).sum(), &rollout, console);
+    let devices: Vec<u64> = rollout.waves.iter().map(|wave| wave.devices.into()).collect();
+    warn_of_nobody(&devices, &rollout, console);
     if validate_only {
         console.say("the plan is valid; nothing was started");
         return console.show("Rollout", &planned(rollout), render_plan);
@@ -103,9 +104,15 @@ async fn create(
     console.show("Rollout", &rollout, |rollout| render(rollout, console.clock.now()))
 }
 
-/// A plan that reaches nobody is valid, and most likely not what was meant.
-fn warn_of_nobody(devices: u64, plan: &v1::Rollout, console: &Console) {
-    if devices == 0 {
+/// A plan that reaches nobody, or a wave without devices, is valid, and most likely not what was meant.
+fn warn_of_nobody(devices: &[u64], plan: &v1::Rollout, console: &Console) {
+    if devices.iter().any(|devices| *devices > 0) {
+        for (number, _) in (1..).zip(devices).filter(|(_, devices)| **devices == 0) {
+            console.say(&format!(
+                "warning: as things are wave {number} has no device: it passes at once, without its soak time"
+            ));
+        }
+    } else {
         let later = if plan.standing { ", until some match later" } else { "" };
         console.say(&format!(
             "warning: as things are this plan brings {} to no device{later}; \
@@ -288,12 +295,16 @@ fn on_failure(rollout: &v1::Rollout) -> &'static str {
 
 fn render_preview(preview: &v1::PreviewRolloutResponse, plan: &v1::Rollout) -> String {
     let offered: u64 = preview.wave_devices.iter().sum();
+    // Revoked, quarantined or frozen: none of the other counts.
+    let counted = preview.already_there + preview.later + preview.incompatible + offered;
+    let held_back = preview.matched.saturating_sub(counted);
     let mut text = facts(&[
         ("release", names::short(&plan.release).to_owned()),
         ("matched", human::counted(preview.matched, "device")),
         ("already there", preview.already_there.to_string()),
         ("run later", preview.later.to_string()),
         ("incompatible", preview.incompatible.to_string()),
+        ("held back", held_back.to_string()),
         ("offered", offered.to_string()),
         ("transfer", format!("at most {}", human::bytes(preview.bytes))),
     ]);

@@ -103,6 +103,7 @@ matched        10 devices
 already there  1
 run later      0
 incompatible   1
+held back      0
 offered        8
 transfer       at most 64.0 MiB
 
@@ -160,9 +161,9 @@ fn a_plan_that_reaches_nobody_is_warned_of() {
     let talk = Shared::default();
     let console = Console::to_writers(std::io::sink(), talk.clone(), Format::Table, Clock::Fixed(NOW));
     let plan = plan_of("slipway rollout create pump/2.0.0 --standing").unwrap();
-    warn_of_nobody(1, &plan, &console);
+    warn_of_nobody(&[1, 2], &plan, &console);
     assert_eq!(talk.text(), "");
-    warn_of_nobody(0, &plan, &console);
+    warn_of_nobody(&[0, 0], &plan, &console);
     assert!(
         talk.text().starts_with(
             "warning: as things are this plan brings pump/2.0.0 to no device, until some match later; "

@@ -11,7 +11,7 @@ use super::{
     selector::Selector,
     time::Timestamp,
     update::{Outcome, UpdateState},
-    wave::{LINE, Wave, WaveState, position},
+    wave::{LINE, Wave, WaveState, position, wave_at},
 };
 
 /// What a device says whose updates stopped until somebody looks at it. Whatever else blocks a
@@ -139,8 +139,7 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
         verdict.obstacles.push(Obstacle::NotSelected);
         return verdict;
     }
-    let key = facts.label(&rollout.spread_by).filter(|_| !rollout.spread_by.is_empty());
-    verdict.position = position(&rollout.seed, key.unwrap_or(&facts.id));
+    verdict.position = position(&rollout.seed, stands_at(facts, &rollout.spread_by));
     let wave = wave_at(&rollout.waves, verdict.position);
     verdict.wave = wave.map_or(0, |wave| wave.number);
     if rollout.state == RolloutState::RollingBack {
@@ -156,9 +155,9 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
     verdict
 }
 
-/// The wave that holds this place on the line.
-pub fn wave_at(waves: &[Wave], position: u32) -> Option<&Wave> {
-    waves.iter().find(|wave| position < wave.upper)
+/// What decides where a device stands: the value of the label to spread by, or its id.
+pub fn stands_at<'a>(facts: &'a Facts, spread_by: &str) -> &'a str {
+    facts.label(spread_by).filter(|_| !spread_by.is_empty()).unwrap_or(&facts.id)
 }
 
 /// How much of the line a wave holds, in millionths.

@@ -24,6 +24,64 @@ pub fn position(seed: &str, key: &str) -> u32 {
     u32::try_from(share).unwrap_or(LINE - 1)
 }
 
+/// The wave that holds this place on the line.
+pub fn wave_at(waves: &[Wave], position: u32) -> Option<&Wave> {
+    waves.iter().find(|wave| position < wave.upper)
+}
+
+/// Of more devices than this, every seed gives each wave about its share.
+const FEW: usize = 2_000;
+/// Seeds that are compared at least.
+const DRAWS: usize = 64;
+/// Positions that are computed at most, as long as a wave would be empty: some 30 ms.
+const WORK: usize = 100_000;
+
+/// The fairest of some seeds: one that gives each wave about its share of the devices that stand at
+/// `keys`, and each wave one at least where that can be. Of a handful of devices a plain draw leaves
+/// the canary wave empty more often than not, and then nobody tries the release first.
+pub fn fair_seed(waves: &[Wave], keys: &[&str], mut draw: impl FnMut() -> String) -> String {
+    let mut best = draw();
+    if keys.len() > FEW {
+        return best;
+    }
+    let distinct = keys.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let unavoidable = waves.len().saturating_sub(distinct);
+    let mut least = unfairness(waves, keys, &best);
+    for drawn in 1..WORK / keys.len().max(1) {
+        if drawn >= DRAWS && least.0 <= unavoidable {
+            break;
+        }
+        let seed = draw();
+        let next = unfairness(waves, keys, &seed);
+        if next < least {
+            (best, least) = (seed, next);
+        }
+    }
+    best
+}
+
+/// Empty waves, and then how far all waves are from their shares, in parts of the line.
+fn unfairness(waves: &[Wave], keys: &[&str], seed: &str) -> (usize, u64) {
+    let mut counts = vec![0_u64; waves.len()];
+    for key in keys {
+        let wave = wave_at(waves, position(seed, key));
+        let at =
+            wave.and_then(|wave| usize::try_from(wave.number).ok()).and_then(|number| number.checked_sub(1));
+        if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
+            *count += 1;
+        }
+    }
+    let all = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    let mut below = 0;
+    let mut distance = 0;
+    for (wave, count) in waves.iter().zip(&counts) {
+        let share = u64::from(wave.upper - below) * all;
+        distance += share.abs_diff(count * u64::from(LINE));
+        below = wave.upper;
+    }
+    (counts.iter().filter(|count| **count == 0).count(), distance)
+}
+
 /// Where a wave stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaveState {
@@ -136,6 +194,38 @@ mod tests {
         assert_eq!(a, first("a"));
         let both = a.iter().filter(|i| b.contains(i)).count();
         assert!(both < 30, "{both} of about 100 come first twice");
+    }
+
+    #[test]
+    fn a_fair_seed_leaves_no_wave_of_a_small_fleet_empty() {
+        use crate::{
+            model::{rollout::RolloutState, rollout_fixtures::rollout},
+            rng::Rng,
+        };
+        let mut waves = rollout(RolloutState::Running, &[WaveState::Pending; 3]).waves;
+        for (wave, percent) in waves.iter_mut().zip([5, 25, 100]) {
+            wave.upper = LINE / 100 * percent;
+        }
+        let rng = Rng::seeded(1);
+        let mut firsts = std::collections::BTreeSet::<String>::new();
+        for count in [3, 5, 6, 20, 100] {
+            let ids: Vec<String> = (0..count).map(|i| format!("pump-{i}")).collect();
+            let keys: Vec<&str> = ids.iter().map(String::as_str).collect();
+            for _ in 0..10 {
+                let seed = fair_seed(&waves, &keys, || crate::model::id::hex(&rng.bytes::<8>()));
+                let (empty, _) = unfairness(&waves, &keys, &seed);
+                assert_eq!(empty, 0, "{count} devices");
+                if count == 6 {
+                    let first = ids.iter().find(|key| position(&seed, key) < waves[0].upper);
+                    firsts.extend(first.cloned());
+                }
+            }
+        }
+        // Two customers cannot fill three waves.
+        let seed =
+            fair_seed(&waves, &["acme", "globex", "acme"], || crate::model::id::hex(&rng.bytes::<8>()));
+        assert_eq!(unfairness(&waves, &["acme", "globex", "acme"], &seed).0, 1);
+        assert!(firsts.len() > 3, "always the same guinea pigs: {firsts:?}");
     }
 
     #[test]

@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Context, Result, active_rollouts::activate, rollouts::planned};
 use crate::{
     model::{
-        admission::{ActiveRollout, verdict},
+        admission::{ActiveRollout, stands_at, verdict},
         advance::Prospects,
+        id,
         obstacle::Obstacle,
         plan::Draft,
         refusal::{Reason, Refusal},
         release::Release,
         rollout::Rollout,
         time::Timestamp,
-        wave::WaveState,
+        wave::{WaveState, fair_seed},
     },
     store::releases::release_get,
 };
@@ -105,13 +106,8 @@ pub(super) async fn check_not_in_vain(ctx: &Context, rollout: &Rollout, now: Tim
 
 /// What the rollout would mean if all of its waves were open and without limits.
 fn survey(ctx: &Context, rollout: &Rollout, release: Option<&Release>, now: Timestamp) -> Preview {
-    let mut rollout = rollout.clone();
-    for wave in &mut rollout.waves {
-        wave.state = WaveState::Open;
-        wave.max_in_flight = 0;
-    }
     let mut preview = Preview { wave_devices: vec![0; rollout.waves.len()], ..Preview::default() };
-    let Some(active) = activate(ctx, rollout) else { return preview };
+    let Some(active) = activate(ctx, all_open(rollout)) else { return preview };
     for entry in ctx.devices.all() {
         let verdict = verdict(&entry, &active, now);
         let Some(wave) = verdict.wave.checked_sub(1) else { continue };
@@ -132,6 +128,25 @@ fn survey(ctx: &Context, rollout: &Rollout, release: Option<&Release>, now: Time
         }
     }
     preview
+}
+
+fn all_open(rollout: &Rollout) -> Rollout {
+    let mut rollout = rollout.clone();
+    for wave in &mut rollout.waves {
+        wave.state = WaveState::Open;
+        wave.max_in_flight = 0;
+    }
+    rollout
+}
+
+/// A seed for a new rollout that spreads those who would be offered the release over its waves.
+pub(super) fn draw_seed(ctx: &Context, rollout: &Rollout, now: Timestamp) -> String {
+    let draw = || id::hex(&ctx.rng.bytes::<8>());
+    let Some(active) = activate(ctx, all_open(rollout)) else { return draw() };
+    let devices = ctx.devices.all();
+    let expected = devices.iter().filter(|entry| verdict(entry, &active, now).is_expected());
+    let keys: Vec<&str> = expected.map(|entry| stands_at(entry, &rollout.spread_by)).collect();
+    fair_seed(&rollout.waves, &keys, draw)
 }
 
 /// Devices of each wave, as the inventory is now.

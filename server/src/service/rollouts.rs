@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use slipway_trust::{Sha256, Version};
 
-use super::{Context, Result, prospects::check_not_in_vain};
+use super::{
+    Context, Result,
+    prospects::{check_not_in_vain, draw_seed},
+};
 use crate::{
     limits,
     model::{
@@ -163,7 +166,7 @@ pub(super) async fn planned(ctx: &Context, actor: &str, draft: Draft, now: Times
         soaking_since: None,
         counts: Counts::default(),
     });
-    Ok(Rollout {
+    let mut rollout = Rollout {
         waves: waves.collect(),
         id: id::mint(now, ctx.rng.bytes()),
         selector: plan.selector.as_str().to_owned(),
@@ -174,14 +177,16 @@ pub(super) async fn planned(ctx: &Context, actor: &str, draft: Draft, now: Times
         allow_downgrade: plan.allow_downgrade,
         spread_by: plan.spread_by,
         update_timeout: plan.update_timeout,
-        seed: id::hex(&ctx.rng.bytes::<8>()),
+        seed: String::new(),
         state: RolloutState::Running,
         state_reason: String::new(),
         created_at: now,
         created_by: actor.to_owned(),
         updated_at: now,
         generation: 1,
-    })
+    };
+    rollout.seed = draw_seed(ctx, &rollout, now);
+    Ok(rollout)
 }
 
 /// Pauses, resumes or ends a rollout. An `etag` that is not empty must be current.
