@@ -86,6 +86,12 @@ impl Clock {
         self.floor.fetch_max(millis, Ordering::Relaxed);
     }
 
+    /// Forgets what was proved, but for `millis`: who proved it is not trusted any more.
+    pub fn forget(&self, millis: i64) {
+        *self.proved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.floor.store(millis.max(BUILD_TIME), Ordering::Relaxed);
+    }
+
     /// Takes note of a signed time that was heard just now.
     pub fn prove(&self, millis: i64) {
         let proved = Proved { time: millis, tick: self.ticks() };

@@ -171,21 +171,28 @@ impl TrustStore {
     /// The first document that is refused or cannot be stored; what came before it stays accepted.
     pub fn apply(&mut self, delta: &TrustDelta) -> Result<(), TrustError> {
         // One time for the whole walk, so that nothing expires in the middle of it.
-        let now = Date::from_millis(self.clock.now());
+        let mut now = Date::from_millis(self.clock.now());
         if delta.roots.len() > limits::ROOTS_PER_POLL {
             return Err(TrustError::TooManyRoots { count: delta.roots.len() });
         }
         for root in &delta.roots {
             self.accept(|store| {
                 let step = store.set.update_root(root)?;
+                // With their keys the documents lose what they said of the time, as of versions: a thief may
+                // have set the clock to where nothing honest is valid. First, because after a power cut
+                // between the two the documents, which are still there, prove the time again.
+                if step.dropped.iter().any(|role| role == "timestamp") {
+                    store.forget_time()?;
+                }
                 store.store(&format!("{}.root", step.version), root)?;
                 store.store("root", root)?;
-                for role in step.dropped {
+                for role in &step.dropped {
                     let path = store.folder.join(format!("{role}.json"));
                     durable::remove(&path).map_err(io_error("remove", &path))?;
                 }
                 Ok(())
             })?;
+            now = Date::from_millis(self.clock.now());
         }
         let (product, device) = (self.product.clone(), self.device.clone());
         let documents: [(&str, &[u8]); 5] = [
@@ -198,6 +205,7 @@ impl TrustStore {
         for (name, bytes) in documents.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
             self.accept(|store| {
                 let set = &mut store.set;
+                let was_assigned = set.assignment().is_some();
                 let change = match name {
                     "timestamp" => set.update_timestamp(bytes, now)?,
                     "snapshot" => set.update_snapshot(bytes, now)?,
@@ -207,6 +215,10 @@ impl TrustStore {
                 };
                 if matches!(change, Change::Accepted) {
                     store.store(name, bytes)?;
+                    if was_assigned && store.set.assignment().is_none() {
+                        // The director's keys changed.
+                        store.forget_time()?;
+                    }
                     store.keep_clock_floor()?;
                 }
                 Ok(())
@@ -270,7 +282,16 @@ impl TrustStore {
         durable::replace(&path, bytes, durable::PLAIN).map_err(io_error("write", &path))
     }
 
-    /// The floor is kept apart from the documents that proved it: those are dropped when keys rotate.
+    /// What the documents that are held prove is all that is known of the time from here on.
+    fn forget_time(&self) -> Result<(), TrustError> {
+        let path = self.state.clock();
+        let proved = self.set.time_floor().and_then(|floor| u64::try_from(floor.millis()).ok()).unwrap_or(0);
+        kept::write(&path, proved).map_err(io_error("write", &path))?;
+        self.clock.forget(i64::try_from(proved).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// The floor is kept apart from the documents that proved it: those can be lost.
     fn keep_clock_floor(&self) -> Result<(), TrustError> {
         let proved = self.set.time_floor().and_then(|floor| u64::try_from(floor.millis()).ok()).unwrap_or(0);
         self.keep_clock(proved)
@@ -346,3 +367,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Trus
     let path = path.to_path_buf();
     move |source| TrustError::Io { action, path, source }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
