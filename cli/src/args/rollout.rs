@@ -19,7 +19,7 @@ pub enum RolloutCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// How many devices would be in each wave, and what they run now
+    /// How many devices would be in each wave, and what they run now; who is in which is drawn at the start
     #[command(
         after_help = "Example:\n  slipway rollout preview pump/2.0.0 \\\n      --selector 'labels.site = \"north\"' --wave 10:max-failures=1,soak=30s --wave 100"
     )]
@@ -95,11 +95,11 @@ pub struct Plan {
     #[arg(long)]
     pub allow_downgrade: bool,
 
-    /// Devices that share this label's value spread over the waves together, for example customer
+    /// Devices that share this label's value are in the same wave, for example customer
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     pub spread_by: String,
 
-    /// How long a device may take before it counts as a failure
+    /// How long a device may take, from the offer on, before it counts as a failure
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1d")]
     pub timeout: Duration,
 }
