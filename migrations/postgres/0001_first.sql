@@ -198,7 +198,7 @@ CREATE TABLE reports (
     update_id TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
     received_at BIGINT NOT NULL,
-    PRIMARY KEY (device_id, sequence)
+    PRIMARY KEY (device_id, sequence, update_id, state)
 );
 
 -- Batches of readings, acknowledged once here; `consumed` once the forecasters have seen them.

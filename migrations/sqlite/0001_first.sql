@@ -198,7 +198,7 @@ CREATE TABLE reports (
     update_id TEXT NOT NULL,
     state TEXT NOT NULL,
     received_at INTEGER NOT NULL,
-    PRIMARY KEY (device_id, sequence)
+    PRIMARY KEY (device_id, sequence, update_id, state)
 ) STRICT;
 
 -- Batches of readings, acknowledged once here; `consumed` once the forecasters have seen them.
