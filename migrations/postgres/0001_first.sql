@@ -112,7 +112,6 @@ CREATE TABLE rollouts (
     selector TEXT COLLATE "C" NOT NULL,
     on_failure TEXT COLLATE "C" NOT NULL,
     standing BIGINT NOT NULL,
-    allow_downgrade BIGINT NOT NULL,
     spread_by TEXT COLLATE "C" NOT NULL,
     update_timeout_ms BIGINT NOT NULL,
     seed TEXT COLLATE "C" NOT NULL,
@@ -171,8 +170,6 @@ CREATE TABLE updates (
     updated_at BIGINT NOT NULL,
     deadline_at BIGINT,
     finished_at BIGINT,
-    -- 1 when the device works on it no more, by its own word; only then is known what it left behind.
-    settled BIGINT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX updates_one_active ON updates (device_id) WHERE finished_at IS NULL;
@@ -198,7 +195,7 @@ CREATE TABLE reports (
     update_id TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
     received_at BIGINT NOT NULL,
-    PRIMARY KEY (device_id, sequence, update_id, state)
+    PRIMARY KEY (device_id, sequence)
 );
 
 -- Batches of readings, acknowledged once here; `consumed` once the forecasters have seen them.

@@ -112,7 +112,6 @@ CREATE TABLE rollouts (
     selector TEXT NOT NULL,
     on_failure TEXT NOT NULL,
     standing INTEGER NOT NULL,
-    allow_downgrade INTEGER NOT NULL,
     spread_by TEXT NOT NULL,
     update_timeout_ms INTEGER NOT NULL,
     seed TEXT NOT NULL,
@@ -171,8 +170,6 @@ CREATE TABLE updates (
     updated_at INTEGER NOT NULL,
     deadline_at INTEGER,
     finished_at INTEGER,
-    -- 1 when the device works on it no more, by its own word; only then is known what it left behind.
-    settled INTEGER NOT NULL,
     generation INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX updates_one_active ON updates (device_id) WHERE finished_at IS NULL;
@@ -198,7 +195,7 @@ CREATE TABLE reports (
     update_id TEXT NOT NULL,
     state TEXT NOT NULL,
     received_at INTEGER NOT NULL,
-    PRIMARY KEY (device_id, sequence, update_id, state)
+    PRIMARY KEY (device_id, sequence)
 ) STRICT;
 
 -- Batches of readings, acknowledged once here; `consumed` once the forecasters have seen them.

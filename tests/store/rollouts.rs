@@ -11,7 +11,6 @@ use slipway_server::{
     },
     store::{
         StoreError,
-        reports::{report_insert, reports_delete_before},
         rollouts::{
             rollout_advance, rollout_enter, rollout_get, rollout_hold, rollout_insert, rollouts_active,
             rollouts_page,
@@ -43,7 +42,6 @@ contract! {
     lists_of_updates;
     what_is_not_installed_is_cancelled;
     history_is_kept_in_order_and_bounded;
-    a_report_counts_once;
 }
 
 fn rollout(id: &str, max_in_flight: u32) -> Rollout {
@@ -352,17 +350,4 @@ async fn history_is_kept_in_order_and_bounded(backend: Backend) {
     assert_eq!(history.len(), 200);
     assert_eq!(history[0].state, UpdateState::Offered);
     assert_eq!(history[5], line(5));
-}
-
-async fn a_report_counts_once(backend: Backend) {
-    let mut tx = backend.db.write().await.unwrap();
-    assert!(report_insert(&mut tx, "d", 1, "u", UpdateState::Trial, at(1)).await.unwrap());
-    assert!(!report_insert(&mut tx, "d", 1, "u", UpdateState::Failed, at(1)).await.unwrap());
-    assert!(report_insert(&mut tx, "e", 1, "u", UpdateState::Trial, at(1)).await.unwrap());
-    // Gaps are fine, and so is what comes late.
-    assert!(report_insert(&mut tx, "d", 9, "u", UpdateState::Trial, at(1)).await.unwrap());
-    assert!(report_insert(&mut tx, "d", 5, "u", UpdateState::Trial, at(2)).await.unwrap());
-    reports_delete_before(&mut tx, at(2)).await.unwrap();
-    assert!(report_insert(&mut tx, "d", 1, "u", UpdateState::Trial, at(3)).await.unwrap());
-    assert!(!report_insert(&mut tx, "d", 5, "u", UpdateState::Trial, at(3)).await.unwrap());
 }

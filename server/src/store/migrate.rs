@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_first"),
     migration!(2, "0002_authorities"),
     migration!(3, "0003_renewal"),
+    migration!(4, "0004_going_back"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).
