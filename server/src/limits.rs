@@ -3,8 +3,27 @@
 use std::time::Duration;
 
 /// Open connections at once. An idle one costs about 33 KiB, so these are half a gigabyte; more
-/// devices than this poll through several replicas. The next caller waits in the kernel's queue.
+/// devices than this poll through several replicas. The next caller takes the place of the oldest
+/// connection that proved nothing yet; where there is none, it waits in the kernel's queue.
 pub const CONNECTIONS: usize = 16_384;
+
+/// Open connections of one address (IPv4), or one network of 64 bits (IPv6), that proved nothing yet: no
+/// certificate of a device, no call with a token. Devices count until their handshake is over, so a fleet
+/// behind one address comes back after an outage, most of it at the second attempt. One caller with one
+/// address takes an eighth of all places.
+pub const STRANGERS_OF_ADDRESS: usize = 2_048;
+
+/// How long a connection may prove nothing: enrolment is two calls, and whoever only reads what is
+/// public connects again.
+pub const UNPROVED: Duration = Duration::from_secs(60);
+
+/// What a connection that proved nothing in time has left for its calls: a manifest of 8 MiB over a line
+/// of 600 kbit/s.
+pub const LAST_CALLS: Duration = Duration::from_secs(120);
+
+/// How long a connection with a token is kept without a call, so that a token that was lost or has ended
+/// does not hold places. Calls under way are waited for.
+pub const IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// A handshake needs two round trips; whoever takes longer is on a dead link or holds a place. There
 /// is no limit on handshakes at once below that on connections: a few hundred callers who stall in
@@ -13,6 +32,18 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Calls at once on one connection. Agents make one or two; a command line that uploads, eight.
 pub const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// The same for a peer that showed no device certificate: a command line that uploads makes eight.
+pub const STREAMS_OF_STRANGER: u32 = 16;
+
+/// An answer of which the other end took nothing for so long ends its connection. It is sent in pieces
+/// of [`PIECE`], so a line of 150 byte/s is fast enough.
+pub const STALLED: Duration = Duration::from_secs(120);
+/// Pieces that downloads are sent in: a frame of HTTP/2.
+pub const PIECE: usize = 16 * 1024;
+
+/// Release manifests kept in memory, in bytes: a manifest of a 1 GiB image has 70 KiB, the largest 8 MiB.
+pub const MANIFESTS_KEPT: usize = 32 * 1024 * 1024;
 
 /// All headers of one call, decoded; ours are under 1 KiB.
 pub const HEADER_LIST: u32 = 16 * 1024;

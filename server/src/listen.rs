@@ -31,8 +31,12 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 
 mod prompt;
+mod strangers;
 
-use self::prompt::Prompt;
+use self::{
+    prompt::Prompt,
+    strangers::{Bounds, Grace, Stranger, Strangers, overstayed},
+};
 use crate::{
     clock::Clock,
     limits,
@@ -66,7 +70,9 @@ pub struct Listener {
     app: Router,
     metrics: Metrics,
     stop: Stop,
+    bounds: Bounds,
     connections: Arc<Semaphore>,
+    strangers: Strangers,
     /// How many there were.
     opened: Arc<AtomicU64>,
 }
@@ -95,12 +101,18 @@ pub fn tls_config(pki: &Pki, identity: ServerIdentity, clock: Clock) -> Result<S
 impl Listener {
     /// Ready to accept for `app`.
     pub fn new(config: ServerConfig, app: Router, metrics: Metrics, stop: Stop) -> Self {
+        Listener::bounded(config, app, metrics, stop, Bounds::default())
+    }
+
+    fn bounded(config: ServerConfig, app: Router, metrics: Metrics, stop: Stop, bounds: Bounds) -> Self {
         Listener {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             app,
             metrics,
             stop,
-            connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+            bounds,
+            connections: Arc::new(Semaphore::new(bounds.connections)),
+            strangers: Strangers::default(),
             opened: Arc::default(),
         }
     }
@@ -114,11 +126,11 @@ impl Listener {
             () = stop.raised() => {}
         }
         drop(tcp);
-        let all = u32::try_from(limits::CONNECTIONS).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.bounds.connections).unwrap_or(u32::MAX);
         if timeout(limits::DRAIN, self.connections.acquire_many(all)).await.is_err() {
             tracing::warn!(
                 seconds = limits::DRAIN.as_secs(),
-                open = limits::CONNECTIONS - self.connections.available_permits(),
+                open = self.bounds.connections - self.connections.available_permits(),
                 "calls were still under way when the time to drain was over"
             );
         }
@@ -126,6 +138,10 @@ impl Listener {
 
     async fn accept(&self, tcp: &TcpListener) {
         loop {
+            if self.connections.available_permits() == 0 {
+                // Whoever proved himself, or is about to, finds a place while strangers hold some.
+                self.strangers.dismiss_oldest();
+            }
             // The semaphore is never closed.
             let Ok(permit) = self.connections.clone().acquire_owned().await else { return };
             let (stream, addr) = match tcp.accept().await {
@@ -140,26 +156,34 @@ impl Listener {
                     continue;
                 }
             };
+            let number = self.opened.fetch_add(1, Ordering::Relaxed);
+            let Some(stranger) = self.strangers.admit(number, addr.ip(), self.bounds.of_address) else {
+                self.metrics.handshake("refused");
+                tracing::debug!(%addr, "too many connections of this address proved nothing yet: closed");
+                continue;
+            };
             let this = self.clone();
             tokio::spawn(async move {
                 let open = this.metrics.connection();
-                this.serve(stream, addr).await;
+                this.serve(stream, addr, number, stranger).await;
                 drop((open, permit));
             });
         }
     }
 
-    async fn serve(&self, stream: TcpStream, addr: SocketAddr) {
+    async fn serve(&self, stream: TcpStream, addr: SocketAddr, number: u64, stranger: Stranger) {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
         let shaken = tokio::select! {
             shaken = self.shake_hands(stream, addr) => shaken,
+            () = stranger.dismissed() => None,
             () = self.stop.raised() => None,
         };
         let Some(tls) = shaken else { return };
         let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let peer = Peer::new(number, addr, certificate.and_then(spki_sha256));
+        // The handshake has checked who signed a certificate.
+        let mut stranger = Some(stranger).filter(|_| peer.spki_sha256.is_none());
         let line = peer.line.clone();
         let is_http2 = tls.get_ref().1.alpn_protocol() == Some(HTTP2);
         let service = self.app.clone().map_request(move |mut request: Request<Incoming>| {
@@ -170,22 +194,30 @@ impl Listener {
         let connection = builder.serve_connection(begun(tls, is_http2), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            () = self.stop.raised() => {
+            outcome = connection.as_mut() => Some(outcome),
+            grace = self.end(&mut stranger, &line) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = line.closed() => {
-                connection.as_mut().graceful_shutdown();
-                match timeout(limits::CUT, connection).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return tracing::debug!(%addr, "a connection was cut"),
+                tokio::select! {
+                    outcome = connection => Some(outcome),
+                    () = over(grace, stranger.as_ref(), &line) => None,
                 }
             }
         };
-        if let Err(error) = outcome {
+        match outcome {
+            Some(Ok(())) => {}
             // Devices lose power and networks: nothing to wake anybody for.
-            tracing::debug!(%addr, %error, "a connection broke");
+            Some(Err(error)) => tracing::debug!(%addr, %error, "a connection broke"),
+            None => tracing::debug!(%addr, "a connection was cut"),
+        }
+    }
+
+    /// Returns when the connection shall end, with the time that is left for the calls under way.
+    async fn end(&self, stranger: &mut Option<Stranger>, line: &Line) -> Grace {
+        tokio::select! {
+            // How long those take that a stop waits for is for `run` to say.
+            () = self.stop.raised() => Grace::Unbounded,
+            () = line.closed() => Grace::For(limits::CUT),
+            grace = overstayed(stranger, line, &self.bounds) => grace,
         }
     }
 
@@ -206,6 +238,32 @@ impl Listener {
                 None
             }
         }
+    }
+}
+
+/// Returns when the calls under way had their time.
+async fn over(grace: Grace, stranger: Option<&Stranger>, line: &Line) {
+    let spent = async {
+        match grace {
+            Grace::None => {}
+            Grace::For(span) => sleep(span).await,
+            Grace::Unbounded => std::future::pending().await,
+        }
+    };
+    let closed = async {
+        line.closed().await;
+        sleep(limits::CUT).await;
+    };
+    let dismissed = async {
+        match stranger {
+            Some(stranger) => stranger.dismissed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = spent => {}
+        () = closed => {}
+        () = dismissed => {}
     }
 }
 

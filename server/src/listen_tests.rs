@@ -36,6 +36,16 @@ fn device(pki: &Pki, now: crate::model::time::Timestamp) -> (Issued, KeyPair) {
 }
 
 async fn connect(running: &Running, identity: Option<(Issued, KeyPair)>) -> std::io::Result<Client> {
+    let tcp = TcpStream::connect(running.addr).await?;
+    shake(running, tcp, identity, &[]).await
+}
+
+async fn shake(
+    running: &Running,
+    tcp: TcpStream,
+    identity: Option<(Issued, KeyPair)>,
+    protocols: &[&[u8]],
+) -> std::io::Result<Client> {
     let mut roots = RootCertStore::empty();
     let ca = running.context.pki.server_ca_pem();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
@@ -43,7 +53,7 @@ async fn connect(running: &Running, identity: Option<(Issued, KeyPair)>) -> std:
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
-    let config = match identity {
+    let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some((issued, pair)) => {
             let chain = issued.chain.into_iter().map(CertificateDer::from).collect();
@@ -51,7 +61,7 @@ async fn connect(running: &Running, identity: Option<(Issued, KeyPair)>) -> std:
             builder.with_client_auth_cert(chain, key).unwrap()
         }
     };
-    let tcp = TcpStream::connect(running.addr).await?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("127.0.0.1").unwrap(), tcp).await
 }
 
@@ -172,3 +182,6 @@ async fn heads_that_no_client_sends_are_refused() {
         assert!(answer.starts_with(status), "{status}: {answer}");
     }
 }
+
+#[path = "listen/strangers_tests.rs"]
+mod strangers_tests;

@@ -42,6 +42,9 @@ pub async fn enter(State(ctx): State<Arc<Context>>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     let (caller, claimed, response) = match authenticate(&ctx, &rule, &mut parts).await {
         Ok(caller) => {
+            if let (Caller::Token(_), Some(peer)) = (&caller, parts.extensions.get::<Peer>()) {
+                peer.line.proved();
+            }
             let request = Request::from_parts(parts, body);
             let response = dispatch(&ctx, &rule, &caller, request, next, is_grpc).await;
             (caller, None, response)

@@ -17,12 +17,28 @@ pub struct Line {
     from: IpAddr,
     key: Option<Sha256>,
     closing: watch::Sender<bool>,
+    /// Calls with a token that was good.
+    calls: watch::Sender<u64>,
 }
 
 impl Line {
     /// The connection of that number, from that address, whose certificate has that key.
     pub fn new(number: u64, from: IpAddr, key: Option<Sha256>) -> Self {
-        Line { number, from, key, closing: watch::Sender::new(false) }
+        Line { number, from, key, closing: watch::Sender::new(false), calls: watch::Sender::new(0) }
+    }
+
+    /// Notes a call whose token was good: whose connection it is, is known.
+    pub fn proved(&self) {
+        self.calls.send_modify(|calls| *calls = calls.wrapping_add(1));
+    }
+
+    /// Changes with each call whose token was good; the calls of before count.
+    pub fn calls(&self) -> watch::Receiver<u64> {
+        let mut calls = self.calls.subscribe();
+        if *calls.borrow() > 0 {
+            calls.mark_changed();
+        }
+        calls
     }
 
     /// Asks for its end; calls under way may finish within a short time.
