@@ -49,6 +49,7 @@ struct Inner {
     handshakes: Family<OutcomeLabels, Counter>,
     statements: Gauge<u64, AtomicU64>,
     storage_full: Counter,
+    lives: Family<RoleLabels, Gauge<i64, AtomicI64>>,
     /// When the log was told last that a disk is full, in milliseconds; 0 for never.
     full_said_at: AtomicI64,
 }
@@ -70,6 +71,11 @@ struct MethodLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabels {
+    role: String,
 }
 
 impl Default for Metrics {
@@ -98,6 +104,12 @@ impl Metrics {
             "Calls refused because a disk is full",
             storage_full.clone(),
         );
+        let lives = Family::default();
+        registry.register(
+            "signature_seconds_left",
+            "Time until the newest signed document of a role expires",
+            lives.clone(),
+        );
         registry.register("database_statements", "Statements since start", statements.clone());
         let full_said_at = AtomicI64::new(0);
         Metrics(Arc::new(Inner {
@@ -108,6 +120,7 @@ impl Metrics {
             handshakes,
             statements,
             storage_full,
+            lives,
             full_said_at,
         }))
     }
@@ -127,6 +140,14 @@ impl Metrics {
             (last == 0 || last <= due).then_some(now.millis())
         })
         .is_ok()
+    }
+
+    /// How long the newest document of each signed role lives, in seconds; negative when it is over.
+    pub fn lives(&self, roles: impl IntoIterator<Item = (String, i64)>) {
+        self.0.lives.clear();
+        for (role, seconds) in roles {
+            self.0.lives.get_or_create(&RoleLabels { role }).set(seconds);
+        }
     }
 
     /// A handshake ended: "ok", "failed" or "timeout".

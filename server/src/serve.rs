@@ -16,8 +16,8 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        ingest::Inbox, known_keys::KnownKeys, online_keys::OnlineKeys, presence::Presence, renew::Renewals,
-        stop::StopHandle, token_cache::TokenCache, trust::Trust, wake::Wake,
+        ingest::Inbox, known_keys::KnownKeys, presence::Presence, renew::Renewals,
+        stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
@@ -152,7 +152,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let db = open_database(&config, &mut data).await?;
     let known = KnownKeys::read(&db).await.map_err(StartError::Load)?;
     let pki = data.pki(now, &known)?;
-    let (keys, made) = OnlineKeys::open(&data.path("keys"), &rng, &known)?;
+    let (keys, made) = KeyRing::open(&data.path("keys"), &rng, &known)?;
     for role in made {
         data.note_made(&format!("keys/{role}.pem"), &format!("signing key of the {role} role"));
     }

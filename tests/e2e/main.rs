@@ -14,6 +14,7 @@ mod lost_keys;
 mod lying;
 mod quiet;
 mod rollback;
+mod rotations;
 mod scale_out;
 mod scopes;
 mod steps;

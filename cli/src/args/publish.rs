@@ -19,6 +19,104 @@ pub enum TrustCommand {
     Init(TrustInit),
     /// Show the present root, its keys and how long it lives
     Show,
+    /// Show how long each signed role lives
+    ///
+    /// With --within, only the roles that people sign and that end so soon; exit code 1 when there is
+    /// one, so that a timer can call.
+    #[command(after_help = "Example:\n  slipway trust expiring --within 60d")]
+    Expiring {
+        /// Only what ends within this time
+        #[arg(long, value_parser = crate::duration::parse, value_name = "DURATION")]
+        within: Option<std::time::Duration>,
+    },
+    /// Make one key, for a person who signs with others; prints its public half
+    ///
+    /// The public half, which ends in .pub, goes to whoever runs `trust rotate`.
+    Key {
+        /// File to write the private key to, for example ann.pem; never over another
+        file: PathBuf,
+
+        /// How it is protected.
+        #[command(flatten)]
+        passphrase: NewPassphrase,
+    },
+    /// Give roles new keys, or sign everything for another year
+    ///
+    /// Roles that people sign: root, targets, publisher. Roles that the server signs: timestamp,
+    /// snapshot, director; it makes the new key itself. Without a role nothing changes but the dates. A
+    /// new root is signed by those it replaces and by its own keys. Without --out all of it is signed
+    /// with the keys in --keys and published at once; with --out it is a draft.
+    Rotate(TrustRotate),
+    /// Show what a draft changes, ask, and add the signatures of keys
+    Sign(DraftSign),
+    /// Publish a draft that enough people signed; name every copy of it
+    Publish {
+        /// The folder that was drafted, in one or several copies
+        #[arg(required = true)]
+        draft: Vec<PathBuf>,
+
+        /// Check everything, store nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Arguments of `trust rotate`.
+#[derive(Debug, clap::Args)]
+pub struct TrustRotate {
+    /// Roles that get new keys
+    #[arg(value_enum, value_name = "ROLE")]
+    pub roles: Vec<RotatedRole>,
+
+    /// Directory that `trust init` filled; new keys of people are made in it
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+
+    /// Write a draft into this folder instead of signing here
+    #[arg(long, value_name = "DRAFT")]
+    pub out: Option<PathBuf>,
+
+    /// Sign without asking
+    #[arg(long)]
+    pub yes: bool,
+
+    /// How the new keys are protected; a passphrase that is read here also opens those that exist.
+    #[command(flatten)]
+    pub passphrase: NewPassphrase,
+
+    /// How many new keys, as many as there are when nothing is said.
+    #[command(flatten)]
+    pub counts: KeyCounts,
+
+    /// A public key (.pub file or 64 hex digits) that signs root from now on, instead of new keys; may be
+    /// given several times, for old keys that stay too
+    #[arg(long, value_name = "PUBLIC")]
+    pub root_key: Vec<String>,
+
+    /// The same for targets
+    #[arg(long, value_name = "PUBLIC")]
+    pub targets_key: Vec<String>,
+
+    /// The same for the publishers of every product
+    #[arg(long, value_name = "PUBLIC")]
+    pub publisher_key: Vec<String>,
+}
+
+/// A role that can get new keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RotatedRole {
+    /// Signs who may sign.
+    Root,
+    /// Signs which products there are and who publishes them.
+    Targets,
+    /// Signs releases.
+    Publisher,
+    /// The server's: says that there is nothing newer.
+    Timestamp,
+    /// The server's: says which documents belong together.
+    Snapshot,
+    /// The server's: says which device shall run what.
+    Director,
 }
 
 /// Arguments of `trust init`.

@@ -11,7 +11,7 @@ use slipway_trust::PublicKey;
 
 use crate::{
     args::{Connection, DraftSign},
-    commands::release_publish,
+    commands::{release_publish, trust},
     connect::Api,
     draft::{Draft, Purpose, Review, Seat},
     error::Failure,
@@ -63,7 +63,8 @@ pub async fn sign(args: DraftSign, connection: &Connection, console: &Console) -
         }
     }?;
     if seats.iter().all(|seat| seat.signatures.missing() == 0) {
-        console.say(&format!("nothing is missing: slipway release publish {}", args.draft.display()));
+        let (noun, path) = (noun(&draft), args.draft.display());
+        console.say(&format!("nothing is missing: slipway {noun} publish {path}"));
     }
     Ok(())
 }
@@ -73,7 +74,11 @@ fn root_path(args: &DraftSign) -> PathBuf {
     args.root.clone().unwrap_or_else(beside)
 }
 
-fn confirm(console: &Console) -> Result<(), Failure> {
+/// Asks a person who has seen what changes.
+///
+/// # Errors
+/// No, or no terminal to ask on.
+pub fn confirm(console: &Console) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new("there is no terminal to ask on whether this shall be signed")
             .hint("give --yes when somebody looked at the changes above")
@@ -114,9 +119,14 @@ pub fn say_written(draft: &Draft, out: &Path, root: &RootFile, console: &Console
         }
     }
     console.say(&format!("the draft is in {path}; nothing is published yet. Each holder of a key runs:"));
-    console.say(&format!("  slipway release sign {path} --key FILE"));
-    console.say(&format!("and then somebody: slipway release publish {path}"));
+    let noun = noun(draft);
+    console.say(&format!("  slipway {noun} sign {path} --key FILE"));
+    console.say(&format!("and then somebody: slipway {noun} publish {path}"));
     Ok(())
+}
+
+fn noun(draft: &Draft) -> &'static str {
+    if draft.about.purpose == Purpose::Trust { "trust" } else { "release" }
 }
 
 fn render(seats: &[Seat]) -> String {
@@ -181,7 +191,8 @@ pub async fn publish(
     let api = Api::open(connection, console).await?;
     let done = match draft.about.purpose {
         Purpose::Release => publish_release(&draft, dry, &api, console).await,
-        Purpose::Withdrawal | Purpose::Trust => {
+        Purpose::Trust => publish_trust(&draft, dry, &api, console).await,
+        Purpose::Withdrawal => {
             return Err(Failure::new("this draft is for another command").reason("DRAFT_INVALID"));
         }
     };
@@ -192,6 +203,31 @@ pub async fn publish(
         }
         _ => failure,
     })
+}
+
+/// Gives the server a new root, new targets, products signed anew.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn publish_trust(draft: &Draft, dry: bool, api: &Api, console: &Console) -> Result<(), Failure> {
+    let products = draft.products().into_iter().map(|product| {
+        let metadata = draft.document(&product);
+        v1::ProductMetadata { product, metadata }
+    });
+    let request = v1::UpdateTrustRequest {
+        root: draft.document("root"),
+        targets: draft.document("targets"),
+        products: products.collect(),
+        validate_only: dry,
+    };
+    let trust = api.releases().update_trust(request).await?.into_inner();
+    if dry {
+        console.say("the draft is valid, and signed by everybody who has to; nothing was published");
+    } else {
+        console.say("the server has it: devices follow when they call next");
+    }
+    let text = trust::render(&trust, console.clock.now())?;
+    console.show("Trust", &trust, |_| text)
 }
 
 async fn publish_release(draft: &Draft, dry: bool, api: &Api, console: &Console) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ pub mod rollout;
 pub mod token;
 pub mod trust;
 pub mod trust_init;
+pub mod trust_rotate;
 pub mod watch;
 
 use std::{collections::HashMap, fs, future::Future, path::Path};

@@ -1,15 +1,19 @@
 //! `slipway trust`: who may sign what.
 
+use std::time::Duration;
+
 use slipway_proto::v1;
 use slipway_trust::{DIRECTOR, Date, TARGETS, Targets};
 
 use crate::{
     args::{Connection, TrustCommand},
-    commands::trust_init,
+    commands::{drafts, listed, trust_init, trust_rotate},
     connect::Api,
     error::Failure,
     human,
+    keys::KeyFile,
     output::{Console, columns, facts},
+    passphrase,
 };
 
 /// Runs one command of this noun.
@@ -27,10 +31,68 @@ pub async fn run(command: TrustCommand, connection: &Connection, console: &Conso
             let text = render(&trust, console.clock.now())?;
             console.show("Trust", &trust, |_| text)
         }
+        TrustCommand::Expiring { within } => {
+            let api = Api::open(connection, console).await?;
+            let trust = api.releases().get_trust(v1::GetTrustRequest::default()).await?.into_inner();
+            expiring(trust, within, console)
+        }
+        TrustCommand::Key { file, passphrase } => {
+            let passphrase = passphrase::for_new_keys(&passphrase)?;
+            let key = KeyFile::new(&file).create(passphrase.as_ref())?;
+            console.say(&format!("made {}; its public half is in the file beside it that ends in .pub", file.display()));
+            console.print(&key.to_string())
+        }
+        TrustCommand::Rotate(args) => trust_rotate::rotate(args, connection, console).await,
+        TrustCommand::Sign(args) => drafts::sign(args, connection, console).await,
+        TrustCommand::Publish { draft, dry_run } => {
+            drafts::publish(&draft, dry_run, connection, console).await
+        }
     }
 }
 
-fn render(trust: &v1::Trust, now: i64) -> Result<String, Failure> {
+/// How long each role lives. With `within` only those of people that end so soon, and a bad outcome when
+/// there is one.
+fn expiring(trust: v1::Trust, within: Option<Duration>, console: &Console) -> Result<(), Failure> {
+    if trust.root.is_empty() {
+        return Err(Failure::no_root());
+    }
+    let now = console.clock.now();
+    let ends = |life: &v1::RoleLife| {
+        let at = life.expire_time.as_ref();
+        at.map_or(0, |at| at.seconds.saturating_mul(1_000))
+    };
+    let mut roles = trust.roles;
+    if let Some(within) = within {
+        let limit = now.saturating_add(i64::try_from(within.as_millis()).unwrap_or(i64::MAX));
+        roles.retain(|life| !life.is_online && ends(life) <= limit);
+    }
+    console.show_all("RoleLife", &roles, |roles| {
+        let rows: Vec<_> = roles
+            .iter()
+            .map(|life| {
+                vec![
+                    life.role.clone(),
+                    life.version.to_string(),
+                    if life.is_online { "server" } else { "people" }.to_owned(),
+                    human::maybe_moment(life.expire_time.as_ref(), now),
+                ]
+            })
+            .collect();
+        let table = columns(&["ROLE", "VERSION", "SIGNED BY", "ENDS"], &rows);
+        listed(rows.len(), "nothing that people sign ends so soon", table)
+    })?;
+    if within.is_some() && !roles.is_empty() {
+        console.say("sign it anew: slipway trust rotate --keys DIR");
+        return Err(Failure::BadOutcome);
+    }
+    Ok(())
+}
+
+/// The present trust for people.
+///
+/// # Errors
+/// Documents that cannot be read.
+pub fn render(trust: &v1::Trust, now: i64) -> Result<String, Failure> {
     let online: Vec<_> = trust
         .online_keys
         .iter()

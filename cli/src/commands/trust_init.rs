@@ -27,18 +27,27 @@ pub struct Count {
 }
 
 impl KeyCounts {
+    /// How many keys of a role have to sign, if that was said.
+    pub fn threshold(&self, role: KeyRole) -> Option<u32> {
+        match role {
+            KeyRole::Root => self.root_threshold,
+            KeyRole::Targets => self.targets_threshold,
+            KeyRole::Publisher => self.publisher_threshold,
+        }
+    }
+
     /// What was asked for of a role; `keys` are those that it gets when nothing is said.
     ///
     /// # Errors
     /// A threshold above the number of keys.
     pub fn of(&self, role: KeyRole, keys: u32) -> Result<Count, Failure> {
-        let (asked, threshold) = match role {
-            KeyRole::Root => (self.root_keys, self.root_threshold),
-            KeyRole::Targets => (self.targets_keys, self.targets_threshold),
-            KeyRole::Publisher => (self.publisher_keys, self.publisher_threshold),
+        let asked = match role {
+            KeyRole::Root => self.root_keys,
+            KeyRole::Targets => self.targets_keys,
+            KeyRole::Publisher => self.publisher_keys,
         };
         let keys = asked.unwrap_or(keys);
-        let threshold = threshold.unwrap_or(keys / 2 + 1);
+        let threshold = self.threshold(role).unwrap_or(keys / 2 + 1);
         if threshold <= keys {
             return Ok(Count { keys, threshold });
         }

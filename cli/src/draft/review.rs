@@ -150,7 +150,8 @@ impl Review {
         Ok(seats)
     }
 
-    fn authorities(&self, role: &str) -> Vec<(String, Authority)> {
+    /// Who has to sign a document, each with the document whose word it is.
+    pub fn authorities(&self, role: &str) -> Vec<(String, Authority)> {
         let (old, new) = (&self.current.root, self.next_root());
         let by_root = |root: &Root| format!("root {}", root.version);
         match role {

@@ -68,6 +68,29 @@ impl ReleaseService for Releases {
         Ok(Response::new(state.trust.clone()))
     }
 
+    async fn update_trust(
+        &self,
+        request: Request<v1::UpdateTrustRequest>,
+    ) -> Result<Response<v1::Trust>, Status> {
+        let request = request.into_inner();
+        let mut state = self.state();
+        let trust = &mut state.trust;
+        for (held, new) in [(&mut trust.root, request.root), (&mut trust.targets, request.targets)] {
+            if !new.is_empty() {
+                *held = new;
+            }
+        }
+        Ok(Response::new(state.trust.clone()))
+    }
+
+    async fn prepare_online_key(
+        &self,
+        request: Request<v1::PrepareOnlineKeyRequest>,
+    ) -> Result<Response<v1::OnlineKey>, Status> {
+        let public_key = SecretKey::from_seed([77; 32]).public_key().to_string();
+        Ok(Response::new(v1::OnlineKey { role: request.into_inner().role, public_key, is_waiting: true }))
+    }
+
     async fn find_missing_segments(
         &self,
         request: Request<v1::FindMissingSegmentsRequest>,

@@ -68,6 +68,8 @@ const METHODS: &[Rule] = &[
     rule("FleetService/RevokeClaim", Access::Roles(OPERATE)),
     rule("ReleaseService/GetTrust", Access::Roles(VIEW)),
     rule("ReleaseService/InitializeTrust", Access::Roles(ADMIN)),
+    rule("ReleaseService/UpdateTrust", Access::Roles(ADMIN)),
+    rule("ReleaseService/PrepareOnlineKey", Access::Roles(ADMIN)),
     rule("ReleaseService/FindMissingSegments", Access::Roles(PUBLISH)),
     Rule { limit: limits::UPLOAD, ..rule("ReleaseService/UploadSegments", Access::Roles(PUBLISH)) },
     rule("ReleaseService/PublishRelease", Access::Roles(PUBLISH)),

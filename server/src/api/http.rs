@@ -14,7 +14,7 @@ use http::{
 use super::status::DOMAIN;
 use crate::{
     model::refusal::{Kind, Refusal},
-    service::Context,
+    service::{Context, trust_expiry},
 };
 
 /// `/healthz` and `/metrics`.
@@ -68,6 +68,11 @@ async fn healthz(State(ctx): State<Context>) -> Response {
 }
 
 async fn metrics(State(ctx): State<Context>) -> Response {
+    if let Some(set) = ctx.trust.current() {
+        let now = ctx.clock.now();
+        let lives = trust_expiry::lives(&set).into_iter();
+        ctx.metrics.lives(lives.map(|life| (life.role.clone(), life.seconds_left(now))));
+    }
     let text = ctx.metrics.text(ctx.db.statements());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()

@@ -15,7 +15,10 @@ use crate::{
         refusal::{Reason, Refusal},
         release::{Release, check_product, digest},
     },
-    service::{Context, Error, publish, publish::Publication, releases, segments, trust_init},
+    service::{
+        Context, Error, publish, publish::Publication, releases, segments, trust_expiry, trust_expiry::Life,
+        trust_init, trust_update, trust_update::TrustUpdate,
+    },
 };
 
 /// One manifest and two metadata files, at their limits, with room for the rest of the message.
@@ -56,6 +59,36 @@ impl ReleaseService for Api {
         let message = request.into_inner();
         trust_init::initialize(&self.ctx, &actor, &message.root, &message.targets).await?;
         Ok(Response::new(self.trust("").await?))
+    }
+
+    async fn update_trust(
+        &self,
+        request: Request<v1::UpdateTrustRequest>,
+    ) -> Result<Response<v1::Trust>, Status> {
+        let actor = principal::token(&request)?.actor();
+        let message = request.into_inner();
+        for product in &message.products {
+            check_product(&product.product).map_err(|refusal| refused(&refusal))?;
+        }
+        let products = message.products.iter();
+        let update = TrustUpdate {
+            root: &message.root,
+            targets: &message.targets,
+            products: products.map(|one| (one.product.as_str(), one.metadata.as_slice())).collect(),
+            validate_only: message.validate_only,
+        };
+        trust_update::update(&self.ctx, &actor, update).await?;
+        Ok(Response::new(self.trust("").await?))
+    }
+
+    async fn prepare_online_key(
+        &self,
+        request: Request<v1::PrepareOnlineKeyRequest>,
+    ) -> Result<Response<v1::OnlineKey>, Status> {
+        let actor = principal::token(&request)?.actor();
+        let role = request.into_inner().role;
+        let key = trust_update::prepare_key(&self.ctx, &actor, &role).await?;
+        Ok(Response::new(v1::OnlineKey { role, public_key: key.to_string(), is_waiting: true }))
     }
 
     async fn find_missing_segments(
@@ -135,18 +168,15 @@ impl ReleaseService for Api {
 
 impl Api {
     async fn trust(&self, product: &str) -> Result<v1::Trust, Status> {
-        let online_keys = self
-            .ctx
-            .trust
-            .keys()
-            .public()
-            .into_iter()
-            .map(|(role, key)| v1::OnlineKey {
-                role: role.to_owned(),
-                public_key: key.to_string(),
-                is_waiting: false,
-            });
-        let online_keys = online_keys.collect();
+        let ring = self.ctx.trust.ring();
+        let message = |role: &str, key: slipway_trust::PublicKey, is_waiting| v1::OnlineKey {
+            role: role.to_owned(),
+            public_key: key.to_string(),
+            is_waiting,
+        };
+        let in_use = ring.in_use().public().map(|(role, key)| message(role, key, false));
+        let waiting = ring.waiting().into_iter().map(|(role, key)| message(role, key, true));
+        let online_keys: Vec<_> = in_use.into_iter().chain(waiting).collect();
         let set = match self.ctx.trust.require_now(&self.ctx.db).await {
             Ok(set) => set,
             Err(Error::Refused(Refusal { reason: Reason::TrustNotInitialized, .. })) => {
@@ -161,8 +191,18 @@ impl Api {
             product: if product.is_empty() { Vec::new() } else { file(product) },
             online_keys,
             roots: set.roots().iter().map(|root| root.to_vec()).collect(),
+            roles: trust_expiry::lives(&set).into_iter().map(life_of).collect(),
             ..v1::Trust::default()
         })
+    }
+}
+
+fn life_of(life: Life) -> v1::RoleLife {
+    v1::RoleLife {
+        role: life.role,
+        version: life.version,
+        expire_time: Some(wire::timestamp(life.expires_at)),
+        is_online: life.is_online,
     }
 }
 

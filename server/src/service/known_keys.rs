@@ -52,6 +52,11 @@ impl KnownKeys {
         KnownKeys { is_relied_on: true, ids: ids.into_iter().collect() }
     }
 
+    /// Whether it is on record which key is right under this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.is_relied_on && self.ids.contains_key(name)
+    }
+
     /// Whether the key `name` may be the one in `file`, whose id is `found`; none when the file is
     /// not there.
     pub fn check(

@@ -66,6 +66,24 @@ impl OnlineKeys {
         Ok((keys, made))
     }
 
+    /// The key of a role; that of the director for a name that is none of the three.
+    pub fn signer(&self, role: &str) -> &Arc<dyn Signer> {
+        match role {
+            "timestamp" => &self.timestamp,
+            "snapshot" => &self.snapshot,
+            _ => &self.director,
+        }
+    }
+
+    /// Another key for a role.
+    pub fn replace(&mut self, role: &str, key: Arc<dyn Signer>) {
+        match role {
+            "timestamp" => self.timestamp = key,
+            "snapshot" => self.snapshot = key,
+            _ => self.director = key,
+        }
+    }
+
     /// The public halves, by role.
     pub fn public(&self) -> [(&'static str, PublicKey); 3] {
         [

@@ -127,9 +127,9 @@ fn prepare(
     Manifest::verify(&entry, publication.manifest).map_err(|error| manifest_refused(&error))?;
     check_signatures(current, targets.as_deref(), publication)?;
 
-    let brought =
-        Brought { targets, product: Some((product.to_owned(), publication.product_metadata.to_vec())) };
-    let next = signing::next(current, ctx.trust.keys(), brought, now)
+    let products = vec![(product.to_owned(), publication.product_metadata.to_vec())];
+    let brought = Brought { targets, products, ..Brought::default() };
+    let next = signing::next(current, &ctx.trust.keys(), brought, now)
         .map_err(|error| match error {
             SigningError::Refused(error) => refused(&what, &error, "product_metadata").into(),
             other => Error::from(other),
@@ -171,13 +171,13 @@ fn new_targets(current: &TrustSet, ctx: &Context, bytes: &[u8]) -> Result<Option
     let parsed = Targets::parse("targets", bytes).map_err(|error| refused("targets", &error, "targets"))?;
     not_behind("targets", parsed.version, current)?;
     // What the root says of the other online keys is not this call's; signing finds out.
-    if foreign_role(&current.trusted.root().body, Some(&parsed), ctx.trust.keys()) == Some("director") {
+    if foreign_role(&current.trusted.root().body, Some(&parsed), &ctx.trust.keys()) == Some("director") {
         return Err(not_named("director").into());
     }
     Ok(Some(bytes.to_vec()))
 }
 
-fn not_behind(role: &str, version: u64, current: &TrustSet) -> Result<()> {
+pub(super) fn not_behind(role: &str, version: u64, current: &TrustSet) -> Result<()> {
     let published = current.version(role);
     if version > published {
         return Ok(());
@@ -298,7 +298,7 @@ fn manifest_refused(error: &slipway_trust::Error) -> Refusal {
     .fact("code", error.code())
 }
 
-fn published_meanwhile(what: &str) -> Refusal {
+pub(super) fn published_meanwhile(what: &str) -> Refusal {
     Refusal::new(
         Reason::PublishedMeanwhile,
         format!("another publication came first: {what}"),

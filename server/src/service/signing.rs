@@ -28,13 +28,15 @@ const DAY_MS: i64 = 86_400_000;
 /// How long older timestamps are remembered: until no device that is not stale can hold them.
 const REMEMBER_MS: i64 = (lifetime::TIMESTAMP_DAYS + 1) * DAY_MS;
 
-/// What a publisher brings.
+/// What owners and publishers bring.
 #[derive(Clone, Debug, Default)]
 pub struct Brought {
+    /// The root that follows.
+    pub root: Option<Vec<u8>>,
     /// New top-level targets.
     pub targets: Option<Vec<u8>>,
-    /// New metadata of a product's role, and its name.
-    pub product: Option<(String, Vec<u8>)>,
+    /// New metadata of products' roles, and their names.
+    pub products: Vec<(String, Vec<u8>)>,
 }
 
 /// A new state of the metadata, checked and not stored yet.
@@ -98,6 +100,26 @@ pub fn first(
     Ok(Next { files, on_top_of: 0, trusted })
 }
 
+/// The date to sign at: now, but never before the date of what was signed last. A clock that was ahead
+/// for a moment has set the clocks of all devices that called meanwhile, for good; what is signed by
+/// the right time would have expired for them.
+pub fn signing_date(current: &TrustSet, now: Timestamp) -> Date {
+    let date = Date::from_millis(now.millis());
+    let signed = current.trusted.timestamp().and_then(|held| held.body.issued);
+    match signed.filter(|signed| *signed > date) {
+        None => date,
+        Some(signed) => {
+            tracing::warn!(
+                clock = %date,
+                %signed,
+                "the last timestamp was signed at a later time than this server's clock shows: the clock is \
+                 wrong, or was"
+            );
+            signed
+        }
+    }
+}
+
 /// The state that follows `current` when a publisher brings something, or when a signature is due.
 /// None when nothing is due.
 pub fn next(
@@ -106,19 +128,27 @@ pub fn next(
     brought: Brought,
     now: Timestamp,
 ) -> std::result::Result<Option<Next>, SigningError> {
-    let date = Date::from_millis(now.millis());
+    let date = signing_date(current, now);
     let mut repository = current.repository().map_err(|_| SigningError::Incomplete("file of some role"))?;
     let mut changed: Vec<String> = Vec::new();
+    // Either may take the director's key away.
+    let is_rotated = brought.root.is_some() || brought.targets.is_some();
+    if let Some(root) = brought.root {
+        repository.roots.push(root);
+        changed.push("root".to_owned());
+    }
     if let Some(targets) = brought.targets {
         repository.targets = targets;
         changed.push("targets".to_owned());
     }
-    if is_due(current, "director", lifetime::DIRECTOR_DAYS * DAY_MS / 2, now) {
+    if is_rotated
+        || is_due(current, "director", lifetime::DIRECTOR_DAYS * DAY_MS / 2, now)
+    {
         let base = Targets::empty(current.version("director") + 1, date.plus_days(lifetime::DIRECTOR_DAYS));
         repository.delegated.insert("director".to_owned(), repo::sign(&base, &[&*keys.director])?);
         changed.push("director".to_owned());
     }
-    if let Some((product, bytes)) = brought.product {
+    for (product, bytes) in brought.products {
         repository.delegated.insert(product.clone(), bytes);
         changed.push(product);
     }
@@ -181,7 +211,7 @@ pub async fn renew(ctx: &Context) -> Result<bool> {
         Err(other) => return Err(other),
     };
     let now = ctx.clock.now();
-    let Some(next) = next(&current, ctx.trust.keys(), Brought::default(), now)? else {
+    let Some(next) = next(&current, &ctx.trust.keys(), Brought::default(), now)? else {
         return Ok(false);
     };
     let mut tx = ctx.db.write().await?;
@@ -191,28 +221,7 @@ pub async fn renew(ctx: &Context) -> Result<bool> {
         Err(other) => return Err(other.into()),
     }
     ctx.trust.refresh(&ctx.db).await?;
-    warn_of_expiry(&current, now);
     Ok(true)
-}
-
-/// Says once a day which offline signature runs out soon: without it devices install nothing.
-fn warn_of_expiry(current: &TrustSet, now: Timestamp) {
-    const NOTICE_DAYS: i64 = 60;
-    let root = ("root", current.trusted.root().body.expires.millis());
-    let offline = current
-        .files()
-        .filter(|file| !["timestamp", "snapshot", "director"].contains(&file.role.as_str()))
-        .map(|file| (file.role.as_str(), file.expires_at.millis()));
-    for (role, expires) in std::iter::once(root).chain(offline) {
-        let days_left = (expires - now.millis()).div_euclid(DAY_MS);
-        if days_left < NOTICE_DAYS {
-            tracing::warn!(
-                role,
-                days_left,
-                "an offline signature runs out: sign the role anew before it does"
-            );
-        }
-    }
 }
 
 /// Whether less than `reserve_ms` is left of a file's life.
@@ -222,6 +231,10 @@ fn is_due(current: &TrustSet, role: &str, reserve_ms: i64, now: Timestamp) -> bo
 
 fn described(trusted: &TrustedSet, role: &str, now: Timestamp) -> Option<SignedFile> {
     let (version, bytes, expires) = match role {
+        "root" => {
+            let root = trusted.root();
+            Some((root.body.version, &root.bytes, root.body.expires))
+        }
         "timestamp" => trusted.timestamp().map(|held| (held.body.version, &held.bytes, held.body.expires)),
         "snapshot" => trusted.snapshot().map(|held| (held.body.version, &held.bytes, held.body.expires)),
         "targets" => trusted.targets().map(|held| (held.body.version, &held.bytes, held.body.expires)),

@@ -8,6 +8,7 @@ use slipway_trust::{ReleaseEntry, Version, Versions};
 use super::{
     Error, Result,
     online_keys::OnlineKeys,
+    trust_keys::KeyRing,
     trust_set::{TrustSet, foreign_role},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 /// The present trust and the keys to sign with. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    keys: OnlineKeys,
+    keys: KeyRing,
     state: Arc<RwLock<State>>,
 }
 
@@ -38,8 +39,8 @@ struct State {
 
 impl Trust {
     /// Nothing loaded yet.
-    pub fn new(keys: OnlineKeys) -> Self {
-        Trust { keys, state: Arc::default() }
+    pub fn new(keys: impl Into<KeyRing>) -> Self {
+        Trust { keys: keys.into(), state: Arc::default() }
     }
 
     /// Loads what is stored, verifies it as a device would, and serves it from now on.
@@ -70,8 +71,13 @@ impl Trust {
         Ok(())
     }
 
-    /// The server's own keys.
-    pub fn keys(&self) -> &OnlineKeys {
+    /// The server's own keys, those in use.
+    pub fn keys(&self) -> OnlineKeys {
+        self.keys.in_use()
+    }
+
+    /// All of the server's own keys, those that wait for a root to name them among them.
+    pub fn ring(&self) -> &KeyRing {
         &self.keys
     }
 
@@ -172,15 +178,16 @@ impl Trust {
 }
 
 impl State {
-    fn install(&mut self, found: Option<Arc<TrustSet>>, keys: &OnlineKeys) {
+    fn install(&mut self, found: Option<Arc<TrustSet>>, ring: &KeyRing) {
         let newest = |set: &Option<Arc<TrustSet>>| set.as_ref().map_or(0, |set| set.version("timestamp"));
         // Two refreshes may overlap; the later state wins whoever ends first.
         if newest(&found) <= newest(&self.current) && self.current.is_some() {
             return;
         }
         let foreign = found.as_ref().and_then(|set| {
-            let targets = set.trusted.targets().map(|held| &held.body);
-            foreign_role(&set.trusted.root().body, targets, keys)
+            let (root, targets) = (&set.trusted.root().body, set.trusted.targets().map(|held| &held.body));
+            ring.follow(root, targets);
+            foreign_role(root, targets, &ring.in_use())
         });
         if let Some(role) = foreign {
             tracing::error!(

@@ -22,8 +22,9 @@ pub async fn initialize(ctx: &Context, actor: &str, root: &[u8], targets: &[u8])
         return repeated(&current, root, targets);
     }
     let now = ctx.clock.now();
-    check_documents(root, targets, ctx.trust.keys())?;
-    let next = signing::first(root, targets, ctx.trust.keys(), now).map_err(|error| match error {
+    let keys = ctx.trust.keys();
+    check_documents(root, targets, &keys)?;
+    let next = signing::first(root, targets, &keys, now).map_err(|error| match error {
         SigningError::Refused(error) => refused("the first metadata", &error, "root").into(),
         other => super::Error::from(other),
     })?;

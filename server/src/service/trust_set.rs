@@ -182,8 +182,11 @@ impl TrustSet {
             // What follows is signed by keys that only the last root names: next poll.
             return Delta { roots: roots[..limits::ROOTS_PER_POLL].to_vec(), ..Delta::default() };
         }
+        // A new root may take away what the device holds: it gets all of it, and drops what it has.
+        let is_rotated = !roots.is_empty();
         let newer = |role: &str, have: u64| {
-            self.file(role).filter(|file| file.version > have).map(|file| file.bytes.clone())
+            let wanted = self.file(role).filter(|file| is_rotated || file.version > have);
+            wanted.map(|file| file.bytes.clone())
         };
         let mut delta = Delta {
             roots: roots.to_vec(),
@@ -224,21 +227,23 @@ pub fn online_keys_named(set: &TrustSet) -> impl Iterator<Item = (&'static str, 
     })
 }
 
+/// The roles that the server signs by itself.
+pub const ONLINE_ROLES: [&str; 3] = ["timestamp", "snapshot", "director"];
+
+/// Whether root and targets let `key` sign for one of [`ONLINE_ROLES`] without anybody else.
+pub fn may_sign_alone(root: &Root, targets: Option<&Targets>, role: &str, key: PublicKey) -> bool {
+    let authority: Option<Authority> = match role {
+        "timestamp" => Some(root.authority(&root.timestamp)),
+        "snapshot" => Some(root.authority(&root.snapshot)),
+        _ => targets.and_then(|targets| targets.authority("director")),
+    };
+    authority.is_some_and(|one| one.threshold() == 1 && one.public_keys().contains(&key))
+}
+
 /// The first role that root and targets do not let this server sign alone; none when all is well.
 pub fn foreign_role(root: &Root, targets: Option<&Targets>, keys: &OnlineKeys) -> Option<&'static str> {
-    let alone = |authority: Option<Authority>, key: PublicKey| {
-        authority.is_some_and(|one| one.threshold() == 1 && one.public_keys().contains(&key))
-    };
-    let [(_, timestamp), (_, snapshot), (_, director)] = keys.public();
-    if !alone(Some(root.authority(&root.timestamp)), timestamp) {
-        Some("timestamp")
-    } else if !alone(Some(root.authority(&root.snapshot)), snapshot) {
-        Some("snapshot")
-    } else if !alone(targets.and_then(|targets| targets.authority("director")), director) {
-        Some("director")
-    } else {
-        None
-    }
+    let foreign = |role: &&str| !may_sign_alone(root, targets, role, keys.signer(role).public_key());
+    ONLINE_ROLES.into_iter().find(|role| foreign(role))
 }
 
 fn repository<'a>(

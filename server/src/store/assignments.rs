@@ -45,6 +45,15 @@ pub async fn assignments_page(tx: &mut Tx, after: &str, limit: u32) -> Result<Ve
     Ok(rows.into_iter().map(Assignment::from).collect())
 }
 
+/// Has the assignments of a release (none: all of them) signed anew when their devices call next.
+pub async fn assignments_make_due(tx: &mut Tx, release: Option<&str>) -> Result<(), StoreError> {
+    // Half of a life that has no length is over.
+    on!(tx, conn => sqlx::query(
+        "UPDATE assignments SET expires_at = created_at WHERE release = $1 OR $2 = ''"
+    ).bind(release.unwrap_or_default()).bind(release.unwrap_or_default()).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
 /// Stores an assignment on top of version `previous` (0: the first); a conflict when another came first.
 pub async fn assignment_put(tx: &mut Tx, assignment: &Assignment, previous: u64) -> Result<(), StoreError> {
     let release = assignment.release.as_deref().unwrap_or_default();

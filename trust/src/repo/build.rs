@@ -75,14 +75,7 @@ pub fn targets(
     products: &[(String, RoleSpec)],
 ) -> Result<Targets, Error> {
     let mut body = Targets::empty(version, expires);
-    let keys = director.enter(&mut body.delegations.keys);
-    body.delegations.roles.push(DelegatedRole {
-        name: DIRECTOR.to_owned(),
-        keys,
-        terminating: true,
-        // One star per folder: `assignments/<product>/<version>.json`.
-        paths: Paths::Patterns(vec!["assignments/*/*".to_owned()]),
-    });
+    body.delegate_director(director);
     for (product, keys) in products {
         body.delegate_product(product, keys)?;
     }
@@ -107,22 +100,32 @@ impl Targets {
     /// Delegates `product` to these keys, in place of those it had.
     pub fn delegate_product(&mut self, product: &str, keys: &RoleSpec) -> Result<(), Error> {
         product_name(product)?;
+        self.delegate(product, keys, format!("{product}/*"));
+        Ok(())
+    }
+
+    /// Delegates assignments to these keys, in place of those they had.
+    pub fn delegate_director(&mut self, keys: &RoleSpec) {
+        // One star per folder: `assignments/<product>/<version>.json`.
+        self.delegate(DIRECTOR, keys, "assignments/*/*".to_owned());
+    }
+
+    fn delegate(&mut self, name: &str, keys: &RoleSpec, pattern: String) {
         let delegations = &mut self.delegations;
         let keys = keys.enter(&mut delegations.keys);
         let role = DelegatedRole {
-            name: product.to_owned(),
+            name: name.to_owned(),
             keys,
             terminating: true,
-            paths: Paths::Patterns(vec![format!("{product}/*")]),
+            paths: Paths::Patterns(vec![pattern]),
         };
         let first_other = delegations.roles.iter().position(|other| other.name == DIRECTOR);
-        match delegations.roles.iter_mut().find(|other| other.name == product) {
+        match delegations.roles.iter_mut().find(|other| other.name == name) {
             Some(held) => *held = role,
             None => delegations.roles.insert(first_other.unwrap_or(delegations.roles.len()), role),
         }
         let roles = &delegations.roles;
         delegations.keys.retain(|id| roles.iter().any(|role| role.keys.key_ids.contains(id)));
-        Ok(())
     }
 
     /// Lists a release in this file, the role of its product. Its version and counter have to be newer
