@@ -190,7 +190,7 @@ impl Listener {
             request.extensions_mut().insert(peer.clone());
             request
         });
-        let builder = http(is_http2);
+        let builder = http(is_http2, stranger.is_none());
         let connection = builder.serve_connection(begun(tls, is_http2), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let outcome = tokio::select! {
@@ -279,7 +279,8 @@ fn begun<T>(io: T, is_http2: bool) -> TokioIo<Prompt<T>> {
 
 /// The protocol that the handshake agreed on; HTTP/1.1 where it named none. Guessing from the first
 /// bytes would wait for them for ever.
-fn http(is_http2: bool) -> Builder<TokioExecutor> {
+fn http(is_http2: bool, is_device: bool) -> Builder<TokioExecutor> {
+    let streams = if is_device { limits::STREAMS_PER_CONNECTION } else { limits::STREAMS_OF_STRANGER };
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -290,7 +291,7 @@ fn http(is_http2: bool) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .max_concurrent_streams(streams)
         .max_header_list_size(limits::HEADER_LIST)
         .keep_alive_interval(limits::KEEP_ALIVE_EVERY)
         .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);

@@ -138,7 +138,7 @@ async fn end_after(is_http2: bool, bytes: &[u8]) -> (String, Duration) {
     let app = Router::new().fallback(async || "answered");
     let service = app.map_request(|request: Request<Incoming>| request);
     let serving = tokio::spawn(async move {
-        let builder = http(is_http2);
+        let builder = http(is_http2, false);
         // However it ends: the test looks at what the client sees, and when.
         let _ = builder.serve_connection(begun(server, is_http2), TowerToHyperService::new(service)).await;
     });

@@ -177,6 +177,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         metrics: Metrics::new(),
         stop: stopped.clone(),
         inbox: Inbox::default(),
+        manifests: Manifests::default(),
         alerts: AlertFeed::default(),
         rollouts: ActiveRollouts::default(),
         wake: Wake::default(),

@@ -4,6 +4,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
+    middleware::from_fn,
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -15,6 +16,8 @@ use http::{
         IF_RANGE, RANGE,
     },
 };
+
+mod pace;
 
 use super::http::refusal_response;
 use crate::{
@@ -41,6 +44,7 @@ pub fn routes() -> Router<Context> {
         .route("/segments/{digest}", get(segment))
         .route("/tuf/metadata/{file}", get(metadata))
         .route("/tuf/targets/{*path}", get(target))
+        .layer(from_fn(pace::paced))
 }
 
 /// One frame, or a stretch of it (RFC 9110, single ranges; others are answered whole).

@@ -128,6 +128,27 @@ async fn who_proves_nothing_in_time_is_let_go_and_who_does_stays() {
 }
 
 #[tokio::test]
+async fn who_proves_nothing_has_few_calls_at_once() {
+    let port = Port::open(PATIENT).await;
+    let ctx = &port.running.context;
+    let identity = device(&ctx.pki, ctx.clock.now());
+    for (identity, most) in
+        [(None, limits::STREAMS_OF_STRANGER), (Some(identity), limits::STREAMS_PER_CONNECTION)]
+    {
+        let tcp = port.tcp(HOME).await.unwrap();
+        let mut client = shake(&port.running, tcp, identity, &[HTTP2]).await.unwrap();
+        client.write_all(BEGIN).await.unwrap();
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.unwrap();
+        let mut settings = vec![0; usize::from(head[2])];
+        client.read_exact(&mut settings).await.unwrap();
+        // SETTINGS_MAX_CONCURRENT_STREAMS has the number 3.
+        let said = settings.chunks(6).find(|entry| entry[..2] == [0, 3]).map(|entry| entry[2..].to_vec());
+        assert_eq!(said, Some(most.to_be_bytes().to_vec()));
+    }
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections_that_prove_nothing() {
     let port = Port::open(Bounds { of_address: 3, ..PATIENT }).await;
     // Those that proved whose they are do not count.

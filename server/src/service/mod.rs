@@ -94,6 +94,8 @@ pub struct Context {
     pub stop: stop::Stop,
     /// Readings that wait to be stored.
     pub inbox: ingest::Inbox,
+    /// Release manifests in memory.
+    pub manifests: manifests::Manifests,
     /// Wakes the watchers of alerts.
     pub alerts: alerts::AlertFeed,
     /// Rollouts that are not over.
