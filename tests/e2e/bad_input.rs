@@ -195,10 +195,10 @@ async fn batches_and_inventories_over_their_limits() {
     let many = statements(vec![reading.clone(); 1001]);
     let status = member.caller.device().send_telemetry(many).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "BATCH_TOO_LARGE", &["1001", "1000"]);
-    let wrong = Reading { value: f64::NAN, ..reading.clone() };
+    let wrong = Reading { metric: "No Pressure".to_owned(), ..reading.clone() };
     let wrong = statements(vec![reading.clone(), wrong]);
     let status = member.caller.device().send_telemetry(wrong).await.unwrap_err();
-    assert_refused(&status, Code::InvalidArgument, "BATCH_INVALID", &["reading 1", "pressure"]);
+    assert_refused(&status, Code::InvalidArgument, "BATCH_INVALID", &["reading 1", "No Pressure"]);
     // The sequence was not spent by what was refused.
     let taken = member.caller.device().send_telemetry(statements(vec![reading; 1000])).await.expect("taken");
     assert_eq!(taken.into_inner().dropped, 0);

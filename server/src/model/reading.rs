@@ -56,8 +56,9 @@ pub fn check_size(readings: usize) -> Result<(), Refusal> {
 }
 
 impl Reading {
-    /// Refuses what no reading may be, naming `index` and the field.
-    pub fn check(&self, index: usize, now: Timestamp) -> Result<(), Refusal> {
+    /// Refuses what no reading may be, naming `index` and the field. What a good collector can come to say
+    /// all the same, for a moment, is for [`Reading::is_sound`].
+    pub fn check(&self, index: usize) -> Result<(), Refusal> {
         let refuse = |field: &str, wrong: String, hint: &str| {
             Err(Refusal::new(Reason::BatchInvalid, format!("reading {index}: {wrong}"), hint)
                 .field(format!("readings[{index}].{field}"))
@@ -82,18 +83,13 @@ impl Reading {
         if self.boot_id.len() > MAX_BOOT_ID || self.boot_id.chars().any(is_hidden) {
             return refuse("boot_id", "the boot id is none".to_owned(), "use at most 64 printable bytes");
         }
-        if !self.value.is_finite() {
-            let wrong = format!("the value of {} is {}", self.metric, self.value);
-            return refuse("value", wrong, "leave out what could not be read");
-        }
-        match self.at {
-            None => refuse("time", "it has no time".to_owned(), "say when it was read"),
-            Some(at) if at < EARLIEST || at > now.after(DAY) => {
-                let wrong = format!("its time {} ms lies before 2000 or more than a day ahead", at.millis());
-                refuse("time", wrong, "set the device's clock, or settle the time before sending")
-            }
-            Some(_) => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Whether its value and its time can be used. A sensor that fails and a clock that jumps make some
+    /// that cannot, among good ones.
+    pub fn is_sound(&self, now: Timestamp) -> bool {
+        self.value.is_finite() && self.at.is_some_and(|at| at >= EARLIEST && at <= now.after(DAY))
     }
 }
 
@@ -119,6 +115,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+    const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
     fn good() -> Reading {
         Reading {
@@ -134,24 +131,33 @@ mod tests {
 
     #[test]
     fn names_index_and_field() {
-        assert_eq!(good().check(0, NOW), Ok(()));
-        let far = NOW.after(DAY).after(std::time::Duration::from_millis(1));
-        let cases: [(&str, Reading); 10] = [
+        assert_eq!(good().check(0), Ok(()));
+        let cases: [(&str, Reading); 6] = [
             ("component", Reading { component: String::new(), ..good() }),
             ("component", Reading { component: "a b".to_owned(), ..good() }),
             ("metric", Reading { metric: "Temp".to_owned(), ..good() }),
             ("metric", Reading { metric: "m".repeat(129), ..good() }),
             ("unit", Reading { unit: "\u{7}".to_owned(), ..good() }),
             ("unit", Reading { unit: "x".repeat(17), ..good() }),
-            ("value", Reading { value: f64::NAN, ..good() }),
-            ("time", Reading { at: None, ..good() }),
-            ("time", Reading { at: Some(Timestamp::from_millis(0)), ..good() }),
-            ("time", Reading { at: Some(far), ..good() }),
         ];
         for (field, reading) in cases {
-            let refusal = reading.check(7, NOW).unwrap_err();
+            let refusal = reading.check(7).unwrap_err();
             assert_eq!(refusal.reason, Reason::BatchInvalid);
             assert_eq!(refusal.field.as_deref(), Some(format!("readings[7].{field}").as_str()));
+        }
+    }
+
+    #[test]
+    fn what_a_failing_sensor_and_a_jumping_clock_say() {
+        let ahead = NOW.after(DAY);
+        for at in [EARLIEST, NOW, ahead] {
+            assert!(Reading { at: Some(at), ..good() }.is_sound(NOW));
+        }
+        for at in [None, Some(EARLIEST.before(MILLISECOND)), Some(ahead.after(MILLISECOND))] {
+            assert!(!Reading { at, ..good() }.is_sound(NOW), "{at:?}");
+        }
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!Reading { value, ..good() }.is_sound(NOW), "{value}");
         }
     }
 

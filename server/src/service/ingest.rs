@@ -61,7 +61,8 @@ enum Outcome {
 
 /// Takes one batch of the device's readings; OK once it is durable.
 ///
-/// Refused with `BATCH_TOO_LARGE`, `BATCH_INVALID`, `STORAGE_FULL` or `UNAVAILABLE`; nothing of
+/// Readings whose class is switched off, and those without a usable time or value, are dropped and
+/// counted in the answer. Refused with `BATCH_TOO_LARGE`, `BATCH_INVALID`, `STORAGE_FULL` or `UNAVAILABLE`; nothing of
 /// a refused batch is kept.
 pub async fn batch(
     ctx: &Context,
@@ -79,23 +80,29 @@ pub async fn batch(
     })?;
     let now = ctx.clock.now();
     for (index, reading) in request.readings.iter().enumerate() {
-        from_wire(reading).check(index, now)?;
+        from_wire(reading).check(index)?;
     }
     let sent = request.readings.len();
+    request.readings.retain(|reading| from_wire(reading).is_sound(now));
+    let unsound = sent - request.readings.len();
+    if unsound > 0 {
+        tracing::debug!(device = device.id(), unsound, "dropped readings without a usable time or value");
+    }
+    let sound = request.readings.len();
     // The device drops what it has no consent for; what arrives all the same is dropped here.
     request.readings.retain(|reading| match class(reading.data_class) {
         Some(class) => device.allows(class),
         None => false,
     });
-    let dropped = sent - request.readings.len();
+    let unwanted = sound - request.readings.len();
     let response = v1::SendTelemetryResponse {
         sequence: request.sequence,
-        dropped: u32::try_from(dropped).unwrap_or(u32::MAX),
+        dropped: u32::try_from(unsound + unwanted).unwrap_or(u32::MAX),
     };
-    if dropped > 0 {
+    if unwanted > 0 {
         tracing::warn!(
             device = device.id(),
-            dropped,
+            dropped = unwanted,
             "dropped readings of classes that the owner switched off"
         );
     }

@@ -54,15 +54,35 @@ async fn what_the_owner_switched_off_is_dropped_and_counted() {
 }
 
 #[tokio::test]
+async fn what_has_no_usable_time_or_value_is_dropped_and_the_rest_is_kept() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let at = |seconds| v1::Reading {
+        time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..reading(now, 0.0)
+    };
+    let mut readings = vec![reading(now, 1.0), reading(now.after(DAY * 2), 2.0), reading(now, 3.0)];
+    readings.extend([f64::NAN, f64::INFINITY].map(|value| reading(now, value)));
+    readings.extend([at(0), at(i64::MAX), v1::Reading { time: None, ..reading(now, 0.0) }]);
+    let answer = batch(&ctx, &pump, request(1, readings)).await.unwrap();
+    assert_eq!(answer.dropped, 6);
+    let kept = decode(&waiting(&ctx).await[0].readings).unwrap();
+    assert_eq!(kept.iter().map(|reading| reading.value).collect::<Vec<_>>(), [1.0, 3.0]);
+    // Nothing good in it: it is taken, or it would come again for ever.
+    let answer = batch(&ctx, &pump, request(2, vec![reading(now, f64::NAN)])).await.unwrap();
+    assert_eq!((answer.sequence, answer.dropped), (2, 1));
+    assert_eq!(waiting(&ctx).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_refused_batch_leaves_nothing() {
     let ctx = Context::for_test().await;
     let pump = device(&ctx, "pump-1", "north").await;
     let now = ctx.clock.now();
-    let bad = v1::Reading { value: f64::NAN, ..reading(now, 0.0) };
+    let bad = v1::Reading { metric: "No Name".to_owned(), ..reading(now, 0.0) };
     let error = batch(&ctx, &pump, request(1, vec![reading(now, 1.0), bad])).await.unwrap_err();
-    assert_eq!(refusal(error).field.as_deref(), Some("readings[1].value"));
-    let late = vec![reading(now.after(DAY * 2), 1.0)];
-    assert_eq!(refusal(batch(&ctx, &pump, request(2, late)).await.unwrap_err()).reason, Reason::BatchInvalid);
+    assert_eq!(refusal(error).field.as_deref(), Some("readings[1].metric"));
     let many = vec![reading(now, 1.0); 1001];
     assert_eq!(
         refusal(batch(&ctx, &pump, request(3, many)).await.unwrap_err()).reason,
