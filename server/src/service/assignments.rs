@@ -6,7 +6,7 @@ use slipway_trust::{
     repo::{self, lifetime},
 };
 
-use super::{Context, Error, Result};
+use super::{Context, Error, Result, signing::signing_date};
 use crate::{
     chain::chain,
     model::{
@@ -53,9 +53,11 @@ pub async fn renew_if_due(
         Some(name) => {
             let known =
                 release::parse_name(name).filter(|(of, _)| *of == product).map(|(_, version)| version);
-            Some(known.ok_or_else(|| {
+            let known = known.ok_or_else(|| {
                 Error::Internal(format!("table assignments, row {}: release {name:?}", held.device))
-            })?)
+            })?;
+            // One that was withdrawn is assigned to nobody: whoever runs it stays as he is.
+            ctx.trust.require()?.release(product, &known).map(|_| known)
         }
     };
     assign(tx, ctx, &held.device, product, version.as_ref(), now).await.map(Some)
@@ -77,7 +79,7 @@ fn sign(
                 .ok_or_else(|| release::not_found(&release::resource_name(product, wanted)))?,
         ),
     };
-    let date = Date::from_millis(now.millis());
+    let date = signing_date(&set, now);
     let expires = date.plus_days(lifetime::ASSIGNMENT_DAYS);
     let body = repo::assignment(version, expires, date, device, entry);
     let bytes =

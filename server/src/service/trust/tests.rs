@@ -229,3 +229,18 @@ async fn files_by_the_names_that_clients_ask_for() {
     assert_eq!(ctx.trust.metadata_file("2.snapshot.json"), bytes("snapshot"));
     assert!(ctx.trust.metadata_file("3.snapshot.json").is_some());
 }
+
+/// What it signed then has set the clocks of the devices that called: they never go back.
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_moment_leaves_devices_that_can_go_on() {
+    let (ctx, mut publisher) = published().await;
+    let start = ctx.clock.now();
+    ctx.clock.advance(days(30));
+    signing::renew(&ctx).await.unwrap();
+    let right = Context { clock: crate::clock::Clock::manual(start.after(days(1))), ..ctx.clone() };
+    publisher.publish(&right, "2.0.0", 2).await;
+    let set = right.trust.current().unwrap();
+    for role in ["timestamp", "snapshot"] {
+        assert!(set.file(role).unwrap().expires_at >= start.after(days(36)), "{role}");
+    }
+}
