@@ -17,6 +17,7 @@ pub mod durable;
 pub mod effects;
 pub mod enroll;
 pub mod fetch;
+pub mod first_word;
 pub mod health;
 pub mod identity;
 pub mod journal;

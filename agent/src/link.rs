@@ -26,6 +26,7 @@ use tower::{Service as _, ServiceExt as _, service_fn};
 use crate::{
     aside::Aside,
     clock::Clock,
+    first_word::FirstWord,
     identity::Identity,
     machine::Reason,
     tls::{ConnectError, Dates, Door, io_words},
@@ -42,6 +43,9 @@ const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
 pub const UNREACHABLE: &str = "SERVER_UNREACHABLE";
 /// The server does not take the certificate of this device.
 pub const REFUSED: &str = "CERTIFICATE_REFUSED";
+
+/// How rustls words an alert.
+const ALERT: &str = "received fatal alert";
 
 /// Why the server cannot be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,7 @@ pub trait Source {
 pub struct Link {
     way: Arc<Way>,
     channel: Arc<RwLock<Channel>>,
+    first_word: FirstWord,
 }
 
 /// Where the server is and whom to believe that he is it.
@@ -146,8 +151,9 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let (server, authorities) = (server.to_owned(), authorities.to_vec());
         let way = Way { server, authorities, clock: clock.clone() };
-        let channel = way.channel(identity, Dates::Count)?;
-        Ok(Self { way: Arc::new(way), channel: Arc::new(RwLock::new(channel)) })
+        let first_word = FirstWord::default();
+        let channel = Arc::new(RwLock::new(way.channel(identity, Dates::Count, &first_word)?));
+        Ok(Self { way: Arc::new(way), channel, first_word })
     }
 
     /// Shows this identity from now on. What is under way on the connection so far goes on there.
@@ -155,7 +161,7 @@ impl Link {
     /// # Errors
     /// When key and certificate cannot be used; then nothing changes.
     pub fn show(&self, identity: Option<Identity>) -> Result<(), LinkError> {
-        let channel = self.way.channel(identity, Dates::Count)?;
+        let channel = self.way.channel(identity, Dates::Count, &self.first_word)?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = channel;
         Ok(())
     }
@@ -165,8 +171,15 @@ impl Link {
     /// # Errors
     /// As [`Link::new`].
     pub fn aside(&self, dates: Dates) -> Result<Aside, LinkError> {
-        let channel = Arc::new(RwLock::new(self.way.channel(None, dates)?));
-        Ok(Aside::new(Self { way: self.way.clone(), channel }))
+        let first_word = FirstWord::default();
+        let channel = Arc::new(RwLock::new(self.way.channel(None, dates, &first_word)?));
+        Ok(Aside::new(Self { way: self.way.clone(), channel, first_word }))
+    }
+
+    /// The server let this device connect and then closed the connection without a word, as it does with
+    /// one whose certificate it does not take.
+    pub fn is_turned_away(&self) -> bool {
+        self.first_word.is_missing()
     }
 
     fn channel(&self) -> Channel {
@@ -185,7 +198,12 @@ impl Link {
 }
 
 impl Way {
-    fn channel(&self, identity: Option<Identity>, dates: Dates) -> Result<Channel, LinkError> {
+    fn channel(
+        &self,
+        identity: Option<Identity>,
+        dates: Dates,
+        first_word: &FirstWord,
+    ) -> Result<Channel, LinkError> {
         let (server, authorities, clock) = (self.server.as_str(), &self.authorities, &self.clock);
         let wrong = |what: &str| LinkError::Address { address: server.to_owned(), what: what.to_owned() };
         let uri: Uri = server.parse().map_err(|_| wrong("it is no URL"))?;
@@ -195,7 +213,7 @@ impl Way {
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
         let port = uri.port_u16().unwrap_or(443);
         let bare = host.trim_matches(['[', ']']);
-        let door = Door::new(server, (bare, port), authorities, identity, clock, dates)?;
+        let door = Door::new(server, (bare, port), authorities, identity, clock, dates, first_word)?;
         // TLS is the connector's business, so that the trusted clock judges certificates; the channel
         // must not try it a second time, hence http here and https as origin.
         let inner = Endpoint::from_shared(format!("http://{host}:{port}"))
@@ -299,7 +317,9 @@ fn trouble(error: &(dyn Error + 'static)) -> Reason {
     if cause::<TimeoutExpired>(error).is_some() {
         return unreachable(format!("the server did not answer within {} s", CALL_DEADLINE.as_secs()));
     }
-    if let Some(rustls::Error::AlertReceived(_)) = cause(error) {
+    // HTTP/2 hands an I/O error on as its words.
+    let is_alert = |error: &io::Error| error.to_string().contains(ALERT);
+    if cause::<io::Error>(error).is_some_and(is_alert) || cause::<rustls::Error>(error).is_some() {
         let what =
             "the server refuses the certificate of this device: it is not one of its own, or has ended";
         return Reason::new(REFUSED, what);

@@ -25,6 +25,9 @@ use crate::{
 const RENEWAL: &[u8] = b"slipway-renew/v1\n";
 /// An answer to what time it is holds for so long, in milliseconds: in doubt it is asked again.
 const TIME_AGAIN: i64 = 3600 * 1000;
+/// A connection can break off for many reasons, so a certificate is not replaced for it more often than this,
+/// in milliseconds.
+const REPLACE_AGAIN: i64 = 3600 * 1000;
 /// After a renewal that failed while the certificate still holds; doubled for every further failure.
 const PAUSE: i64 = 60 * 1000;
 /// Longest pause between such renewals. A certificate is renewed in the last half of its life: months.
@@ -55,6 +58,8 @@ pub struct Passport {
     failures: u32,
     /// When the server said what time it is, in ticks.
     asked_at: Option<i64>,
+    /// When a certificate that holds was replaced because it did not seem to help, in ticks.
+    replaced_at: Option<i64>,
 }
 
 impl Passport {
@@ -88,6 +93,7 @@ impl Passport {
             rest_until: i64::MIN,
             failures: 0,
             asked_at: None,
+            replaced_at: None,
         };
         let mut remarks = Vec::new();
         if let Some(error) = wrong {
@@ -137,7 +143,11 @@ impl Passport {
     pub async fn cure(&mut self, trouble: &Reason, trust: &mut TrustStore) -> bool {
         match trouble.code.as_str() {
             "SERVER_CERTIFICATE" => self.may_ask() && self.ask_time(trust).await.is_ok(),
-            link::REFUSED => self.recover().await.is_ok(),
+            // Nothing says that it was because of the certificate. When the server is away this fails too.
+            link::REFUSED | link::UNREACHABLE if self.link.is_turned_away() && self.may_replace() => {
+                self.replaced_at = Some(self.clock.ticks());
+                self.recover().await.is_ok()
+            }
             // The server was set back to a time before it knew the new key, or has gone over to it already.
             UNKNOWN if self.next.as_ref().is_some_and(|next| next.certificate.is_some()) => {
                 self.give_up_next().is_ok()
@@ -186,6 +196,10 @@ impl Passport {
 
     fn may_ask(&self) -> bool {
         self.asked_at.is_none_or(|asked| self.clock.ticks() - asked >= TIME_AGAIN)
+    }
+
+    fn may_replace(&self) -> bool {
+        self.replaced_at.is_none_or(|replaced| self.clock.ticks() - replaced >= REPLACE_AGAIN)
     }
 
     async fn ask_time(&mut self, trust: &mut TrustStore) -> Result<(), Reason> {

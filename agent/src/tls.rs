@@ -32,7 +32,13 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{certificate, clock::Clock, identity::Identity, link::LinkError};
+use crate::{
+    certificate,
+    clock::Clock,
+    first_word::{FirstWord, Listening},
+    identity::Identity,
+    link::LinkError,
+};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -87,6 +93,7 @@ pub struct Door {
     pub port: u16,
     name: ServerName<'static>,
     connector: TlsConnector,
+    first_word: FirstWord,
 }
 
 impl Door {
@@ -101,22 +108,25 @@ impl Door {
         identity: Option<Identity>,
         clock: &Clock,
         dates: Dates,
+        first_word: &FirstWord,
     ) -> Result<Self, LinkError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| LinkError::Address {
             address: server.to_owned(),
             what: "its host is no name and no IP address".to_owned(),
         })?;
         let connector = TlsConnector::from(Arc::new(tls_config(authorities, identity, clock, dates)?));
-        Ok(Self { server: server.to_owned(), host: host.to_owned(), port, name, connector })
+        let (server, host, first_word) = (server.to_owned(), host.to_owned(), first_word.clone());
+        Ok(Self { server, host, port, name, connector, first_word })
     }
 
     /// Connects and shakes hands.
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn open(self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
+    pub async fn open(self) -> Result<TokioIo<Listening<TlsStream<TcpStream>>>, ConnectError> {
+        self.first_word.begin();
         match timeout(CONNECT_DEADLINE, self.try_open()).await {
-            Ok(opened) => opened.map(TokioIo::new),
+            Ok(opened) => opened.map(|opened| TokioIo::new(self.first_word.listen(opened))),
             Err(_) => Err(self.unreachable(format!("no answer within {} s", CONNECT_DEADLINE.as_secs()))),
         }
     }

@@ -5,9 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use slipway_proto::v1::{
     AlertState, CreateLimitRequest, CreateTokenRequest, GetCallerRequest, GetTrustRequest, Limit,
     RevokeDeviceRequest, RevokeTokenRequest, Role, Rollout, RolloutState, SendTelemetryRequest, Token,
-    UpdateState, WatchAlertsRequest, Wave,
+    UpdateState, WatchAlertsRequest, WatchRolloutRequest, Wave,
 };
 use slipway_tests::{
+    bare::Bare,
     clock::{stopwatch, wait_for},
     desk::{Desk, HARDWARE, enroll},
     member::Member,
@@ -219,6 +220,57 @@ async fn who_is_revoked_at_one_replica_is_refused_at_the_other_within_seconds() 
         }
     };
     assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_68_who_is_revoked_loses_his_connections_and_streams_at_both_within_seconds() {
+    let pair = Pair::start().await;
+    let member = &pair.members(1).await[0];
+    let mut lines = Vec::new();
+    for port in pair.ports {
+        let mut line = Bare::connect(port, &pair.ca(), member.identity()).await;
+        // There is no such segment, which only a device of the fleet is told.
+        assert_eq!(line.get(&format!("/segments/{}", "0".repeat(64))).await, 404);
+        lines.push(line);
+    }
+    let token = Token { display_name: "a viewer".into(), role: Role::Viewer.into(), ..Token::default() };
+    let request = CreateTokenRequest { token: Some(token), ttl: None };
+    let made = pair.admin(0).access().create_token(request).await.expect("a token").into_inner();
+    pair.desk(0).publish(b"image", "1.0.0");
+    let rollout = roll_out(&pair.admin(0), plan("1.0.0", "id = \"pump-0\"")).await;
+    let mut ends = Vec::new();
+    for port in pair.ports {
+        let viewer = Caller::connect(port, &pair.ca(), Some(&made.secret), None);
+        let alerts = wait_for("the token to be known", SECONDS, || async {
+            viewer.alerts().watch_alerts(WatchAlertsRequest::default()).await.ok()
+        });
+        let mut alerts = alerts.await.into_inner();
+        let watch = WatchRolloutRequest { name: rollout.clone() };
+        let mut watched = wait_for("the rollout to be known", SECONDS, || async {
+            viewer.rollouts().watch_rollout(watch.clone()).await.ok()
+        })
+        .await
+        .into_inner();
+        ends.push(tokio::spawn(async move {
+            let ended = async { while alerts.message().await.is_ok_and(|message| message.is_some()) {} };
+            let also = async { while watched.message().await.is_ok_and(|message| message.is_some()) {} };
+            tokio::join!(ended, also)
+        }));
+    }
+    let start = stopwatch();
+    let revoke = RevokeTokenRequest { name: made.token.expect("a token").name };
+    pair.admin(0).access().revoke_token(revoke).await.expect("revoked");
+    let revoke = RevokeDeviceRequest { name: format!("devices/{}", member.id), ..Default::default() };
+    pair.admin(0).fleet().revoke_device(revoke).await.expect("revoked");
+    for line in lines {
+        assert!(line.ends_within(SECONDS).await, "a revoked device keeps its connection");
+    }
+    for end in ends {
+        tokio::time::timeout(SECONDS, end).await.expect("streams of a revoked token end").expect("no panic");
+    }
+    let took = start.elapsed();
+    assert!(took < SECONDS, "{took:?}");
+    println!("connections and streams at both replicas ended after {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

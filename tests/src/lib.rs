@@ -1,5 +1,6 @@
 //! The real thing for tests: a server on a real port with real TLS, real databases, real agents.
 
+pub mod bare;
 pub mod clock;
 pub mod desk;
 pub mod fleet;

@@ -1,6 +1,6 @@
 //! gRPC clients of a running server, with a token.
 
-use std::{path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use slipway_proto::v1::{
     Claim, CreateClaimRequest, access_service_client::AccessServiceClient,
@@ -44,6 +44,17 @@ pub struct Caller {
 impl Caller {
     /// Connects to `https://localhost:PORT` and trusts `ca_pem` alone; `device` is a client certificate and its key.
     pub fn connect(port: u16, ca_pem: &str, token: Option<&str>, device: Option<(&str, &str)>) -> Self {
+        Self::connect_from(None, port, ca_pem, token, device)
+    }
+
+    /// The same from an address of this machine, as one of 127.0.0.0/8 on Linux.
+    pub fn connect_from(
+        from: Option<IpAddr>,
+        port: u16,
+        ca_pem: &str,
+        token: Option<&str>,
+        device: Option<(&str, &str)>,
+    ) -> Self {
         let mut tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem)).domain_name("localhost");
         if let Some((certificate, key)) = device {
@@ -51,6 +62,7 @@ impl Caller {
         }
         let channel = Endpoint::from_shared(format!("https://127.0.0.1:{port}"))
             .expect("an address")
+            .local_address(from)
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(60))
             .tls_config(tls)
