@@ -16,7 +16,7 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        ingest::Inbox, known_keys::KnownKeys, presence::Presence, renew::Renewals,
+        ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence, renew::Renewals,
         stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
