@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use slipway_trust::{
-    Date, Version,
+    Version,
     repo::{self, lifetime},
 };
 
