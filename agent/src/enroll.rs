@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rand::Rng as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use slipway_proto::v1::EnrollRequest;
@@ -15,10 +16,12 @@ use crate::{
     clock::Clock,
     config::{Config, ConfigError, StateDir},
     durable, identity,
-    link::Link,
+    link::{self, Link},
     rng,
     run::RunError,
+    signed_time,
     slots::{FileSlots, SlotError},
+    tls::Dates,
     verify::{TrustError, TrustStore},
 };
 
@@ -123,6 +126,14 @@ struct Claim {
 /// # Errors
 /// [`EnrollError`]; it can be called again.
 pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
+    enroll_by(order, &Clock::system()).await
+}
+
+/// The same by another clock than the machine's.
+///
+/// # Errors
+/// [`EnrollError`]; it can be called again.
+pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, EnrollError> {
     let claim = read_claim(&order.claim)?;
     let bad_claim = |what: String| EnrollError::Claim { path: order.claim.clone(), what };
     let root = STANDARD.decode(&claim.root).map_err(|_| bad_claim("its root is not base64".to_owned()))?;
@@ -179,15 +190,16 @@ pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
     let key = identity::load_or_make_key(&state)?;
     TrustStore::pin(&state, &root).map_err(EnrollError::Root)?;
     write(&state.server_ca(), claim.server_ca_pem.as_bytes())?;
-    let rng = rng::from_kernel().map_err(|source| EnrollError::Io {
+    let mut rng = rng::from_kernel().map_err(|source| EnrollError::Io {
         action: "read",
         path: PathBuf::from("/dev/urandom"),
         source,
     })?;
+    let mut nonce = [0; 16];
+    rng.fill_bytes(&mut nonce);
     FileSlots::create(&config.slots, rng)?;
 
-    let clock = Clock::system();
-    let link = Link::new(&config.server, &authorities, None, &clock)?;
+    let link = Link::new(&config.server, &authorities, None, clock)?;
     let request = EnrollRequest {
         claim_token: claim.token,
         device_id: device_id.clone(),
@@ -195,12 +207,16 @@ pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
         hardware: order.hardware.clone(),
         attributes: attributes(),
     };
-    let answer = link
-        .enrollment()
-        .enroll(request)
-        .await
-        .map_err(|status| EnrollError::Refused(Box::new(status)))?
-        .into_inner();
+    let mut answer = link.enrollment().enroll(request.clone()).await;
+    if answer.as_ref().err().is_some_and(|status| link::reason(status).code == "SERVER_CERTIFICATE") {
+        // The clock of a machine that was never switched on may show anything.
+        let opened = TrustStore::open(&state, &claim.product, &device_id, clock);
+        let (mut trust, _) = opened.map_err(EnrollError::Root)?;
+        if signed_time::ask(&link.aside(Dates::Ignored)?, &mut trust, nonce).await.is_ok() {
+            answer = link.enrollment().enroll(request).await;
+        }
+    }
+    let answer = answer.map_err(|status| EnrollError::Refused(Box::new(status)))?.into_inner();
     if answer.product != claim.product {
         return Err(EnrollError::OtherProduct { claimed: claim.product, said: answer.product });
     }

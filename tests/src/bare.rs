@@ -58,7 +58,7 @@ impl Bare {
 
     /// Whether the other end closes the connection within `limit`.
     pub async fn ends_within(mut self, limit: Duration) -> bool {
-        let end = async { while matches!(self.0.read_u8().await, Ok(_)) {} };
+        let end = async { while self.0.read_u8().await.is_ok() {} };
         timeout(limit, end).await.is_ok()
     }
 }

@@ -1,10 +1,13 @@
 //! Devices.
 
 use slipway_server::{
-    model::device::{Blocked, Component, DataClass, Device, DeviceState, Inventory, Standing},
+    model::device::{Approval, Blocked, Component, DataClass, Device, DeviceState, Inventory, Standing},
     store::{
         StoreError,
-        devices::{device_get, device_insert, device_update, devices_changed, devices_count, devices_page},
+        devices::{
+            device_get, device_get_by_key, device_insert, device_update, devices_changed, devices_count,
+            devices_page,
+        },
     },
 };
 use slipway_trust::{Sha256, Versions};
@@ -14,6 +17,7 @@ use crate::backend::{Backend, at, contract};
 contract! {
     what_goes_in_comes_out;
     one_key_is_one_device;
+    a_key_is_found_before_its_first_use;
     a_stale_writer_is_refused;
     pages_are_in_byte_order;
     changes_are_found_by_time;
@@ -27,7 +31,11 @@ pub fn device(id: &str) -> Device {
         hardware: "gw-a".to_owned(),
         state: DeviceState::Active,
         spki_sha256: Sha256::of(id.as_bytes()),
-        standing: Standing::default(),
+        standing: Standing {
+            next_key: Some(Sha256::of(format!("{id}, next").as_bytes())),
+            renewal: Approval::Waiting,
+            duplicate_at: Some(at(3)),
+        },
         certificate_serial: "00ff".to_owned(),
         certificate_not_after: at(1000),
         claim_id: "claim".to_owned(),
@@ -79,6 +87,22 @@ async fn one_key_is_one_device(backend: Backend) {
     let mut tx = backend.db.write().await.unwrap();
     let thief = Device { spki_sha256: Sha256::of(b"a"), ..device("b") };
     let refused = device_insert(&mut tx, &thief).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+}
+
+async fn a_key_is_found_before_its_first_use(backend: Backend) {
+    insert(&backend, &[device("a"), device("b")]).await;
+    let mut tx = backend.db.write().await.unwrap();
+    let next = Sha256::of(b"a, next");
+    let mut found = device_get_by_key(&mut tx, &next).await.unwrap().unwrap();
+    assert_eq!(found.id, "a");
+    (found.spki_sha256, found.standing) = (next, Standing::default());
+    assert!(device_update(&mut tx, &mut found, at(10)).await.unwrap());
+    assert_eq!(device_get_by_key(&mut tx, &next).await.unwrap(), Some(found));
+    assert_eq!(device_get_by_key(&mut tx, &Sha256::of(b"a")).await.unwrap(), None, "the key before");
+    let mut thief = device_get(&mut tx, "b").await.unwrap().unwrap();
+    thief.spki_sha256 = next;
+    let refused = device_update(&mut tx, &mut thief, at(11)).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
 }
 

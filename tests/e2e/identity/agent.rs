@@ -14,7 +14,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use slipway_agent::{
     StateDir, certificate,
     clock::Clock,
-    enroll::{Enrollment, enroll},
+    enroll::{Enrollment, enroll_by},
     identity, local,
 };
 use slipway_proto::v1::{CheckInRequest, RenewRequest, RevokeDeviceRequest};
@@ -54,6 +54,10 @@ impl Awake {
 
 impl Drawer {
     async fn new(renew_after_expiry: u64) -> Self {
+        Self::enrolled_by(renew_after_expiry, &Clock::system()).await
+    }
+
+    async fn enrolled_by(renew_after_expiry: u64, clock: &Clock) -> Self {
         let world = World::start_with(|config| {
             config.check_in_interval = 1;
             config.renew_after_expiry = renew_after_expiry;
@@ -73,7 +77,7 @@ impl Drawer {
             server: None,
             slot_size: 0,
         };
-        enroll(&order).await.expect("a device");
+        enroll_by(&order, clock).await.expect("a device");
         fs::write(world.path("slots/slot-a.img"), b"factory").expect("an image");
         Drawer { world, state: StateDir::new(&state), off: Arc::default(), lives: 0 }
     }
@@ -291,6 +295,18 @@ async fn a_certificate_that_only_the_server_knows_to_have_ended_is_replaced() {
     assert_eq!(now.0, first.0);
     assert_ne!(now.1, first.1);
     drawer.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_clock_never_ran_becomes_a_device() {
+    for shown in [0, 4_102_444_800_000] {
+        let mut drawer = Drawer::enrolled_by(3650, &Clock::from_source(Arc::new(move || shown))).await;
+        drawer.shows(shown);
+        let agent = drawer.switch_on();
+        drawer.is_back().await;
+        agent.switch_off().await;
+        drawer.world.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
