@@ -8,14 +8,14 @@ mod changes;
 mod review;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use slipway_trust::{limits, product_name, repo::merge_signatures};
+use slipway_trust::{TARGETS, limits, product_name, repo::merge_signatures};
 
 pub use self::review::{Review, Seat};
 use crate::{error::Failure, private_file, publish::current::Published};
@@ -213,9 +213,16 @@ impl Draft {
         self.documents.get(role).cloned().unwrap_or_default()
     }
 
+    /// The products that it speaks of: those to be signed, and those that were looked at when it was made.
+    pub fn concerned(&self) -> Vec<String> {
+        let seen = self.published.documents.keys().filter(|role| *role != TARGETS);
+        let all: BTreeSet<String> = seen.cloned().chain(self.products()).collect();
+        all.into_iter().collect()
+    }
+
     /// The products among what is to be signed.
     pub fn products(&self) -> Vec<String> {
-        let is_product = |role: &&String| !matches!(role.as_str(), "root" | "targets");
+        let is_product = |role: &&String| !matches!(role.as_str(), "root" | TARGETS);
         self.documents.keys().filter(is_product).cloned().collect()
     }
 }

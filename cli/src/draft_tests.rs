@@ -1,5 +1,5 @@
 use slipway_trust::{
-    Date, SecretKey, Signer as _, TARGETS, Targets,
+    Date, SecretKey, Signer as _, Targets,
     repo::{self, RoleSpec, RootKeys},
 };
 

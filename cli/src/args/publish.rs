@@ -211,6 +211,12 @@ pub enum ReleaseCommand {
     Draft(ReleaseDraft),
     /// Show what a draft changes, ask, and add the signatures of keys
     Sign(DraftSign),
+    /// Take a release back: nobody is offered it any more
+    ///
+    /// Its rollouts end, and offers that were not installed are taken back. Devices that run it go on,
+    /// and are listed: roll out another release to them. Its version is never used again. Refused when
+    /// devices need it as a stepping stone.
+    Withdraw(ReleaseWithdraw),
     /// Releases, newest first; filter fields: product, version, hardware
     #[command(
         after_help = "Example:\n  slipway release list --filter 'product = \"pump\" AND version >= 2.0'"
@@ -304,6 +310,37 @@ pub struct ReleaseTerms {
     /// Accept hardware models that no device or claim of the product has yet
     #[arg(long)]
     pub new_hardware: bool,
+}
+
+/// Arguments of `release withdraw`.
+#[derive(Debug, clap::Args)]
+pub struct ReleaseWithdraw {
+    /// PRODUCT/VERSION, or a VERSION of the product `default`
+    pub release: String,
+
+    /// Directory that `trust init` filled
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+
+    /// Why: shown with the rollouts that end, and in the audit log
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+
+    /// Withdraw it although devices need it as a stepping stone
+    #[arg(long)]
+    pub force: bool,
+
+    /// Write a draft into this folder instead of signing here
+    #[arg(long, value_name = "DRAFT")]
+    pub out: Option<PathBuf>,
+
+    /// Sign without asking
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Where the passphrase of the keys comes from.
+    #[command(flatten)]
+    pub passphrase: KnownPassphrase,
 }
 
 /// Arguments of `release sign` and `trust sign`.

@@ -11,7 +11,7 @@ use slipway_trust::PublicKey;
 
 use crate::{
     args::{Connection, DraftSign},
-    commands::{release_publish, trust},
+    commands::{release_publish, trust, withdraw},
     connect::Api,
     draft::{Draft, Purpose, Review, Seat},
     error::Failure,
@@ -33,7 +33,7 @@ pub async fn sign(args: DraftSign, connection: &Connection, console: &Console) -
     let review = Review::new(&draft, &RootFile::new(&root_path(&args)))?;
     if !args.offline {
         let api = Api::open(connection, console).await?;
-        let (now, _) = Published::fetch(&api, &draft.products()).await?;
+        let (now, _) = Published::fetch(&api, &draft.concerned()).await?;
         if now != draft.published {
             return Err(redraft("what is published changed since this was drafted"));
         }
@@ -192,9 +192,7 @@ pub async fn publish(
     let done = match draft.about.purpose {
         Purpose::Release => publish_release(&draft, dry, &api, console).await,
         Purpose::Trust => publish_trust(&draft, dry, &api, console).await,
-        Purpose::Withdrawal => {
-            return Err(Failure::new("this draft is for another command").reason("DRAFT_INVALID"));
-        }
+        Purpose::Withdrawal => withdraw::send(&draft, dry, &api, console).await,
     };
     done.map_err(|failure| match failure.reason_code() {
         Some("PUBLISHED_MEANWHILE") => redraft("somebody else published first"),

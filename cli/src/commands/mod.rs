@@ -15,6 +15,7 @@ pub mod trust;
 pub mod trust_init;
 pub mod trust_rotate;
 pub mod watch;
+pub mod withdraw;
 
 use std::{collections::HashMap, fs, future::Future, path::Path};
 

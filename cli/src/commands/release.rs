@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, ListArgs, ReleaseCommand},
-    commands::{drafts, listed, pages, release_publish},
+    commands::{drafts, listed, pages, release_publish, withdraw},
     connect::Api,
     error::Failure,
     human, names,
@@ -20,6 +20,7 @@ pub async fn run(command: ReleaseCommand, connection: &Connection, console: &Con
         ReleaseCommand::Publish(args) => release_publish::publish(args, connection, console).await,
         ReleaseCommand::Draft(args) => release_publish::draft(args, connection, console).await,
         ReleaseCommand::Sign(args) => drafts::sign(args, connection, console).await,
+        ReleaseCommand::Withdraw(args) => withdraw::withdraw(args, connection, console).await,
         ReleaseCommand::List(args) => list(args, &Api::open(connection, console).await?, console).await,
         ReleaseCommand::Show { release } => {
             let api = Api::open(connection, console).await?;
@@ -48,9 +49,10 @@ fn render_list(releases: &[v1::Release], now: i64) -> String {
         .iter()
         .map(|release| {
             let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
+            let withdrawn = if release.is_withdrawn { " (withdrawn)" } else { "" };
             vec![
                 release.product.clone(),
-                release.version.clone(),
+                format!("{}{withdrawn}", release.version),
                 release.counter.to_string(),
                 artifacts(release),
                 human::bytes(size),
@@ -77,6 +79,10 @@ fn render(release: &v1::Release, now: i64) -> String {
     let optional = |counter: u64| if counter == 0 { String::new() } else { format!("counter {counter}") };
     let mut text = facts(&[
         ("release", names::short(&release.name).to_owned()),
+        (
+            "state",
+            if release.is_withdrawn { "withdrawn: nobody is offered it".into() } else { String::new() },
+        ),
         ("counter", release.counter.to_string()),
         ("floor", optional(release.floor)),
         ("needs", optional(release.min_from)),

@@ -39,7 +39,10 @@ pub async fn run(command: TrustCommand, connection: &Connection, console: &Conso
         TrustCommand::Key { file, passphrase } => {
             let passphrase = passphrase::for_new_keys(&passphrase)?;
             let key = KeyFile::new(&file).create(passphrase.as_ref())?;
-            console.say(&format!("made {}; its public half is in the file beside it that ends in .pub", file.display()));
+            console.say(&format!(
+                "made {}; its public half is in the file beside it that ends in .pub",
+                file.display()
+            ));
             console.print(&key.to_string())
         }
         TrustCommand::Rotate(args) => trust_rotate::rotate(args, connection, console).await,

@@ -36,7 +36,9 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
     change.online(&args.roles, &api).await?;
     change.people(&args, &current, &mut keys, console)?;
     let documents = change.documents(&current, &args.roles, Date::from_millis(console.clock.now()))?;
-    if let Some(publishers) = change.publishers.as_ref().filter(|_| args.roles.contains(&RotatedRole::Publisher)) {
+    if let Some(publishers) =
+        change.publishers.as_ref().filter(|_| args.roles.contains(&RotatedRole::Publisher))
+    {
         keys.store_publishers(publishers)?;
     }
     if documents.is_empty() {

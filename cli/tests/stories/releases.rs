@@ -161,6 +161,14 @@ impl ReleaseService for Releases {
         Ok(Response::new(release))
     }
 
+    async fn withdraw_release(
+        &self,
+        request: Request<v1::WithdrawReleaseRequest>,
+    ) -> Result<Response<v1::WithdrawReleaseResponse>, Status> {
+        self.state().trust.product = request.into_inner().product_metadata;
+        Ok(Response::new(v1::WithdrawReleaseResponse::default()))
+    }
+
     async fn get_release(&self, _: Request<v1::GetReleaseRequest>) -> Result<Response<v1::Release>, Status> {
         Err(refused(tonic::Code::NotFound, "RELEASE_NOT_FOUND", "there is no such release"))
     }

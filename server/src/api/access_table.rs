@@ -73,6 +73,7 @@ const METHODS: &[Rule] = &[
     rule("ReleaseService/FindMissingSegments", Access::Roles(PUBLISH)),
     Rule { limit: limits::UPLOAD, ..rule("ReleaseService/UploadSegments", Access::Roles(PUBLISH)) },
     rule("ReleaseService/PublishRelease", Access::Roles(PUBLISH)),
+    rule("ReleaseService/WithdrawRelease", Access::Roles(PUBLISH)),
     rule("ReleaseService/GetRelease", Access::Roles(VIEW)),
     rule("ReleaseService/ListReleases", Access::Roles(VIEW)),
     rule("RolloutService/CreateRollout", Access::Roles(OPERATE)),

@@ -16,9 +16,11 @@ use crate::{
         release::{Release, check_product, digest},
     },
     service::{
-        Context, Error, publish, publish::Publication, releases, segments, trust_expiry, trust_expiry::Life,
-        trust_init, trust_update, trust_update::TrustUpdate,
+        Context, Error, publish, publish::Publication, publish_withdraw, publish_withdraw::Withdrawal,
+        releases, segments, trust_expiry, trust_expiry::Life, trust_init, trust_update,
+        trust_update::TrustUpdate,
     },
+    store::releases::releases_used,
 };
 
 /// One manifest and two metadata files, at their limits, with room for the rest of the message.
@@ -143,7 +145,29 @@ impl ReleaseService for Api {
             request_id: &message.request_id,
         };
         let release = publish::publish(&self.ctx, &actor, publication).await?;
-        Ok(Response::new(message_of(release)))
+        Ok(Response::new(self.message_of(release)))
+    }
+
+    async fn withdraw_release(
+        &self,
+        request: Request<v1::WithdrawReleaseRequest>,
+    ) -> Result<Response<v1::WithdrawReleaseResponse>, Status> {
+        let actor = principal::token(&request)?.actor();
+        let message = request.into_inner();
+        let asked = Withdrawal {
+            name: &message.name,
+            product_metadata: &message.product_metadata,
+            force: message.force,
+            reason: &message.reason,
+            validate_only: message.validate_only,
+        };
+        let withdrawn = publish_withdraw::withdraw(&self.ctx, &actor, asked).await?;
+        Ok(Response::new(v1::WithdrawReleaseResponse {
+            release: Some(self.message_of(withdrawn.release)),
+            rollouts: withdrawn.rollouts,
+            devices: withdrawn.devices.iter().map(|id| format!("devices/{id}")).collect(),
+            device_count: withdrawn.device_count,
+        }))
     }
 
     async fn get_release(
@@ -151,7 +175,7 @@ impl ReleaseService for Api {
         request: Request<v1::GetReleaseRequest>,
     ) -> Result<Response<v1::Release>, Status> {
         let release = releases::get(&self.ctx, &request.into_inner().name).await?;
-        Ok(Response::new(message_of(release)))
+        Ok(Response::new(self.message_of(release)))
     }
 
     async fn list_releases(
@@ -161,7 +185,7 @@ impl ReleaseService for Api {
         let asked = request.into_inner();
         let (releases, next_page_token) =
             releases::list(&self.ctx, &asked.filter, asked.page_size, &asked.page_token).await?;
-        let releases = releases.into_iter().map(message_of).collect();
+        let releases = releases.into_iter().map(|release| self.message_of(release)).collect();
         Ok(Response::new(v1::ListReleasesResponse { releases, next_page_token }))
     }
 }
@@ -184,6 +208,9 @@ impl Api {
             }
             Err(other) => return Err(other.into()),
         };
+        let mut tx = self.ctx.db.read().await.map_err(Error::from)?;
+        let (last_counter, versions) = releases_used(&mut tx, product).await.map_err(Error::from)?;
+        drop(tx);
         let file = |role: &str| set.file(role).map(|file| file.bytes.to_vec()).unwrap_or_default();
         Ok(v1::Trust {
             root: set.roots().last().map(|root| root.to_vec()).unwrap_or_default(),
@@ -191,9 +218,35 @@ impl Api {
             product: if product.is_empty() { Vec::new() } else { file(product) },
             online_keys,
             roots: set.roots().iter().map(|root| root.to_vec()).collect(),
+            last_counter,
+            last_version: versions.into_iter().max().map(|version| version.to_string()).unwrap_or_default(),
             roles: trust_expiry::lives(&set).into_iter().map(life_of).collect(),
-            ..v1::Trust::default()
         })
+    }
+
+    fn message_of(&self, release: Release) -> v1::Release {
+        let set = self.ctx.trust.current();
+        let is_listed = set.is_none_or(|set| set.release(&release.product, &release.version).is_some());
+        let artifacts = release.artifacts.iter().map(|artifact| v1::Artifact {
+            component: artifact.component.clone(),
+            hardware: artifact.hardware.clone(),
+            size: artifact.size,
+            digest: artifact.digest.to_string(),
+            segments: artifact.segments,
+        });
+        v1::Release {
+            name: release.name(),
+            artifacts: artifacts.collect(),
+            version: release.version.to_string(),
+            counter: release.counter,
+            floor: release.floor,
+            min_from: release.min_from,
+            manifest_digest: release.manifest_digest.to_string(),
+            create_time: Some(wire::timestamp(release.created_at)),
+            publisher: release.created_by,
+            is_withdrawn: !is_listed,
+            product: release.product,
+        }
     }
 }
 
@@ -203,27 +256,5 @@ fn life_of(life: Life) -> v1::RoleLife {
         version: life.version,
         expire_time: Some(wire::timestamp(life.expires_at)),
         is_online: life.is_online,
-    }
-}
-
-fn message_of(release: Release) -> v1::Release {
-    let artifacts = release.artifacts.iter().map(|artifact| v1::Artifact {
-        component: artifact.component.clone(),
-        hardware: artifact.hardware.clone(),
-        size: artifact.size,
-        digest: artifact.digest.to_string(),
-        segments: artifact.segments,
-    });
-    v1::Release {
-        name: release.name(),
-        artifacts: artifacts.collect(),
-        version: release.version.to_string(),
-        counter: release.counter,
-        floor: release.floor,
-        min_from: release.min_from,
-        manifest_digest: release.manifest_digest.to_string(),
-        create_time: Some(wire::timestamp(release.created_at)),
-        publisher: release.created_by,
-        product: release.product,
     }
 }

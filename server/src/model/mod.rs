@@ -27,6 +27,7 @@ pub mod rollout;
 #[cfg(test)]
 pub(crate) mod rollout_fixtures;
 pub mod selector;
+pub mod stepping_stone;
 pub mod text;
 pub mod time;
 pub mod token;

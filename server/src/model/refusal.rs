@@ -101,6 +101,7 @@ reasons! {
     PublishedMeanwhile = "PUBLISHED_MEANWHILE", Aborted;
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     RecordDamaged = "RECORD_DAMAGED", DataLoss;
+    ReleaseNeeded = "RELEASE_NEEDED", FailedPrecondition;
     ReleaseNotFound = "RELEASE_NOT_FOUND", NotFound;
     RenewalNeedsApproval = "RENEWAL_NEEDS_APPROVAL", FailedPrecondition;
     RenewalRefused = "RENEWAL_REFUSED", Unauthenticated;

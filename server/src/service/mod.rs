@@ -28,6 +28,7 @@ pub mod online_keys;
 pub mod presence;
 pub mod prospects;
 pub mod publish;
+pub mod publish_withdraw;
 pub mod releases;
 pub mod renew;
 pub mod reports;

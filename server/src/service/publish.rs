@@ -61,6 +61,7 @@ pub async fn publish(ctx: &Context, actor: &str, publication: Publication<'_>) -
             return Ok(done);
         }
         let (entry, next) = prepare(&current, ctx, &publication, &manifest, now)?;
+        check_unused(ctx, &entry).await?;
         check_hardware(ctx, &entry, &publication).await?;
         check_segments(ctx, &manifest, &mut known_to_exist).await?;
         let release = Release::new(&entry, &manifest, now, actor);
@@ -214,6 +215,27 @@ async fn check_hardware(ctx: &Context, entry: &ReleaseEntry, publication: &Publi
     let mut tx = ctx.db.read().await?;
     let known = releases::hardware_known(&mut tx, publication.product).await?;
     Ok(release::known_hardware(entry, &known)?)
+}
+
+/// A release that was withdrawn keeps its version and its counter: devices may run it.
+async fn check_unused(ctx: &Context, entry: &ReleaseEntry) -> Result<()> {
+    let mut tx = ctx.db.read().await?;
+    let (counter, versions) = releases::releases_used(&mut tx, &entry.product).await?;
+    let Some(highest) = versions.into_iter().max() else { return Ok(()) };
+    if entry.counter > counter && entry.version.is_newer_than(&highest) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::VersionNotNewer,
+        format!(
+            "{} {} (counter {}) is not newer than {highest} (counter {counter}), which was published and withdrawn",
+            entry.product, entry.version, entry.counter
+        ),
+        format!("choose a version above {highest}, and sign on top of what `slipway release publish` fetches"),
+    )
+    .fact("newest", highest)
+    .fact("newest_counter", counter)
+    .into())
 }
 
 async fn check_segments(ctx: &Context, manifest: &Manifest, known: &mut BTreeSet<Sha256>) -> Result<()> {

@@ -73,13 +73,19 @@ impl Said {
     /// Writes them into the log.
     pub fn warn(&self, set: &TrustSet, now: Timestamp) {
         for life in self.due(lives(set), now) {
-            let (role, version, days_left) = (&life.role, life.version, life.seconds_left(now).div_euclid(86_400));
+            let (role, version, days_left) =
+                (&life.role, life.version, life.seconds_left(now).div_euclid(86_400));
             match days_left {
                 ..0 => tracing::warn!(
-                    role, version, "an offline signature has run out: devices install nothing until it is renewed; slipway trust rotate"
+                    role,
+                    version,
+                    "an offline signature has run out: devices install nothing until it is renewed; slipway trust rotate"
                 ),
                 _ => tracing::warn!(
-                    role, version, days_left, "an offline signature runs out: renew it before it does; slipway trust rotate"
+                    role,
+                    version,
+                    days_left,
+                    "an offline signature runs out: renew it before it does; slipway trust rotate"
                 ),
             }
         }
@@ -116,7 +122,8 @@ mod tests {
         let mut publisher = Publisher::initialize(&ctx).await;
         publisher.publish(&ctx, "1.0.0", 1).await;
         let lives = lives(&ctx.trust.current().unwrap());
-        let roles: Vec<(&str, bool)> = lives.iter().map(|life| (life.role.as_str(), life.is_online)).collect();
+        let roles: Vec<(&str, bool)> =
+            lives.iter().map(|life| (life.role.as_str(), life.is_online)).collect();
         assert_eq!(
             roles,
             [

@@ -142,8 +142,8 @@ fn prepare(
     let brings_targets = is_new("targets", update.targets);
     let targets = match brings_targets {
         true => {
-            let parsed =
-                Targets::parse("targets", update.targets).map_err(|error| refused("targets", &error, "targets"))?;
+            let parsed = Targets::parse("targets", update.targets)
+                .map_err(|error| refused("targets", &error, "targets"))?;
             not_behind("targets", parsed.version, current)?;
             Some(parsed)
         }
@@ -167,12 +167,7 @@ fn prepare(
         let held = current.file(&product).map(|file| &file.bytes[..]);
         let authority = next_targets.and_then(|targets| targets.authority(&product));
         if let (Some(bytes), Some(authority)) = (brought.or(held), authority) {
-            trust_signatures::check(
-                &format!("the metadata of {product}"),
-                "products",
-                bytes,
-                &authority,
-            )?;
+            trust_signatures::check(&format!("the metadata of {product}"), "products", bytes, &authority)?;
         }
     }
     if root.is_none() && targets.is_none() && products.is_empty() {

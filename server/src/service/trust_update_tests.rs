@@ -19,7 +19,12 @@ async fn ready() -> (TestContext, Publisher) {
 }
 
 /// The root that follows, as `change` leaves it, signed by these keys.
-fn root(ctx: &Context, publisher: &Publisher, change: impl FnOnce(&mut repo::RootKeys), by: &[&dyn Signer]) -> Vec<u8> {
+fn root(
+    ctx: &Context,
+    publisher: &Publisher,
+    change: impl FnOnce(&mut repo::RootKeys),
+    by: &[&dyn Signer],
+) -> Vec<u8> {
     let version = ctx.trust.versions("").root + 1;
     let mut keys = fake::root_keys(&publisher.fake.keys);
     change(&mut keys);
@@ -81,7 +86,11 @@ async fn too_few_of_either_set_of_keys_and_gaps_are_refused() {
         ("one of each", rotated(&[one, &keys.stranger]), "for root 1, is signed by 1 of the 2"),
     ] {
         let refused = refusal(&ctx, TrustUpdate { root: &root, ..TrustUpdate::default() }).await;
-        assert_eq!((refused.reason, code(&refused)), (Reason::MetadataRefused, "SIGNATURES_MISSING"), "{why}");
+        assert_eq!(
+            (refused.reason, code(&refused)),
+            (Reason::MetadataRefused, "SIGNATURES_MISSING"),
+            "{why}"
+        );
         assert!(refused.message.contains(expected), "{why}: {refused}");
     }
     let ends = Date::from_millis(ctx.clock.now().millis()).plus_days(400);
@@ -97,7 +106,9 @@ async fn too_few_of_either_set_of_keys_and_gaps_are_refused() {
     assert_eq!(refused.reason, Reason::PublishedMeanwhile);
     assert_eq!(ctx.trust.versions("").root, 1);
     let good = rotated(&[one, two, &keys.stranger, three]);
-    update(&ctx, PUBLISHER, TrustUpdate { root: &good, validate_only: true, ..TrustUpdate::default() }).await.unwrap();
+    update(&ctx, PUBLISHER, TrustUpdate { root: &good, validate_only: true, ..TrustUpdate::default() })
+        .await
+        .unwrap();
     assert_eq!(ctx.trust.versions("").root, 1, "only tried");
     update(&ctx, PUBLISHER, TrustUpdate { root: &good, ..TrustUpdate::default() }).await.unwrap();
     assert_eq!(ctx.trust.versions("").root, 2);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use slipway_trust::Version;
+
 use super::{
     StoreError, Tx,
     column::{Place, json},
@@ -81,6 +83,17 @@ pub async fn release_get(tx: &mut Tx, product: &str, version: &str) -> Result<Op
          FROM releases WHERE product = $1 AND version = $2"
     ).bind(product).bind(version).fetch_optional(conn).await)?;
     row.map(Release::try_from).transpose()
+}
+
+/// The highest counter that a release of the product ever had, and every version: a withdrawn one is
+/// among them, and neither is used again.
+pub async fn releases_used(tx: &mut Tx, product: &str) -> Result<(u64, Vec<Version>), StoreError> {
+    let rows: Vec<(String, i64)> = on!(tx, conn => sqlx::query_as(
+        "SELECT version, counter FROM releases WHERE product = $1"
+    ).bind(product).fetch_all(conn).await)?;
+    let highest = rows.iter().map(|(_, counter)| counter.unsigned_abs()).max().unwrap_or(0);
+    let versions = rows.iter().filter_map(|(version, _)| version.parse().ok()).collect();
+    Ok((highest, versions))
 }
 
 /// Where a page of [`releases_page`] goes on: the last release of the one before.
