@@ -33,10 +33,13 @@ fn allowed(method: &str) -> &'static [Role] {
         "ReleaseService/GetTrust" | "ReleaseService/GetRelease" | "ReleaseService/ListReleases" => {
             &[Viewer, Operator, Publisher, Admin]
         }
-        "ReleaseService/InitializeTrust" => &[Admin],
+        "ReleaseService/InitializeTrust"
+        | "ReleaseService/UpdateTrust"
+        | "ReleaseService/PrepareOnlineKey" => &[Admin],
         "ReleaseService/FindMissingSegments"
         | "ReleaseService/UploadSegments"
-        | "ReleaseService/PublishRelease" => &[Publisher, Admin],
+        | "ReleaseService/PublishRelease"
+        | "ReleaseService/WithdrawRelease" => &[Publisher, Admin],
         "RolloutService/CreateRollout"
         | "RolloutService/PauseRollout"
         | "RolloutService/ResumeRollout"
