@@ -34,6 +34,7 @@ async fn every_command_of_the_ceremony_works() {
             .args(["-c", &format!("set -ex\n{}", lines.join("\n"))])
             .current_dir(world.path(""))
             .env("PATH", path)
+            .env("SLIPWAY_PROFILE", world.path("server/client.toml"))
             .output()
             .expect("a shell")
     });
@@ -42,8 +43,5 @@ async fn every_command_of_the_ceremony_works() {
     assert!(out.contains("1.0.0 (withdrawn)"), "{out}");
     let shown = world.slipway(&["trust", "show"]);
     assert!(shown.starts_with("root      version 4"), "{shown}");
-    for person in ["ann", "bob"] {
-        assert!(fs::exists(world.path(&format!("{person}/root-1.pem"))).is_ok());
-    }
     world.stop().await;
 }

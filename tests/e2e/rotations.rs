@@ -2,12 +2,15 @@
 
 use std::fs;
 
+use http_body_util::BodyExt as _;
 use slipway_proto::v1::UpdateState;
 use slipway_tests::{
     fleet::{Fleet, PRODUCT},
     processes::attempt,
     world::World,
 };
+use tonic::body::Body;
+use tower::{Service as _, ServiceExt as _};
 
 use crate::steps::{assert_holds, bring, end_of, has_called, noise, plan, roll_out};
 
@@ -124,6 +127,15 @@ async fn a_lost_key_is_replaced_by_those_who_are_left() {
     world.stop().await;
 }
 
+/// What Prometheus reads.
+async fn scrape(world: &World) -> String {
+    let mut channel = world.admin().channel;
+    let request = http::Request::get("https://localhost/metrics").body(Body::empty()).expect("a request");
+    let answer = channel.ready().await.expect("a connection").call(request).await.expect("an answer");
+    let bytes = answer.into_body().collect().await.expect("a page").to_bytes();
+    String::from_utf8(bytes.into()).expect("text")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ends_soon_is_said_by_the_command_and_on_metrics() {
     let world = World::start().await;
@@ -147,23 +159,15 @@ async fn what_ends_soon_is_said_by_the_command_and_on_metrics() {
     assert_eq!(soon.status.code(), Some(1), "{text}");
     assert!(text.contains(PRODUCT) && text.contains("targets") && !text.contains("root"), "{text}");
 
-    let page = |world: &World| {
-        let context = world.running.context.clone();
-        let set = context.trust.current().expect("a trust");
-        let now = context.clock.now();
-        let lives = slipway_server::service::trust_expiry::lives(&set);
-        context.metrics.lives(lives.into_iter().map(|life| (life.role.clone(), life.seconds_left(now))));
-        context.metrics.text(0)
-    };
     let day = 86_400;
     let left = |text: &str| -> i64 {
         let line = text.lines().find(|line| line.contains("signature_seconds_left{role=\"root\"}"));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a gauge")
     };
-    let before = left(&page(&world));
+    let before = left(&scrape(&world).await);
     assert!((399 * day..=400 * day).contains(&before), "{before}");
     world.clock.advance(std::time::Duration::from_secs(390 * 86_400));
-    let after = left(&page(&world));
+    let after = left(&scrape(&world).await);
     assert_eq!(before - after, 390 * day);
     world.stop().await;
 }

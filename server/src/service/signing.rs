@@ -141,9 +141,7 @@ pub fn next(
         repository.targets = targets;
         changed.push("targets".to_owned());
     }
-    if is_rotated
-        || is_due(current, "director", lifetime::DIRECTOR_DAYS * DAY_MS / 2, now)
-    {
+    if is_rotated || is_due(current, "director", lifetime::DIRECTOR_DAYS * DAY_MS / 2, now) {
         let base = Targets::empty(current.version("director") + 1, date.plus_days(lifetime::DIRECTOR_DAYS));
         repository.delegated.insert("director".to_owned(), repo::sign(&base, &[&*keys.director])?);
         changed.push("director".to_owned());
