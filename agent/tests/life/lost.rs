@@ -173,6 +173,6 @@ async fn a_device_without_any_root_does_not_start_and_a_new_claim_gives_it_one()
     }
     let refused = device.run().ended().await.unwrap_err();
     assert!(matches!(refused, slipway_agent::RunError::Trust(_)), "{refused}");
-    slipway_agent::enroll::enroll(&device.order(&fleet, "a token", "")).await.unwrap();
+    enroll(&device.order(&fleet, "a token", "")).await.unwrap();
     refuses_release_3(&fleet, &device).await;
 }
