@@ -19,7 +19,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError, Tx, audit, releases,
+        StoreError, Tx, audit, metadata, releases,
         requests::{self, Request},
     },
 };
@@ -61,7 +61,10 @@ pub async fn publish(ctx: &Context, actor: &str, publication: Publication<'_>) -
             return Ok(done);
         }
         let (entry, next) = prepare(&current, ctx, &publication, &manifest, now)?;
-        check_unused(ctx, &entry).await?;
+        if !check_unused(ctx, &current, &entry).await? {
+            ctx.trust.refresh(&ctx.db).await?;
+            continue;
+        }
         check_hardware(ctx, &entry, &publication).await?;
         check_segments(ctx, &manifest, &mut known_to_exist).await?;
         let release = Release::new(&entry, &manifest, now, actor);
@@ -217,13 +220,17 @@ async fn check_hardware(ctx: &Context, entry: &ReleaseEntry, publication: &Publi
     Ok(release::known_hardware(entry, &known)?)
 }
 
-/// A release that was withdrawn keeps its version and its counter: devices may run it.
-async fn check_unused(ctx: &Context, entry: &ReleaseEntry) -> Result<()> {
+/// A release that was withdrawn keeps its version and its counter: devices may run it. False when
+/// `current` is not what is stored any more: then another release may be new, and not withdrawn.
+async fn check_unused(ctx: &Context, current: &TrustSet, entry: &ReleaseEntry) -> Result<bool> {
     let mut tx = ctx.db.read().await?;
+    if metadata::metadata_version(&mut tx, "timestamp").await? != current.version("timestamp") {
+        return Ok(false);
+    }
     let (counter, versions) = releases::releases_used(&mut tx, &entry.product).await?;
-    let Some(highest) = versions.into_iter().max() else { return Ok(()) };
+    let Some(highest) = versions.into_iter().max() else { return Ok(true) };
     if entry.counter > counter && entry.version.is_newer_than(&highest) {
-        return Ok(());
+        return Ok(true);
     }
     Err(Refusal::new(
         Reason::VersionNotNewer,
