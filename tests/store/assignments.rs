@@ -4,7 +4,7 @@ use slipway_server::{
     model::trust::Assignment,
     store::{
         StoreError,
-        assignments::{assignment_get, assignment_put, assignments_page},
+        assignments::{assignment_get, assignment_put, assignments_make_due, assignments_page},
     },
 };
 
@@ -14,6 +14,7 @@ contract! {
     the_newest_takes_the_place_of_the_one_before;
     who_comes_second_is_refused;
     pages_by_device;
+    those_of_a_release_or_all_become_due;
 }
 
 fn assignment(device: &str, version: u64, release: Option<&str>) -> Assignment {
@@ -57,4 +58,19 @@ async fn pages_by_device(backend: Backend) {
     assert_eq!(first.iter().map(|one| one.device.as_str()).collect::<Vec<_>>(), ["Z", "a", "a-1"]);
     let second = assignments_page(&mut tx, "a-1", 3).await.unwrap();
     assert_eq!(second.iter().map(|one| one.device.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+async fn those_of_a_release_or_all_become_due(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    for (device, release) in [("a", Some("releases/pump/1.0")), ("b", Some("releases/pump/2.0")), ("c", None)]
+    {
+        assignment_put(&mut tx, &assignment(device, 1, release), 0).await.unwrap();
+    }
+    let mut due = async |release: Option<&str>| {
+        assignments_make_due(&mut tx, release).await.unwrap();
+        let page = assignments_page(&mut tx, "", 9).await.unwrap();
+        page.into_iter().filter(|one| one.is_due(at(1))).map(|one| one.device).collect::<Vec<_>>()
+    };
+    assert_eq!(due(Some("releases/pump/2.0")).await, ["b"]);
+    assert_eq!(due(None).await, ["a", "b", "c"]);
 }

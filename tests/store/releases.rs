@@ -4,7 +4,7 @@ use slipway_server::{
     model::release::{ArtifactSummary, Release},
     store::{
         StoreError,
-        releases::{After, release_get, release_insert, release_manifest, releases_page},
+        releases::{After, release_get, release_insert, release_manifest, releases_page, releases_used},
     },
 };
 use slipway_trust::Sha256;
@@ -15,6 +15,7 @@ contract! {
     a_release_reads_back_as_it_was;
     versions_and_counters_are_taken_once;
     pages_run_from_new_to_old;
+    what_was_used_stays_used;
 }
 
 fn release(product: &str, version: &str, counter: u64, seconds: i64) -> Release {
@@ -81,4 +82,14 @@ async fn pages_run_from_new_to_old(backend: Backend) {
     assert_eq!(found, expected);
     let whole = releases_page(&mut tx, None, 10).await.unwrap();
     assert_eq!(whole.iter().map(Release::name).collect::<Vec<_>>(), expected);
+}
+
+async fn what_was_used_stays_used(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(releases_used(&mut tx, "pump").await.unwrap(), (0, vec![]));
+    for (product, version, counter) in [("pump", "1.0.0", 1), ("pump", "1.10.0", 7), ("valve", "3.0", 9)] {
+        release_insert(&mut tx, &release(product, version, counter, 1), b"").await.unwrap();
+    }
+    let (counter, versions) = releases_used(&mut tx, "pump").await.unwrap();
+    assert_eq!((counter, versions.iter().max().unwrap().as_str()), (7, "1.10.0"));
 }
