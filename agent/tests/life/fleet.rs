@@ -34,6 +34,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// 2027-01-15: after the agent's build time, within the life of everything that the fake signs.
 pub const NOW: i64 = 1_800_000_000_000;
 pub const SEGMENT: usize = 64 << 10;
+/// For what takes a second on an idle machine: each step waits for the disk, which others may keep busy.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the server knows and serves. Tests change it while it serves.
 pub struct World {
@@ -250,9 +252,16 @@ impl Fleet {
                 changed.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(Duration::from_secs(60), wait).await {
+        match tokio::time::timeout(PATIENCE, wait).await {
             Ok(found) => found,
-            Err(_) => panic!("not within a minute; reports: {:#?}", self.world.lock().unwrap().reports),
+            Err(_) => {
+                let world = self.world.lock().unwrap();
+                panic!(
+                    "not within {PATIENCE:?}; {} requests, the device holds {:?}, is blocked by {:?}, offered {:?}; \
+                     reports: {:#?}",
+                    world.requests, world.have, world.inventory.blocked, world.offer, world.reports
+                )
+            }
         }
     }
 

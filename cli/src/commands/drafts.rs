@@ -78,7 +78,7 @@ fn root_path(args: &DraftSign) -> PathBuf {
 ///
 /// # Errors
 /// No, or no terminal to ask on.
-pub fn confirm(console: &Console) -> Result<(), Failure> {
+fn confirm(console: &Console) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new("there is no terminal to ask on whether this shall be signed")
             .hint("give --yes when somebody looked at the changes above")
@@ -123,6 +123,31 @@ pub fn say_written(draft: &Draft, out: &Path, root: &RootFile, console: &Console
     console.say(&format!("  slipway {noun} sign {path} --key FILE"));
     console.say(&format!("and then somebody: slipway {noun} publish {path}"));
     Ok(())
+}
+
+/// Writes the draft to `out` for others to sign, and nothing is left to do; or, without `out`, shows what
+/// it changes, asks unless somebody said `yes`, and gives the review to sign it by here.
+///
+/// # Errors
+/// A draft that cannot be written or read back; no, or no terminal to ask on.
+pub fn leave_or_review(
+    draft: &Draft,
+    out: Option<&Path>,
+    yes: bool,
+    root: &RootFile,
+    console: &Console,
+) -> Result<Option<Review>, Failure> {
+    if let Some(out) = out {
+        draft.write(out)?;
+        say_written(draft, out, root, console)?;
+        return Ok(None);
+    }
+    let review = Review::new(draft, root)?;
+    console.say(&review.changes()?.join("\n"));
+    if !yes {
+        confirm(console)?;
+    }
+    Ok(Some(review))
 }
 
 fn noun(draft: &Draft) -> &'static str {

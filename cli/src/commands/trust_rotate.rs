@@ -51,15 +51,10 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
         manifest: Vec::new(),
         published: current.published.clone(),
     };
-    if let Some(out) = &args.out {
-        draft.write(out)?;
-        return drafts::say_written(&draft, out, &keys.root_file(), console);
-    }
-    let review = Review::new(&draft, &keys.root_file())?;
-    console.say(&review.changes()?.join("\n"));
-    if !args.yes {
-        drafts::confirm(console)?;
-    }
+    let (out, root) = (args.out.as_deref(), keys.root_file());
+    let Some(review) = drafts::leave_or_review(&draft, out, args.yes, &root, console)? else {
+        return Ok(());
+    };
     sign_here(&mut draft, &review, &mut keys)?;
     drafts::publish_trust(&draft, false, &api, console).await?;
     match draft.documents.get("root") {

@@ -7,7 +7,7 @@ use crate::{
     args::{Connection, ReleaseWithdraw},
     commands::drafts,
     connect::Api,
-    draft::{About, Draft, Purpose, Review},
+    draft::{About, Draft, Purpose},
     error::Failure,
     human,
     keys::{KeyDir, KeyRole},
@@ -47,15 +47,10 @@ pub async fn withdraw(
         manifest: Vec::new(),
         published: current.published,
     };
-    if let Some(out) = &args.out {
-        draft.write(out)?;
-        return drafts::say_written(&draft, out, &keys.root_file(), console);
-    }
-    let review = Review::new(&draft, &keys.root_file())?;
-    console.say(&review.changes()?.join("\n"));
-    if !args.yes {
-        drafts::confirm(console)?;
-    }
+    let (out, root) = (args.out.as_deref(), keys.root_file());
+    let Some(review) = drafts::leave_or_review(&draft, out, args.yes, &root, console)? else {
+        return Ok(());
+    };
     for (_, authority) in review.authorities(product) {
         for signer in keys.signers(KeyRole::Publisher, &authority)? {
             review.sign(&mut draft, &*signer)?;
