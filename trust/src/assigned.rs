@@ -2,13 +2,14 @@
 
 use crate::assignment::Assignment;
 use crate::date::Date;
+use crate::digest::Sha256;
 use crate::document::{Document, Versions};
 use crate::error::Error;
 use crate::release::ReleaseEntry;
 use crate::role::{Root, Snapshot, Timestamp};
 use crate::search::Lookup;
 use crate::set::{TARGETS, TrustedSet, check_expiry};
-use crate::targets::{Targets, document_name};
+use crate::targets::{Target, Targets, document_name};
 
 impl TrustedSet {
     /// Refuses unless root, timestamp, snapshot, targets and the product's role are held, belong
@@ -44,21 +45,7 @@ impl TrustedSet {
         check_expiry("assignment", assignment.expires, now)?;
 
         let path = assigned.release_path();
-        if !path.strip_prefix(product).is_some_and(|rest| rest.starts_with('/')) {
-            return Err(Error::ForeignProduct { path: path.to_owned(), product: product.to_owned() });
-        }
-        let target = match self.find(path)? {
-            Lookup::Found { role, target } if role == product => target,
-            Lookup::Found { .. } | Lookup::NotFound => {
-                return Err(Error::NotPublished { path: path.to_owned() });
-            }
-            Lookup::Needs { role, .. } => {
-                return Err(Error::Missing {
-                    document: format!("target {path}"),
-                    needs: document_name(role),
-                });
-            }
-        };
+        let target = self.listed(product, path)?;
         let mismatch = |what| Error::AssignmentMismatch { path: path.to_owned(), what };
         if target.length != assigned.length {
             return Err(mismatch("length"));
@@ -67,6 +54,36 @@ impl TrustedSet {
             return Err(mismatch("digest"));
         }
         ReleaseEntry::read(product, path, target).map(Some)
+    }
+
+    /// The release whose manifest has this digest, signed by the publishers of `product`; `None` when they
+    /// list no such release. Says nothing of who shall run it: that is [`assigned`](Self::assigned).
+    pub fn published(
+        &self,
+        product: &str,
+        manifest: Sha256,
+        now: Date,
+    ) -> Result<Option<ReleaseEntry>, Error> {
+        self.check_fresh(product, now)?;
+        let mut held = self.product(product).into_iter().flat_map(|held| &held.body.targets);
+        let Some((path, _)) = held.find(|(_, target)| target.sha256 == Some(manifest)) else {
+            return Ok(None);
+        };
+        ReleaseEntry::read(product, path, self.listed(product, path)?).map(Some)
+    }
+
+    /// What the role of `product` lists under `path`, by way of the delegations.
+    fn listed(&self, product: &str, path: &str) -> Result<&Target, Error> {
+        if !path.strip_prefix(product).is_some_and(|rest| rest.starts_with('/')) {
+            return Err(Error::ForeignProduct { path: path.to_owned(), product: product.to_owned() });
+        }
+        match self.find(path)? {
+            Lookup::Found { role, target } if role == product => Ok(target),
+            Lookup::Found { .. } | Lookup::NotFound => Err(Error::NotPublished { path: path.to_owned() }),
+            Lookup::Needs { role, .. } => {
+                Err(Error::Missing { document: format!("target {path}"), needs: document_name(role) })
+            }
+        }
     }
 
     /// Versions held, to ask for what is newer. A document that no longer belongs to the others is
