@@ -5,7 +5,8 @@
 //! more than that. Enforced before a reading is kept, and again before it is sent.
 
 use std::{
-    io,
+    fs::OpenOptions,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,15 @@ pub enum ConsentError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// There was no space for the answer, and it refuses something.
+    #[error(
+        "there is no space for {}, so it was removed: everything but what is essential is refused now; make \
+         space, then allow the rest again", path.display()
+    )]
+    NoSpace {
+        /// The file.
+        path: PathBuf,
     },
     /// It says something else than three classes.
     #[error("{} is wrong:\n{message}", path.display())]
@@ -64,17 +74,34 @@ impl Consent {
         toml::from_str(&text).map_err(|error| invalid(error.to_string()))
     }
 
-    /// Writes the owner's answer.
+    /// Writes the owner's answer. To refuse something takes no space: where the disk is full, the answer is
+    /// written over the old one.
     ///
     /// # Errors
-    /// When it cannot be written; the old answer stands then.
+    /// When it cannot be written; the old answer stands then, unless the error says that all is refused.
     pub fn write(&self, path: &Path) -> Result<(), ConsentError> {
         let text = toml::to_string(self).map_err(|error| ConsentError::Invalid {
             path: path.to_path_buf(),
             message: error.to_string(),
         })?;
-        durable::replace(path, text.as_bytes(), durable::PLAIN)
-            .map_err(|source| ConsentError::Io { path: path.to_path_buf(), source })
+        let io = |source| ConsentError::Io { path: path.to_path_buf(), source };
+        match durable::replace(path, text.as_bytes(), durable::PLAIN) {
+            Err(error) if durable::is_full(&error) && self.refuses_more_than(path) => {
+                // A few bytes in one sector. Cut off in the middle they allow nothing, which is the safe side.
+                if overwrite(path, text.as_bytes()).is_err() {
+                    durable::remove(path).map_err(io)?;
+                    return Err(ConsentError::NoSpace { path: path.to_path_buf() });
+                }
+                Ok(())
+            }
+            written => written.map_err(io),
+        }
+    }
+
+    /// Whether it allows nothing that the answer in `path` does not allow.
+    fn refuses_more_than(&self, path: &Path) -> bool {
+        let before = Self::read(path).unwrap_or_default();
+        self.classes().into_iter().all(|class| before.allows(class))
     }
 
     /// Whether data of a class may leave the device.
@@ -99,6 +126,17 @@ impl Consent {
         readings
             .retain(|reading| DataClass::try_from(reading.data_class).is_ok_and(|class| self.allows(class)));
     }
+}
+
+/// Puts other bytes into the place of a file, or leaves none where there is none.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -70,6 +70,32 @@ async fn a_disk_that_an_image_filled_is_given_back_and_takes_a_smaller_one() {
     assert!(full > 0 && fitted > 0, "{full} did not fit, {fitted} did");
 }
 
+/// The owner's refusal needs no space, and an answer that allows more waits for some.
+#[test]
+fn an_owner_can_refuse_on_a_disk_that_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=64k tmpfs \"$1\" || exit 77; cd \"$1\"; \
+                  agent=$0; consent() { \"$agent\" consent --state . \"$@\"; }; \
+                  consent --allow usage --allow location > /dev/null && \
+                  { dd if=/dev/zero of=filler bs=4k 2> /dev/null; \
+                  consent --allow diagnostic; consent --refuse usage > /dev/null && cat consent.toml; }";
+    let mut unshare = Command::new("unshare");
+    let output = unshare
+        .args(["-rm", "sh", "-c", script])
+        .arg(env!("CARGO_BIN_EXE_slipway-agent"))
+        .arg(folder.path())
+        .output();
+    let Ok(output) = output else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) || said.contains("unshare:") {
+        // Nobody may mount here.
+        return;
+    }
+    assert!(output.status.success() && said.contains("cannot use ./consent.toml"), "{said}");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(answer, "diagnostic = false\nusage = false\nlocation = true\n");
+}
+
 /// Ends with the test, however that ends.
 struct Agent(Child);
 
