@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .extern_path(".slipway.v1.TrustDelta", "crate::TrustDelta")
         .compile_fds(descriptors)?;
     Ok(())
 }

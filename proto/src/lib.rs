@@ -2,6 +2,10 @@
 //!
 //! What every call and field means stands in `proto/slipway/v1/*.proto`.
 
+mod trust_delta;
+
+pub use trust_delta::TrustDelta;
+
 /// Package `slipway.v1`.
 pub mod v1 {
     #![expect(
@@ -10,6 +14,8 @@ pub mod v1 {
         clippy::allow_attributes_without_reason,
         reason = "generated code spells paths out and silences its own lints"
     )]
+    pub use crate::TrustDelta;
+
     tonic::include_proto!("slipway.v1");
 
     /// The encoded `FileDescriptorSet`, with comments, for reflection and for tests that walk it.
