@@ -1,6 +1,6 @@
 //! Targets files: who may sign what, and paths that lead elsewhere.
 
-use slipway_trust::fake::{self, PRODUCT};
+use slipway_trust::fake::{self, DEVICE, PRODUCT};
 use slipway_trust::repo::Body as _;
 use slipway_trust::{Signer, Target, Targets};
 
@@ -35,6 +35,21 @@ fn a_path_that_leads_elsewhere_is_not_searched() {
     }
 }
 
+/// Row 30: a space is harmless, and other tools write it. It leads nowhere else, and no release has one.
+#[test]
+fn a_space_in_a_path_is_no_way_out_and_no_release() {
+    let World { mut fake, mut device } = World::new();
+    assert_eq!(device.find("pump/read me.txt"), Ok(slipway_trust::Lookup::NotFound));
+    let mut product = fake.product();
+    product.version += 1;
+    let release = product.targets["pump/2.0.0.json"].clone();
+    product.targets.insert("pump/2.0.0 .json".to_owned(), release);
+    fake.set_product(&product, 3);
+    let taken = fake.delta(fake.assignment(2, Some(2))).feed(&mut device, NOW);
+    assert_eq!(taken, Ok(Some(fake.release(2).clone())), "the file is taken");
+    assert!(product.releases(PRODUCT).is_err(), "the entry is none that can be published or installed");
+}
+
 /// Row 30, where a release is published: the file is refused, whoever signed it.
 #[test]
 fn a_release_whose_path_leads_elsewhere_is_not_published() {
@@ -66,10 +81,11 @@ fn the_director_lists_a_release_in_its_own_file() {
     assert_eq!(device.find("pump/3.0.0.json"), Ok(slipway_trust::Lookup::NotFound));
 }
 
-/// Row 9, one document up: a release needs a digest that is checked, whatever else is listed beside it.
+/// Row 47: a release needs a digest that is checked, whatever else is listed beside it. Files of other tools may
+/// list targets without one; such a target is neither published nor installed.
 #[test]
 fn a_release_without_a_sha256_is_none() {
-    let World { mut fake, .. } = World::new();
+    let World { mut fake, mut device } = World::new();
     let mut product = fake.product();
     product.version += 1;
     let target: &mut Target = product.targets.get_mut("pump/2.0.0.json").expect("a release");
@@ -80,4 +96,10 @@ fn a_release_without_a_sha256_is_none() {
     fake.set_product(&product, 3);
     let checked = fake.repository.check(NOW).map(drop);
     assert_eq!(checked.map_err(|e| e.code()), Err("METADATA_FIELD_INVALID"));
+    // On the device, should a server publish it all the same: the file is taken, that release is not.
+    let assigned = fake.delta(fake.assignment(2, Some(2))).feed(&mut device, NOW);
+    assert_eq!(assigned.map_err(|e| e.code()), Err("ASSIGNMENT_MISMATCH"));
+    let honest = fake.assignment(3, Some(1));
+    assert!(device.update_assignment(DEVICE, &honest, NOW).is_ok());
+    assert_eq!(device.assigned(PRODUCT, DEVICE, NOW), Ok(Some(fake.release(1).clone())));
 }
