@@ -10,6 +10,8 @@
 //! give the same answer. `docs/forecasting.md` derives the formulas.
 
 pub mod blob;
+pub mod cohort;
+pub mod detector;
 pub mod finding;
 pub mod forecast;
 pub mod series;

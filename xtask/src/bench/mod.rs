@@ -2,6 +2,8 @@
 
 mod footprint;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::workspace;
@@ -13,6 +15,12 @@ pub enum Bench {
     CheckIn,
     /// Size of the agent: its file, and its memory while it waits
     Footprint,
+    /// How good predictions are, on recordings of real things by published measures, and what they cost
+    Insight {
+        /// Folder of the recordings: `nab` and `cmapss`, as their publishers lay them out
+        #[arg(long)]
+        data: PathBuf,
+    },
 }
 
 /// Measures and prints.
@@ -24,5 +32,10 @@ pub fn run(bench: &Bench) -> Result<()> {
             workspace::run(workspace::cargo().args(["bench", "--workspace", "--bench", "check_in"]))
         }
         Bench::Footprint => footprint::run(),
+        Bench::Insight { data } => workspace::run(
+            workspace::cargo()
+                .args(["bench", "-p", "slipway-insight", "--bench", "insight", "--", "--data"])
+                .arg(data.canonicalize()?),
+        ),
     }
 }
