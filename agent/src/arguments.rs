@@ -17,6 +17,7 @@ Usage: slipway-agent <COMMAND>
 Commands:
   enroll   Make this machine a device of the fleet
   run      Work until stopped
+  install  Install a release from a file, without a network
   status   Say how this device is; works without the server and while the agent runs
   consent  Say which data may leave this device, and show what may; works while the agent runs
   help     Print this, or the help of a command
@@ -84,6 +85,24 @@ Options:
     options: &[("state", "DIR"), ("replay", "FILE"), ("telemetry-interval", "SECONDS"), ("sysroot", "DIR")],
 };
 
+const INSTALL: Spec = Spec {
+    name: "install",
+    help: "\
+Install the release of a bundle that `slipway release bundle` wrote; needs no network.
+
+Usage: slipway-agent install --bundle <FILE> --state <DIR>
+
+Options:
+      --bundle <FILE>  The bundle
+      --state <DIR>    Folder that `enroll` made
+  -h, --help           Print help
+
+The agent must not run meanwhile. What is interrupted goes on when the command is repeated.
+Which bundles are taken says the line `bundles` in agent.toml: \"assigned\", \"signed\" or \"off\".
+",
+    options: &[("bundle", "FILE"), ("state", "DIR")],
+};
+
 const STATUS: Spec = Spec {
     name: "status",
     help: "\
@@ -117,7 +136,7 @@ Classes: diagnostic, usage, location. Essential data always may leave the device
     options: &[("state", "DIR"), ("allow", "CLASS"), ("refuse", "CLASS")],
 };
 
-const COMMANDS: [&Spec; 4] = [&ENROLL, &RUN, &STATUS, &CONSENT];
+const COMMANDS: [&Spec; 5] = [&ENROLL, &RUN, &INSTALL, &STATUS, &CONSENT];
 
 /// What to do.
 #[derive(Debug)]
@@ -126,6 +145,8 @@ pub enum Command {
     Enroll(Box<Enrollment>),
     /// `run`.
     Run(Run),
+    /// `install`.
+    Install { state: PathBuf, bundle: PathBuf },
     /// `status`.
     Status { state: PathBuf, json: bool },
     /// `consent`: classes and whether they are allowed, in the order in which they take effect.
@@ -213,6 +234,7 @@ fn read(spec: &'static Spec, parser: lexopt::Parser) -> Result<Command, Misuse> 
                 telemetry_interval: given.number("telemetry-interval", 1, 86_400)?,
                 sysroot: given.last("sysroot").map_or_else(|| PathBuf::from("/"), PathBuf::from),
             }),
+            "install" => Command::Install { state, bundle: given.path("bundle")? },
             "status" => match given.text("output")?.as_deref() {
                 None | Some("table") => Command::Status { state, json: false },
                 Some("json") => Command::Status { state, json: true },
@@ -321,6 +343,9 @@ mod tests {
         assert_eq!((order.slot_size, order.device_id, order.server), (4096, None, None));
         let Ok(Command::Run(run)) = parsed("run --state s --telemetry-interval 5") else { panic!("run") };
         assert_eq!((run.telemetry_interval, run.sysroot), (Some(5), PathBuf::from("/")));
+        let line = "install --state s --bundle /mnt/b.tar";
+        let Ok(Command::Install { bundle, .. }) = parsed(line) else { panic!("{line}") };
+        assert_eq!(bundle, PathBuf::from("/mnt/b.tar"));
         assert!(matches!(parsed("status --output json --state s"), Ok(Command::Status { json: true, .. })));
         let line = "consent --state s --refuse usage --allow diagnostic,usage --allow location";
         let Ok(Command::Consent { changes, .. }) = parsed(line) else { panic!("{line}") };
@@ -350,7 +375,7 @@ mod tests {
     fn says_what_is_wrong_and_what_would_be_right() {
         for (line, problem) in [
             ("", "a command is missing"),
-            ("start", "there is no command \"start\"; there are enroll, run, status, consent"),
+            ("start", "there is no command \"start\"; there are enroll, run, install, status, consent"),
             ("run", "--state <DIR> is missing"),
             ("run --state", "--state needs a value: --state <DIR>"),
             ("run --state a --state b", "--state is given twice"),

@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
+use crate::{bundle::Bundles, durable};
 
 /// A configuration is a page of text; anything longer is not one.
 const CONFIG_LIMIT: u64 = 64 << 10;
@@ -94,6 +94,9 @@ pub struct Config {
     /// Makes a new key with each renewal of the certificate.
     #[serde(default)]
     pub new_key_at_renewal: bool,
+    /// Which bundles `install` takes.
+    #[serde(default)]
+    pub bundles: Bundles,
     /// What the device says of itself, at most 64 entries.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
@@ -330,6 +333,7 @@ mod tests {
             contact_wait_seconds: 30,
             telemetry_interval_seconds: 60,
             new_key_at_renewal: false,
+            bundles: Bundles::Assigned,
             attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
         }
     }

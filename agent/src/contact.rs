@@ -10,6 +10,7 @@ use slipway_trust::{DeviceFacts, Sha256, check_release};
 use tonic::Code;
 
 use crate::{
+    bundle::Supply,
     config::{Config, StateDir},
     consent::Consent,
     link::{self, Link},
@@ -280,7 +281,8 @@ impl Contact {
         let deadline = offer
             .deadline
             .map(|time| time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000));
-        round.offer = match manifest::resolve(&self.link, &self.state, &self.config, &entry).await {
+        let server = Supply::Server(self.link.clone());
+        round.offer = match manifest::resolve(&server, &self.state, &self.config, &entry).await {
             Ok(release) => Some(Ok(Offer { update: offer.update.clone(), release, deadline })),
             Err(ManifestError::Refused(reason)) => Some(Err((offer.update.clone(), reason))),
             Err(error) => {

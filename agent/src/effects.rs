@@ -11,10 +11,11 @@ use rand::rngs::StdRng;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
+    bundle::Supply,
     config::{Config, StateDir},
     fetch::{self, Note},
     health,
-    link::{Link, chain},
+    link::chain,
     machine::{Bitmap, Effect, Event, Reason, Slot, Work, World},
     manifest::{self, ManifestError},
     schedule::backoff,
@@ -45,8 +46,8 @@ pub struct Hands {
     pub config: Config,
     /// Slots and boot loader.
     pub slots: Arc<Mutex<Box<dyn Slots + Send>>>,
-    /// The way to the server.
-    pub link: Link,
+    /// Where manifests and segments come from.
+    pub supply: Supply,
     /// What is said on the way.
     pub notes: mpsc::UnboundedSender<Note>,
     /// For pauses.
@@ -127,7 +128,7 @@ impl Hands {
         let release = &work.release;
         let mut pauses = 0;
         let manifest = loop {
-            match manifest::load(&self.link, &self.state, release).await {
+            match manifest::load(&self.supply, &self.state, release).await {
                 Ok(manifest) => break manifest,
                 Err(ManifestError::Refused(reason)) => return Err(reason),
                 Err(error) => {
@@ -157,7 +158,7 @@ impl Hands {
             // Emptied meanwhile, or not the one that the bitmap speaks of.
             progress.done = Bitmap::default();
         }
-        let fetched = fetch::fetch(&self.link, &image, &segments, progress, &mut self.rng, note).await;
+        let fetched = fetch::fetch(&self.supply, &image, &segments, progress, &mut self.rng, note).await;
         fetched.map(Event::Fetched).map_err(|error| {
             let reason = error.reason();
             // The journal may be on the same disk, and has to record this.

@@ -181,6 +181,8 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         contact_wait_seconds: crate::config::CONTACT_WAIT,
         telemetry_interval_seconds: crate::config::TELEMETRY_INTERVAL,
         new_key_at_renewal: false,
+        // The owner's word outlives an enrolment that is repeated.
+        bundles: Config::read(&state).map(|config| config.bundles).unwrap_or_default(),
         attributes: BTreeMap::new(),
     };
     config.check_values(&state)?;

@@ -6,6 +6,7 @@
 //! from `collect` through `consent` into the `spool`; `telemetry` ties them together.
 
 pub mod aside;
+pub mod bundle;
 pub mod certificate;
 pub mod clock;
 pub mod collect;
@@ -20,6 +21,7 @@ pub mod fetch;
 pub mod first_word;
 pub mod health;
 pub mod identity;
+pub mod install;
 pub mod journal;
 pub mod kept;
 pub mod link;
@@ -42,4 +44,5 @@ pub mod tls;
 pub mod verify;
 
 pub use config::{Config, StateDir};
+pub use install::{InstallError, install};
 pub use run::{RunError, run};

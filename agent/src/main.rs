@@ -4,6 +4,7 @@ mod arguments;
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -11,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use arguments::{Class, Command, Misuse, Run};
 use slipway_agent::{
-    Config, RunError, StateDir,
+    Config, InstallError, RunError, StateDir,
     clock::Clock,
     config::ConfigError,
     consent::Consent,
@@ -72,6 +73,9 @@ fn act(command: Command) -> anyhow::Result<()> {
             say(&format!("enrolled as {} with {}", config.device_id, config.server));
         }
         Command::Run(arguments) => runtime()?.block_on(run(&arguments))?,
+        Command::Install { state, bundle } => {
+            runtime()?.block_on(install(&StateDir::new(&state), &bundle))?
+        }
         Command::Consent { state, changes } => consent(&StateDir::new(&state), &changes)?,
         Command::Status { state, json } => {
             let status = local::status(&StateDir::new(&state))?;
@@ -146,6 +150,21 @@ async fn run(arguments: &Run) -> anyhow::Result<()> {
         telemetry(arguments, state, &clock)?.map(|telemetry| Box::new(telemetry) as Box<dyn Readings>);
     drop(lock);
     let rng = rng::from_kernel().context("cannot read /dev/urandom")?;
+    let stopped = stop_signals()?;
+    slipway_agent::run(state, clock, rng, readings, stopped).await?;
+    Ok(())
+}
+
+async fn install(state: &StateDir, bundle: &Path) -> anyhow::Result<()> {
+    let rng = rng::from_kernel().context("cannot read /dev/urandom")?;
+    let stopped = stop_signals()?;
+    let (installed, slot) = slipway_agent::install(state, bundle, Clock::system(), rng, stopped).await?;
+    show(&format!("version {} (release {}) runs in slot {slot}\n", installed.version, installed.counter));
+    Ok(())
+}
+
+/// Becomes true at SIGTERM or SIGINT.
+fn stop_signals() -> anyhow::Result<watch::Receiver<bool>> {
     let (stop, stopped) = watch::channel(false);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).context("cannot listen for signals")?;
@@ -155,8 +174,7 @@ async fn run(arguments: &Run) -> anyhow::Result<()> {
             stop.send_replace(true);
         });
     }
-    slipway_agent::run(state, clock, rng, readings, stopped).await?;
-    Ok(())
+    Ok(stopped)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -179,9 +197,35 @@ fn advice(error: &anyhow::Error) -> (Option<String>, Option<String>) {
         });
         return (hint, Some(reason));
     }
+    let install = error.downcast_ref();
+    if let Some(InstallError::Refused(reason)) = install {
+        let hint = match reason.code.as_str() {
+            "METADATA_EXPIRED" | "METADATA_ROLLED_BACK" | "TIMESTAMP_NAMES_OLDER_SNAPSHOT" => {
+                "make a new bundle, which takes today's metadata along: `slipway release bundle`"
+            }
+            "BUNDLE_INVALID" => "copy it to the stick again, or make a new one: `slipway release bundle`",
+            "BUNDLE_UNREADABLE" => "plug the stick in again and repeat the command: it goes on where it was",
+            "BUNDLE_NOT_ASSIGNED" => {
+                "name this device when the bundle is made: `slipway release bundle … --device ID`"
+            }
+            "BUNDLES_OFF" => "the owner of the device can change the line `bundles` there",
+            _ => return (None, Some(reason.code.clone())),
+        };
+        return (Some(hint.to_owned()), Some(reason.code.clone()));
+    }
     let run = match error.downcast_ref() {
+        _ if matches!(install, Some(InstallError::Stopped)) => {
+            return (Some("repeat the command: it goes on where it was".to_owned()), None);
+        }
         Some(EnrollError::Device(error)) => Some(error),
-        _ => error.downcast_ref::<RunError>(),
+        _ => match install {
+            Some(InstallError::Device(RunError::Config(ConfigError::Locked { .. }))) => {
+                let hint = "stop the agent (`systemctl stop slipway-agent`), install, and start it again";
+                return (Some(hint.to_owned()), None);
+            }
+            Some(InstallError::Device(error)) => Some(error),
+            _ => error.downcast_ref::<RunError>(),
+        },
     };
     let config = match (run, error.downcast_ref()) {
         (Some(RunError::Config(error)), _) | (_, Some(StatusError::Config(error))) => Some(error),

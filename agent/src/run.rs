@@ -4,6 +4,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::watch;
 
 use crate::{
+    bundle::Supply,
     clock::Clock,
     config::{Config, ConfigError, StateDir},
     contact::Contact,
@@ -13,7 +14,7 @@ use crate::{
     passport::Passport,
     readings::Readings,
     recover,
-    shell::{Exit, Parts, Shell},
+    shell::{Aim, Exit, Parts, Shell},
     slots::{FileSlots, Slots},
     verify::{TrustError, TrustStore},
 };
@@ -62,7 +63,9 @@ pub async fn run(
         let running = slots.active().and_then(|slot| Ok((slot, slots.open(slot)?))).ok();
         let remembered = recover::remember(state, &config, &trust, running, clock.now()).await?;
         let parts = Parts {
-            contact: Contact::new(link, trust, passport, config.clone(), state.clone()),
+            aim: Aim::Serve,
+            supply: Supply::Server(link.clone()),
+            contact: Some(Contact::new(link, trust, passport, config.clone(), state.clone())),
             slots,
             state: state.clone(),
             clock: clock.clone(),
@@ -77,7 +80,7 @@ pub async fn run(
             shell.remark(remark);
         }
         match shell.live(&mut stop).await {
-            Exit::Stopped => return Ok(()),
+            Exit::Stopped | Exit::Done => return Ok(()),
             Exit::Rebooted => {}
         }
     }

@@ -17,6 +17,7 @@ use tokio::{
 mod rounds;
 
 use crate::{
+    bundle::Supply,
     clock::{self, Clock},
     config::{Config, StateDir},
     contact::{Contact, Round},
@@ -25,7 +26,7 @@ use crate::{
     fetch::Note,
     journal::{Journal, JournalError},
     link::chain,
-    machine::{Effect, Event, Reason, Snapshot, State, World, step},
+    machine::{Effect, Event, Offer, Reason, Snapshot, State, World, step},
     readings::Readings,
     recover::{FloorFile, floor_not_kept},
     schedule::Schedule,
@@ -42,6 +43,19 @@ pub enum Exit {
     Stopped,
     /// The device rebooted: start over from the journal.
     Rebooted,
+    /// What it was for is over.
+    Done,
+}
+
+/// What a life is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// To serve until somebody stops it.
+    Serve,
+    /// To bring to its end whatever touches the boot loader already.
+    Settle,
+    /// To bring an update to its end: this one, else the one that is under way.
+    Finish(Option<Box<Offer>>),
 }
 
 /// What a life of the agent is made of.
@@ -56,8 +70,12 @@ pub struct Parts {
     pub rng: StdRng,
     /// Slots and boot loader.
     pub slots: Box<dyn Slots + Send>,
-    /// The way to the server.
-    pub contact: Contact,
+    /// What it is for.
+    pub aim: Aim,
+    /// Where manifests and segments come from.
+    pub supply: Supply,
+    /// Whom to talk to; nobody without a network.
+    pub contact: Option<Contact>,
     /// The journal and its last record.
     pub journal: Journal,
     /// The last record, read.
@@ -75,7 +93,8 @@ pub struct Shell<'a> {
     clock: Clock,
     rng: StdRng,
     slots: Arc<Mutex<Box<dyn Slots + Send>>>,
-    link: crate::link::Link,
+    aim: Aim,
+    supply: Supply,
     journal: Journal,
     snapshot: Snapshot,
     floor: FloorFile,
@@ -111,11 +130,11 @@ pub struct Shell<'a> {
 impl<'a> Shell<'a> {
     /// Ready to start; nothing is done yet.
     pub fn new(parts: Parts, readings: Option<&'a mut (dyn Readings + 'static)>) -> Self {
-        let Parts { config, state, clock, rng, slots, contact, journal, snapshot, floor } = parts;
+        let Parts { config, state, clock, rng, slots, aim, supply, contact, journal, snapshot, floor } =
+            parts;
         let next_sample = readings.as_ref().map(|_| Box::pin(sleep(Duration::ZERO)));
         Self {
             diary: Diary::open(&state),
-            link: contact.link.clone(),
             slots: Arc::new(Mutex::new(slots)),
             events: VecDeque::new(),
             stuck: None,
@@ -123,7 +142,7 @@ impl<'a> Shell<'a> {
             work: None,
             notes: mpsc::unbounded_channel(),
             deadline: None,
-            contact: Some(contact),
+            contact,
             round: None,
             schedule: Schedule::default(),
             next_contact: Box::pin(sleep(Duration::ZERO)),
@@ -134,6 +153,8 @@ impl<'a> Shell<'a> {
             next_sample,
             readings_flow: false,
             resting: false,
+            aim,
+            supply,
             config,
             state,
             clock,
@@ -155,13 +176,21 @@ impl<'a> Shell<'a> {
         match self.hands().world() {
             Ok(world) => {
                 self.world = Some(world.clone());
-                self.happen(Event::Started(world));
+                self.happen(Event::Started(world.clone()));
+                if let Aim::Finish(offer) = &mut self.aim
+                    && let Some(offer) = offer.take()
+                {
+                    self.happen(Event::Offered(offer, world));
+                }
             }
             // Without a boot loader there are no updates, but everything else goes on.
             Err(reason) => self.diary.mishap(&reason, self.clock.now()),
         }
         self.set_deadline();
         loop {
+            if self.is_done() {
+                return Exit::Done;
+            }
             self.begin_round();
             tokio::select! {
                 () = stopped(stop) => return Exit::Stopped,
@@ -197,12 +226,24 @@ impl<'a> Shell<'a> {
         }
     }
 
+    /// Whether what this life is for is over.
+    fn is_done(&self) -> bool {
+        let state = &self.snapshot.state;
+        let rests = matches!(state, State::Idle | State::Inconsistent { .. }) && self.work.is_none();
+        self.retry.is_none()
+            && match self.aim {
+                Aim::Serve => false,
+                Aim::Settle => rests || state.droppable().is_some(),
+                Aim::Finish(_) => rests,
+            }
+    }
+
     fn hands(&mut self) -> Hands {
         Hands {
             state: self.state.clone(),
             config: self.config.clone(),
             slots: self.slots.clone(),
-            link: self.link.clone(),
+            supply: self.supply.clone(),
             notes: self.notes.0.clone(),
             rng: StdRng::from_rng(&mut self.rng),
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use slipway_proto::v1::{MetadataVersions, TrustDelta};
-use slipway_trust::{Change, Date, ReleaseEntry, Stored, TrustedSet, limits};
+use slipway_trust::{Change, Date, ReleaseEntry, Sha256, Stored, TrustedSet, limits};
 
 use crate::{
     clock::Clock,
@@ -240,6 +240,15 @@ impl TrustStore {
     pub fn assigned(&self) -> Result<Option<ReleaseEntry>, TrustError> {
         let now = Date::from_millis(self.clock.now());
         Ok(self.set.assigned(&self.product, &self.device, now)?)
+    }
+
+    /// The release with this manifest that the publishers list, whoever shall run it.
+    ///
+    /// # Errors
+    /// When something that would say so is missing or has expired.
+    pub fn published(&self, manifest: Sha256) -> Result<Option<ReleaseEntry>, TrustError> {
+        let now = Date::from_millis(self.clock.now());
+        Ok(self.set.published(&self.product, manifest, now)?)
     }
 
     /// Whether something that is held has expired, so that nothing could be installed now. What is not

@@ -12,10 +12,15 @@
 //! zeros end the file. A header is a function of a name and a size, and nothing else than what that
 //! function makes is read: no owners, no dates, no links, no paths. Equal contents make equal bytes.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Seek, SeekFrom},
+};
 
 use slipway_trust::{Manifest, Sha256, limits};
 use thiserror::Error;
+
+use crate::segment::{LayoutError, Segment, segments};
 
 /// Bytes of a header, and of what everything is rounded up to.
 pub const BLOCK: usize = 512;
@@ -50,10 +55,13 @@ pub fn segment_name(digest: &Sha256) -> String {
 }
 
 /// Every segment of a release, each digest once, in the order in which a bundle has them.
-pub fn segment_order(manifest: &Manifest) -> Vec<Sha256> {
-    let mut seen = std::collections::HashSet::new();
-    let all = manifest.artifacts.iter().flat_map(|artifact| &artifact.segments);
-    all.filter(|digest| seen.insert(**digest)).copied().collect()
+pub fn segment_order(manifest: &Manifest) -> Result<Vec<Segment>, LayoutError> {
+    let mut seen = BTreeSet::new();
+    let mut order = Vec::new();
+    for artifact in &manifest.artifacts {
+        order.extend(segments(artifact)?.into_iter().filter(|segment| seen.insert(segment.digest())));
+    }
+    Ok(order)
 }
 
 /// The header of an entry; none for a name or a size that no header holds.

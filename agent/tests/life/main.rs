@@ -1,5 +1,6 @@
 //! Whole lives of an agent against a small fleet server: the real agent, real TLS, real files.
 
+mod bundles;
 mod device;
 mod fleet;
 mod full;
