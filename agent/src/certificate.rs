@@ -1,4 +1,5 @@
-//! The three facts of a certificate that the agent goes by: from when, until when, and for which key.
+//! The facts of a certificate that the agent goes by: from when, until when, for which key, and whether it is
+//! that of an authority.
 //!
 //! A reader of just so much DER, because a library for all of X.509 would be the larger part of the agent.
 //! Nothing is believed for having been read here: whether a certificate holds is decided by TLS.
@@ -7,6 +8,11 @@ use slipway_trust::Date;
 
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const OCTETS: u8 = 0x04;
+const TRUE: [u8; 3] = [0x01, 0x01, 0xff];
+/// 2.5.29.19 (RFC 5280, 4.2.1.9), with its head.
+const BASIC_CONSTRAINTS: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x13];
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// "YYMMDDHHMMSSZ": two digits from here on are of the last century (RFC 5280, 4.1.2.5.1).
@@ -32,6 +38,16 @@ impl Facts {
 
 /// Reads a certificate in DER; none when it is not one.
 pub fn read(der: &[u8]) -> Option<Facts> {
+    read_with_rest(der).map(|(facts, _)| facts)
+}
+
+/// Whether it is the certificate of an authority: one that says so.
+pub fn is_authority(der: &[u8]) -> bool {
+    read_with_rest(der).is_some_and(|(_, rest)| says_authority(rest).unwrap_or(false))
+}
+
+/// With what stands behind the key.
+fn read_with_rest(der: &[u8]) -> Option<(Facts, Reader<'_>)> {
     let mut certificate = Reader(Reader(der).value(SEQUENCE)?);
     let mut body = Reader(certificate.value(SEQUENCE)?);
     if body.0.first() == Some(&VERSION) {
@@ -46,7 +62,24 @@ pub fn read(der: &[u8]) -> Option<Facts> {
     // Subject.
     body.next()?;
     let public_key = body.next().filter(|item| item.tag == SEQUENCE)?.whole.to_vec();
-    Some(Facts { not_before, not_after, public_key })
+    Some((Facts { not_before, not_after, public_key }, body))
+}
+
+fn says_authority(mut body: Reader<'_>) -> Option<bool> {
+    let listed = loop {
+        let item = body.next()?;
+        if item.tag == EXTENSIONS {
+            break item.content;
+        }
+    };
+    let mut listed = Reader(Reader(listed).value(SEQUENCE)?);
+    loop {
+        let extension = listed.value(SEQUENCE)?;
+        if let Some(rest) = extension.strip_prefix(&BASIC_CONSTRAINTS) {
+            let value = Reader(rest.strip_prefix(&TRUE).unwrap_or(rest)).value(OCTETS)?;
+            return Some(Reader(value).value(SEQUENCE)?.starts_with(&TRUE));
+        }
+    }
 }
 
 /// One element.
@@ -58,7 +91,7 @@ struct Item<'a> {
 }
 
 /// What is left to read.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Option<Item<'a>> {
@@ -79,7 +112,8 @@ impl<'a> Reader<'a> {
         Some(Item { tag, content, whole })
     }
 
-    fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
+    /// The content of the next element, which has to be one of this tag.
+    pub(crate) fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|item| item.tag == tag).map(|item| item.content)
     }
 
@@ -134,16 +168,34 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_says_that_it_is_one() {
+        use rcgen::{BasicConstraints, IsCa};
+        for (is_ca, expected) in [
+            (IsCa::NoCa, false),
+            (IsCa::ExplicitNoCa, false),
+            (IsCa::Ca(BasicConstraints::Unconstrained), true),
+            (IsCa::Ca(BasicConstraints::Constrained(0)), true),
+        ] {
+            let mut params = CertificateParams::new(vec!["x".to_owned()]).unwrap();
+            params.is_ca = is_ca.clone();
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(is_authority(der.der()), expected, "{is_ca:?}");
+        }
+        assert!(!is_authority(b"garbage"));
+    }
+
+    #[test]
     fn whatever_it_is_given_it_ends() {
         let (der, _) = certificate(2026, 2027);
         for length in 0..der.len() {
             assert_eq!(read(&der[..length]), None, "{length} bytes");
+            assert!(!is_authority(&der[..length]), "{length} bytes");
         }
         for bit in 0..der.len() * 8 {
             let mut flipped = der.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // Anything but a panic.
-            let _ = read(&flipped);
+            let _ = (read(&flipped), is_authority(&flipped));
         }
         assert_eq!(read(b"\x30\x84\xff\xff\xff\xff"), None);
     }

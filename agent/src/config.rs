@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::{bundle::Bundles, durable};
+use crate::{bundle::Bundles, durable, keystore};
 
 /// A configuration is a page of text; anything longer is not one.
 const CONFIG_LIMIT: u64 = 64 << 10;
@@ -94,6 +94,12 @@ pub struct Config {
     /// Makes a new key with each renewal of the certificate.
     #[serde(default)]
     pub new_key_at_renewal: bool,
+    /// Where the private key is kept: "file" or "tpm"; empty is "file".
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key_store: String,
+    /// Where the TPM is; empty is [`keystore::DEFAULT_TPM`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tpm: String,
     /// Which bundles `install` takes.
     #[serde(default)]
     pub bundles: Bundles,
@@ -191,6 +197,7 @@ impl Config {
                 return Err(format!("{key} is {value}; it has to be {least} to {most}"));
             }
         }
+        keystore::Keys::of(&StateDir::new(Path::new("")), &self.key_store, &self.tpm)?;
         if self.attributes.len() > 64 {
             return Err(format!("attributes has {} entries; at most 64 are sent", self.attributes.len()));
         }
@@ -241,6 +248,11 @@ impl StateDir {
     /// The CA that the server's certificate must come from.
     pub fn server_ca(&self) -> PathBuf {
         self.0.join("server-ca.pem")
+    }
+
+    /// The CA before that one, until the server was reached with it.
+    pub fn server_ca_before(&self) -> PathBuf {
+        self.0.join("server-ca-before.pem")
     }
 
     /// Signed metadata, newest accepted bytes.
@@ -333,6 +345,8 @@ mod tests {
             contact_wait_seconds: 30,
             telemetry_interval_seconds: 60,
             new_key_at_renewal: false,
+            key_store: String::new(),
+            tpm: String::new(),
             bundles: Bundles::Assigned,
             attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
         }

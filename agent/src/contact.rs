@@ -217,6 +217,7 @@ impl Contact {
                 }
                 continue;
             }
+            round.remark = self.passport.follow(&self.trust).await.err().or(round.remark.take());
             return self.consider(ask, &answer, round).await;
         }
         Ok(())

@@ -8,14 +8,19 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::Rng as _;
+use rcgen::{KeyPair, SigningKey as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
-use slipway_proto::v1::EnrollRequest;
+use slipway_proto::v1::{ChallengeRequest, EnrollRequest, EnrollResponse, ManufacturerProof};
+use slipway_trust::Sha256;
 
 use crate::{
+    certificate,
     clock::Clock,
     config::{Config, ConfigError, StateDir},
-    durable, identity,
+    durable,
+    identity::{self, IdentityError},
+    keystore::{KeyStore as _, Keys},
     link::{self, Link},
     rng,
     run::RunError,
@@ -25,6 +30,8 @@ use crate::{
     verify::{TrustError, TrustStore},
 };
 
+/// What the manufacturer's key signs begins with this.
+const ENROLMENT: &[u8] = b"slipway-enroll/v1\n";
 /// A claim file holds a certificate, a root and a token.
 const CLAIM_LIMIT: u64 = 2 << 20;
 
@@ -70,6 +77,9 @@ pub enum EnrollError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The manufacturer's key cannot be used.
+    #[error("--manufacturer-key names no private key in PEM (PKCS #8)")]
+    ManufacturerKey,
     /// The root in the claim is not to be trusted.
     #[error("the root in the claim file is not to be trusted")]
     Root(#[source] TrustError),
@@ -98,7 +108,8 @@ pub struct Enrollment {
     pub slots: PathBuf,
     /// Hardware model.
     pub hardware: String,
-    /// Name in the fleet; the machine's own when absent.
+    /// Name in the fleet. When absent: the machine's own with a token; else the one that the server knows
+    /// it by, from its registered key or its manufacturer's certificate.
     pub device_id: Option<String>,
     /// Component that is updated.
     pub component: String,
@@ -108,15 +119,23 @@ pub struct Enrollment {
     pub server: Option<String>,
     /// Size of a slot in bytes; 0 means that only the disk limits it.
     pub slot_size: u64,
+    /// The manufacturer's certificate with those up to its authority, and its key, both PEM: the right to
+    /// enrol in place of a claim's token.
+    pub manufacturer: Option<(PathBuf, PathBuf)>,
+    /// Where the key is kept, as `key_store` in `agent.toml`; where it was, or in a file, when absent.
+    pub key_store: Option<String>,
+    /// Where the TPM is, as `tpm` in `agent.toml`; the kernel's when absent.
+    pub tpm: Option<String>,
 }
 
-/// `slipway claim create` writes it.
+/// `slipway claim create` writes it, and without a token `slipway claim file`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claim {
     server: String,
     server_ca_pem: String,
     root: String,
+    #[serde(default)]
     token: String,
     product: String,
 }
@@ -134,7 +153,10 @@ pub async fn enroll(order: &Enrollment) -> Result<Config, EnrollError> {
 /// # Errors
 /// [`EnrollError`]; it can be called again.
 pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, EnrollError> {
-    let claim = read_claim(&order.claim)?;
+    let mut claim = read_claim(&order.claim)?;
+    if order.manufacturer.is_some() {
+        claim.token.clear();
+    }
     let bad_claim = |what: String| EnrollError::Claim { path: order.claim.clone(), what };
     let root = STANDARD.decode(&claim.root).map_err(|_| bad_claim("its root is not base64".to_owned()))?;
     let authorities = CertificateDer::pem_slice_iter(claim.server_ca_pem.as_bytes())
@@ -142,6 +164,7 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         .map_err(|_| bad_claim("its server_ca_pem is not a certificate in PEM".to_owned()))?;
     let device_id = match &order.device_id {
         Some(id) => id.clone(),
+        None if claim.token.is_empty() => String::new(),
         None => crate::config::machine_name().map_err(|source| EnrollError::Io {
             action: "read",
             path: PathBuf::from("/etc/machine-id"),
@@ -150,25 +173,25 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
     };
 
     let state = StateDir::new(&order.state);
-    durable::make_folder(state.path()).map_err(|source| EnrollError::Io {
-        action: "make",
-        path: state.path().to_path_buf(),
-        source,
-    })?;
+    make_folder(&state)?;
     let _lock = state.lock()?;
-    match Config::read(&state) {
-        Ok(known) if known.device_id != device_id => {
+    let known = match Config::read(&state) {
+        Ok(known) if !device_id.is_empty() && known.device_id != device_id => {
             return Err(EnrollError::OtherDevice {
                 path: order.state.clone(),
                 found: known.device_id,
                 wanted: device_id,
             });
         }
-        Ok(_) | Err(ConfigError::NotEnrolled { .. }) => {}
+        Ok(known) => Some(known),
+        Err(ConfigError::NotEnrolled { .. }) => None,
         Err(error) => return Err(error.into()),
-    }
+    };
+    // The owner's word outlives an enrolment that is repeated, and so does the place of the key.
+    let (bundles, key_store, tpm) =
+        known.map(|known| (known.bundles, known.key_store, known.tpm)).unwrap_or_default();
 
-    let config = Config {
+    let mut config = Config {
         server: order.server.clone().unwrap_or(claim.server).trim_end_matches('/').to_owned(),
         device_id: device_id.clone(),
         product: claim.product.clone(),
@@ -181,17 +204,25 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         contact_wait_seconds: crate::config::CONTACT_WAIT,
         telemetry_interval_seconds: crate::config::TELEMETRY_INTERVAL,
         new_key_at_renewal: false,
-        // The owner's word outlives an enrolment that is repeated.
-        bundles: Config::read(&state).map(|config| config.bundles).unwrap_or_default(),
+        bundles,
+        key_store: order.key_store.clone().unwrap_or(key_store),
+        tpm: order.tpm.clone().unwrap_or(tpm),
         attributes: BTreeMap::new(),
     };
-    config.check_values(&state)?;
+    if !device_id.is_empty() {
+        config.check_values(&state)?;
+    }
 
     // The key is durable before the server hears of it: after a power cut the same key asks again, and
     // is given the same place in the fleet.
-    let key = identity::load_or_make_key(&state)?;
+    let key = Keys::open(&state, &config)?.load_or_make()?;
     TrustStore::pin(&state, &root).map_err(EnrollError::Root)?;
     write(&state.server_ca(), claim.server_ca_pem.as_bytes())?;
+    durable::remove(&state.server_ca_before()).map_err(|source| EnrollError::Io {
+        action: "remove",
+        path: state.server_ca_before(),
+        source,
+    })?;
     let mut rng = rng::from_kernel().map_err(|source| EnrollError::Io {
         action: "read",
         path: PathBuf::from("/dev/urandom"),
@@ -208,14 +239,18 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         csr_der: identity::signing_request(&key, &device_id)?,
         hardware: order.hardware.clone(),
         attributes: attributes(),
+        product: claim.product.clone(),
+        manufacturer: None,
     };
-    let mut answer = link.enrollment().enroll(request.clone()).await;
+    let server = authorities.first().and_then(|der| certificate::read(der));
+    let server = Sha256::of(&server.map(|facts| facts.public_key).unwrap_or_default());
+    let mut answer = ask(order, &link, &server, request.clone()).await?;
     if answer.as_ref().err().is_some_and(|status| link::reason(status).code == "SERVER_CERTIFICATE") {
         // The clock of a machine that was never switched on may show anything.
         let opened = TrustStore::open(&state, &claim.product, &device_id, clock);
         let (mut trust, _) = opened.map_err(EnrollError::Root)?;
         if signed_time::ask(&link.aside(Dates::Ignored)?, &mut trust, nonce).await.is_ok() {
-            answer = link.enrollment().enroll(request).await;
+            answer = ask(order, &link, &server, request).await?;
         }
     }
     let answer = answer.map_err(|status| EnrollError::Refused(Box::new(status)))?.into_inner();
@@ -223,9 +258,60 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         return Err(EnrollError::OtherProduct { claimed: claim.product, said: answer.product });
     }
     identity::store_certificate(&state, &answer.certificate_chain_der)?;
+    if device_id.is_empty() {
+        config.device_id = answer.name.trim_start_matches("devices/").to_owned();
+    }
     // Last: with the configuration in place the device is enrolled.
     config.write(&state)?;
     Ok(config)
+}
+
+/// The call, with the proof of the manufacturer's key where that is the right to it.
+async fn ask(
+    order: &Enrollment,
+    link: &Link,
+    server: &Sha256,
+    mut request: EnrollRequest,
+) -> Result<Result<tonic::Response<EnrollResponse>, tonic::Status>, EnrollError> {
+    if let Some((chain, key)) = &order.manufacturer {
+        let key =
+            identity::read(key).ok().and_then(|pem| KeyPair::from_pem(&String::from_utf8(pem).ok()?).ok());
+        let key = key.ok_or(EnrollError::ManufacturerKey)?;
+        let chain = identity::read_certificates(chain)?;
+        let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+        let asked = ChallengeRequest {
+            manufacturer_certificate_der: chain.first().cloned().unwrap_or_default(),
+            ..ChallengeRequest::default()
+        };
+        let nonce = match link.enrollment().challenge(asked).await {
+            Ok(answer) => answer.into_inner().nonce,
+            Err(status) => return Ok(Err(status)),
+        };
+        let message = identity::proof(ENROLMENT, server, &nonce, &request.csr_der);
+        let signature = key.sign(&message).map_err(IdentityError::from)?;
+        request.manufacturer = Some(ManufacturerProof { certificate_chain_der: chain, nonce, signature });
+    }
+    Ok(link.enrollment().enroll(request).await)
+}
+
+/// The public key of the device in `state`, SubjectPublicKeyInfo as base64 of its DER: for whoever registers
+/// it before it enrols. The key is made when there is none.
+///
+/// # Errors
+/// When it cannot be made or read.
+pub fn public_key(state: &StateDir, key_store: &str, tpm: &str) -> Result<String, EnrollError> {
+    make_folder(state)?;
+    let _lock = state.lock()?;
+    let keys = Keys::of(state, key_store, tpm).map_err(IdentityError::Store)?;
+    Ok(STANDARD.encode(keys.load_or_make()?.public()))
+}
+
+fn make_folder(state: &StateDir) -> Result<(), EnrollError> {
+    durable::make_folder(state.path()).map_err(|source| EnrollError::Io {
+        action: "make",
+        path: state.path().to_path_buf(),
+        source,
+    })
 }
 
 fn read_claim(path: &Path) -> Result<Claim, EnrollError> {

@@ -2,10 +2,11 @@
 //!
 //! `machine` decides, purely; `shell` makes each decision durable in the `journal` and has it done;
 //! everything else is an adapter: `slots` (disk and boot loader), `link` (the server), `fetch` (bytes),
-//! `verify` (signed metadata), `identity`, `health`, `local` (what the device says on the spot). Readings go
+//! `verify` (signed metadata), `bundle` (both from a file), `keystore` and `identity`, `health`, `local` (what the device says on the spot). Readings go
 //! from `collect` through `consent` into the `spool`; `telemetry` ties them together.
 
 pub mod aside;
+pub mod authorities;
 pub mod bundle;
 pub mod certificate;
 pub mod clock;
@@ -24,10 +25,12 @@ pub mod identity;
 pub mod install;
 pub mod journal;
 pub mod kept;
+pub mod keystore;
 pub mod link;
 pub mod local;
 pub mod machine;
 pub mod manifest;
+pub mod pace;
 pub mod passport;
 pub mod readings;
 pub mod recover;

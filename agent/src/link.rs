@@ -25,19 +25,18 @@ use tower::{Service as _, ServiceExt as _, service_fn};
 
 use crate::{
     aside::Aside,
+    authorities::Authorities,
     clock::Clock,
     first_word::FirstWord,
     identity::Identity,
     machine::Reason,
+    pace::{PaceError, Paced, paced},
     tls::{ConnectError, Dates, Door, io_words},
 };
 
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// A connection that is silent during a call for this long is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Slower than this much in this time is as good as nothing: 1 KiB/s over a minute.
-const SLOWEST_BYTES: usize = 60 << 10;
-const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
 
 /// The server was not reached, or what answered is not slipwayd.
 pub const UNREACHABLE: &str = "SERVER_UNREACHABLE";
@@ -134,7 +133,7 @@ pub struct Link {
 #[derive(Debug)]
 struct Way {
     server: String,
-    authorities: Vec<CertificateDer<'static>>,
+    authorities: RwLock<Authorities>,
     clock: Clock,
 }
 
@@ -149,7 +148,20 @@ impl Link {
         identity: Option<Identity>,
         clock: &Clock,
     ) -> Result<Self, LinkError> {
-        let (server, authorities) = (server.to_owned(), authorities.to_vec());
+        Self::by(server, authorities.into(), identity, clock)
+    }
+
+    /// The same for a device whose authorities may be changing.
+    ///
+    /// # Errors
+    /// As [`Link::new`].
+    pub fn by(
+        server: &str,
+        authorities: Authorities,
+        identity: Option<Identity>,
+        clock: &Clock,
+    ) -> Result<Self, LinkError> {
+        let (server, authorities) = (server.to_owned(), RwLock::new(authorities));
         let way = Way { server, authorities, clock: clock.clone() };
         let first_word = FirstWord::default();
         let channel = Arc::new(RwLock::new(way.channel(identity, Dates::Count, &first_word)?));
@@ -164,6 +176,16 @@ impl Link {
         let channel = self.way.channel(identity, Dates::Count, &self.first_word)?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = channel;
         Ok(())
+    }
+
+    /// Whom this device believes that he is the server.
+    pub fn authorities(&self) -> Authorities {
+        self.way.authorities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Believes these from the next [`Link::show`] on.
+    pub fn believe(&self, authorities: Authorities) {
+        *self.way.authorities.write().unwrap_or_else(PoisonError::into_inner) = authorities;
     }
 
     /// A connection of its own to the same server, without a certificate.
@@ -182,18 +204,18 @@ impl Link {
         self.first_word.is_missing()
     }
 
-    fn channel(&self) -> Channel {
-        self.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn paced(&self) -> Paced {
+        paced::<ANSWER_LIMIT>(self.channel.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Calls of a device.
-    pub fn device(&self) -> DeviceServiceClient<Channel> {
-        DeviceServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    pub fn device(&self) -> DeviceServiceClient<Paced> {
+        DeviceServiceClient::new(self.paced()).max_decoding_message_size(MESSAGE_LIMIT)
     }
 
     /// Calls of a machine that is not a device yet.
-    pub fn enrollment(&self) -> EnrollmentServiceClient<Channel> {
-        EnrollmentServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    pub fn enrollment(&self) -> EnrollmentServiceClient<Paced> {
+        EnrollmentServiceClient::new(self.paced()).max_decoding_message_size(PAPERS_LIMIT)
     }
 }
 
@@ -204,7 +226,8 @@ impl Way {
         dates: Dates,
         first_word: &FirstWord,
     ) -> Result<Channel, LinkError> {
-        let (server, authorities, clock) = (self.server.as_str(), &self.authorities, &self.clock);
+        let (server, clock) = (self.server.as_str(), &self.clock);
+        let authorities = &*self.authorities.read().unwrap_or_else(PoisonError::into_inner);
         let wrong = |what: &str| LinkError::Address { address: server.to_owned(), what: what.to_owned() };
         let uri: Uri = server.parse().map_err(|_| wrong("it is no URL"))?;
         if uri.scheme_str() != Some("https") {
@@ -232,6 +255,11 @@ impl Way {
 /// 64 roots of 512 KiB would be more, but nobody has such roots: top-level targets of 5 MB, snapshot of
 /// 2 MB and product of 5 MB are the largest that the verifier reads.
 const MESSAGE_LIMIT: usize = 16 << 20;
+/// One with its framing. Files are shorter, each has a limit of its own.
+const ANSWER_LIMIT: usize = MESSAGE_LIMIT + 1024;
+/// A certificate and its issuers' are some kilobytes. A list of empty ones takes twelve times as much in
+/// memory as on the wire.
+const PAPERS_LIMIT: usize = 64 << 10;
 
 impl Source for Link {
     async fn get(&self, path: &str, into: &mut Vec<u8>, limit: usize) -> Result<(), GetError> {
@@ -241,7 +269,7 @@ impl Source for Link {
         }
         let request =
             request.body(Body::empty()).map_err(|_| GetError::Network(format!("{path:?} is no path")))?;
-        let mut channel = self.channel();
+        let mut channel = self.paced();
         let answer = async { channel.ready().await?.call(request).await };
         let answer = match timeout(CALL_DEADLINE, answer).await {
             Ok(answer) => answer.map_err(|error| GetError::Network(trouble(&error).detail))?,
@@ -255,28 +283,18 @@ impl Source for Link {
             }
         }
         let mut body = answer.into_body();
-        loop {
-            let window = into.len() + SLOWEST_BYTES;
-            let some = async {
-                while into.len() < window {
-                    let Some(frame) = body.frame().await else { return Ok(true) };
-                    let frame = frame.map_err(|status| GetError::Network(trouble(&status).detail))?;
-                    if let Some(data) = frame.data_ref() {
-                        if into.len() + data.len() > limit {
-                            return Err(GetError::TooLong { path: path.to_owned(), limit });
-                        }
-                        into.extend_from_slice(data);
-                    }
-                }
-                Ok(false)
-            };
-            match timeout(SLOWEST_WINDOW, some).await {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(GetError::Slow),
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|status| match cause(&status) {
+                Some(PaceError::Slow) => GetError::Slow,
+                _ => GetError::Network(trouble(&status).detail),
+            })?;
+            let data = frame.into_data().unwrap_or_default();
+            if into.len() + data.len() > limit {
+                return Err(GetError::TooLong { path: path.to_owned(), limit });
             }
+            into.extend_from_slice(&data);
         }
+        Ok(())
     }
 }
 
@@ -316,6 +334,9 @@ fn trouble(error: &(dyn Error + 'static)) -> Reason {
     }
     if cause::<TimeoutExpired>(error).is_some() {
         return unreachable(format!("the server did not answer within {} s", CALL_DEADLINE.as_secs()));
+    }
+    if let Some(error) = cause::<PaceError>(error) {
+        return unreachable(error.to_string());
     }
     // HTTP/2 hands an I/O error on as its words.
     let is_alert = |error: &io::Error| error.to_string().contains(ALERT);

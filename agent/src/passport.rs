@@ -1,19 +1,21 @@
-//! Keeps the device able to talk: a certificate that holds, and a time to judge it by.
+//! Keeps the device able to talk: a certificate that holds, a time to judge it by, and the authorities that the
+//! server's own comes from.
 //!
 //! The fleet knows a device by its key. The certificate is a ticket, and one that has ended is not lost: the
 //! device signs a challenge with its key and is given another. So nothing here ends the agent.
 
 use rand::{Rng, RngExt as _, rngs::StdRng};
-use rcgen::{KeyPair, SigningKey as _};
 use slipway_proto::v1::RenewRequest;
 use slipway_trust::Sha256;
 
 use crate::{
     aside::Aside,
-    certificate::{self, Facts},
+    authorities::{self, Authorities},
+    certificate::Facts,
     clock::Clock,
     config::{Config, StateDir},
     identity::{self, IdentityError, Papers},
+    keystore::{Key, KeyStore as _, Keys},
     link::{self, Link, chain},
     machine::Reason,
     schedule, signed_time,
@@ -25,6 +27,8 @@ use crate::{
 const RENEWAL: &[u8] = b"slipway-renew/v1\n";
 /// An answer to what time it is holds for so long, in milliseconds: in doubt it is asked again.
 const TIME_AGAIN: i64 = 3600 * 1000;
+/// Authorities that could not be had are asked for again after so long, in milliseconds.
+const FOLLOW_AGAIN: i64 = 3600 * 1000;
 /// A connection can break off for many reasons, so a certificate is not replaced for it more often than this,
 /// in milliseconds.
 const REPLACE_AGAIN: i64 = 3600 * 1000;
@@ -40,11 +44,13 @@ const NOT_PROVED: &str = "RENEWAL_REFUSED";
 
 /// See the module.
 pub struct Passport {
-    state: StateDir,
+    keys: Keys,
     device_id: String,
     new_key_at_renewal: bool,
-    /// The names of servers in what is signed: the ids of the authorities' keys.
-    servers: Vec<Sha256>,
+    /// SHA-256 of the file of the server's authorities.
+    pinned: Option<Sha256>,
+    /// When the owners' file of them was asked for in vain, in ticks.
+    followed_at: Option<i64>,
     link: Link,
     clock: Clock,
     rng: StdRng,
@@ -75,13 +81,13 @@ impl Passport {
         rng: StdRng,
     ) -> Result<(Self, Vec<Reason>), IdentityError> {
         // First: it may finish a change of keys.
-        let next = identity::load_next(state)?;
-        let (papers, wrong) = identity::load(state)?;
-        let authorities = identity::read_certificates(&state.server_ca())?;
-        let servers = authorities.iter().filter_map(|der| certificate::read(der));
+        let keys = Keys::open(state, config)?;
+        let next = identity::load_next(&keys)?;
+        let (papers, wrong) = identity::load(&keys)?;
         let mut passport = Self {
-            servers: servers.map(|facts| Sha256::of(&facts.public_key)).collect(),
-            state: state.clone(),
+            pinned: authorities::digest(state),
+            followed_at: None,
+            keys,
             device_id: config.device_id.clone(),
             new_key_at_renewal: config.new_key_at_renewal,
             link: link.clone(),
@@ -158,18 +164,48 @@ impl Passport {
     }
 
     /// The server answered the device as the one that is shown: if that is a new key, it is the only one
-    /// from now on.
+    /// from now on; and if the server showed a certificate of new authorities, so are they.
     ///
     /// # Errors
     /// When that cannot be written down; it is tried again after the next answer.
     pub fn answered(&mut self) -> Result<(), Reason> {
+        let mut authorities = self.link.authorities();
+        if !authorities.before.is_empty() && authorities.is_proved() {
+            authorities::settle(self.keys.state())?;
+            authorities.before.clear();
+            self.link.believe(authorities);
+            self.show()?;
+        }
         let Some(next) = self.next.take_if(|next| next.certificate.is_some()) else { return Ok(()) };
-        if let Err(error) = identity::adopt_next(&self.state) {
+        if let Err(error) = identity::adopt_next(&self.keys) {
             self.next = Some(next);
             return Err(not_kept(&error));
         }
         self.papers = next;
         Ok(())
+    }
+
+    /// Goes over to the authorities that the owners signed, when they are others than the device keeps. What
+    /// was there before counts too until the server was reached with the new ones.
+    ///
+    /// # Errors
+    /// Why it did not; nothing changed, and it is tried again after a while.
+    pub async fn follow(&mut self, trust: &TrustStore) -> Result<(), Reason> {
+        let Some(wanted) = trust.server_ca().filter(|wanted| wanted.sha256 != self.pinned) else {
+            return Ok(());
+        };
+        let now = self.clock.ticks();
+        if self.followed_at.is_some_and(|last| now - last < FOLLOW_AGAIN) {
+            return Ok(());
+        }
+        self.followed_at = Some(now);
+        let pem = authorities::fetch(&self.link, wanted).await?;
+        authorities::store(self.keys.state(), &pem)?;
+        (self.pinned, self.followed_at) = (wanted.sha256, None);
+        let not_read = |error: IdentityError| not_kept(&error);
+        let (authorities, _) = Authorities::load(self.keys.state()).map_err(not_read)?;
+        self.link.believe(authorities);
+        self.show()
     }
 
     /// The certificate that is shown.
@@ -222,7 +258,7 @@ impl Passport {
     async fn renew(&mut self) -> Result<(), Reason> {
         let changes = self.next.is_some() || self.new_key_at_renewal;
         let fresh = match changes {
-            true => Some(identity::load_or_make_next_key(&self.state).map_err(|error| not_kept(&error))?),
+            true => Some(self.keys.load_or_make_next().map_err(|error| not_kept(&error))?),
             false => None,
         };
         let csr_der = self.request(fresh.as_ref().unwrap_or(&self.papers.key))?;
@@ -230,8 +266,8 @@ impl Passport {
         let answer = self.link.enrollment().renew(request).await;
         let chain = answer.map_err(|status| link::reason(&status))?.into_inner().certificate_chain_der;
         let stored = match fresh {
-            Some(_) => identity::store_next_certificate(&self.state, &chain),
-            None => identity::store_certificate(&self.state, &chain),
+            Some(_) => identity::store_next_certificate(self.keys.state(), &chain),
+            None => identity::store_certificate(self.keys.state(), &chain),
         };
         stored.map_err(|error| not_kept(&error))?;
         self.reread()
@@ -245,14 +281,15 @@ impl Passport {
         let first = self.prove(&aside, &self.papers.key).await;
         match (first, &self.next) {
             (Ok(chain), _) => {
-                identity::store_certificate(&self.state, &chain).map_err(|error| not_kept(&error))?;
+                identity::store_certificate(self.keys.state(), &chain).map_err(|error| not_kept(&error))?;
                 // The server goes by the old key, and has forgotten the new one.
-                identity::forget_next(&self.state).map_err(|error| not_kept(&error))?;
+                identity::forget_next(&self.keys).map_err(|error| not_kept(&error))?;
             }
             (Err(reason), Some(next)) if reason.code == NOT_PROVED => {
                 let chain = self.prove(&aside, &next.key).await?;
-                identity::store_next_certificate(&self.state, &chain).map_err(|error| not_kept(&error))?;
-                identity::adopt_next(&self.state).map_err(|error| not_kept(&error))?;
+                identity::store_next_certificate(self.keys.state(), &chain)
+                    .map_err(|error| not_kept(&error))?;
+                identity::adopt_next(&self.keys).map_err(|error| not_kept(&error))?;
             }
             (Err(reason), _) => return Err(reason),
         }
@@ -260,16 +297,15 @@ impl Passport {
     }
 
     /// Renews by a signature of `key`.
-    async fn prove(&self, aside: &Aside, key: &KeyPair) -> Result<Vec<Vec<u8>>, Reason> {
+    async fn prove(&self, aside: &Aside, key: &Key) -> Result<Vec<Vec<u8>>, Reason> {
         let csr_der = self.request(key)?;
         let mut last = Reason::new(NOT_PROVED, "server-ca.pem holds no certificate that can be read");
         // Which of the authorities signed the server's certificate is not asked: the answer would come from
         // whoever is there.
-        for server in &self.servers {
+        for server in self.link.authorities().ids() {
             let nonce = aside.challenge(&self.device_id).await?;
-            let head = [RENEWAL, server.to_string().as_bytes(), b"\n"].concat();
-            let message = [&head, &nonce, Sha256::of(&csr_der).as_bytes().as_slice()].concat();
-            let signature = key.sign(&message).map_err(|error| not_kept(&error.into()))?;
+            let message = identity::proof(RENEWAL, &server, &nonce, &csr_der);
+            let signature = key.sign(&message).map_err(|error| not_kept(&error))?;
             let request = RenewRequest {
                 device_id: self.device_id.clone(),
                 csr_der: csr_der.clone(),
@@ -286,20 +322,20 @@ impl Passport {
         Err(last)
     }
 
-    fn request(&self, key: &KeyPair) -> Result<Vec<u8>, Reason> {
+    fn request(&self, key: &Key) -> Result<Vec<u8>, Reason> {
         identity::signing_request(key, &self.device_id).map_err(|error| not_kept(&error))
     }
 
     fn give_up_next(&mut self) -> Result<(), Reason> {
-        identity::forget_next(&self.state).map_err(|error| not_kept(&error))?;
+        identity::forget_next(&self.keys).map_err(|error| not_kept(&error))?;
         self.next = None;
         self.show()
     }
 
     /// Takes over what is in the files now, and shows it.
     fn reread(&mut self) -> Result<(), Reason> {
-        self.next = identity::load_next(&self.state).map_err(|error| not_kept(&error))?;
-        self.papers = identity::load(&self.state).map_err(|error| not_kept(&error))?.0;
+        self.next = identity::load_next(&self.keys).map_err(|error| not_kept(&error))?;
+        self.papers = identity::load(&self.keys).map_err(|error| not_kept(&error))?.0;
         self.show()
     }
 }
@@ -310,5 +346,5 @@ fn is_final(reason: &Reason) -> bool {
 }
 
 fn not_kept(error: &IdentityError) -> Reason {
-    Reason::new("STATE_IO_FAILED", chain(error))
+    Reason::new(error.code(), chain(error))
 }

@@ -4,11 +4,12 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::watch;
 
 use crate::{
+    authorities::Authorities,
     bundle::Supply,
     clock::Clock,
     config::{Config, ConfigError, StateDir},
     contact::Contact,
-    identity::{self, IdentityError},
+    identity::IdentityError,
     journal::JournalError,
     link::{Link, LinkError},
     passport::Passport,
@@ -54,9 +55,9 @@ pub async fn run(
     let _lock = state.lock()?;
     loop {
         let config = Config::read(state)?;
-        let authorities = identity::read_certificates(&state.server_ca())?;
+        let (authorities, copied) = Authorities::load(state)?;
         let (trust, lost) = TrustStore::open(state, &config.product, &config.device_id, &clock)?;
-        let link = Link::new(&config.server, &authorities, None, &clock)?;
+        let link = Link::by(&config.server, authorities, None, &clock)?;
         let (passport, wrong) = Passport::open(state, &config, &link, &clock, StdRng::from_rng(&mut rng))?;
         let slots: Box<dyn Slots + Send> =
             Box::new(FileSlots::open_folder(&config.slots, config.slot_size, StdRng::from_rng(&mut rng)));
@@ -76,7 +77,7 @@ pub async fn run(
             floor: remembered.floor,
         };
         let mut shell = Shell::new(parts, readings.as_deref_mut());
-        for remark in wrong.iter().chain(&lost).chain(&remembered.remarks) {
+        for remark in copied.iter().chain(&wrong).chain(&lost).chain(&remembered.remarks) {
             shell.remark(remark);
         }
         match shell.live(&mut stop).await {

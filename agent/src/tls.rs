@@ -1,5 +1,5 @@
-//! The connection below gRPC: TCP, TLS that trusts the CA of the claim and no other, and what to say when
-//! there is none.
+//! The connection below gRPC: TCP, TLS that trusts the CA of the claim, or those that the owners named since,
+//! and no other, and what to say when there is none.
 //!
 //! **Time.** A certificate is judged at trusted time, the later of the system's clock and the newest moment
 //! that signed metadata proved. Whoever steals the server's online keys can prove any moment up to the end
@@ -23,7 +23,9 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::{CertifiedKey, SingleCertAndKey},
     time_provider::TimeProvider,
 };
 use tokio::{
@@ -33,10 +35,12 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
+    authorities::Authorities,
     certificate,
     clock::Clock,
     first_word::{FirstWord, Listening},
     identity::Identity,
+    keystore,
     link::LinkError,
 };
 
@@ -61,6 +65,14 @@ pub enum ConnectError {
         /// What is wrong with its certificate, and what to do.
         what: String,
     },
+    /// The device's key could not sign.
+    #[error("{what}")]
+    Key {
+        /// Stable code for reports.
+        code: &'static str,
+        /// What happened, and what to do.
+        what: String,
+    },
 }
 
 impl ConnectError {
@@ -69,6 +81,7 @@ impl ConnectError {
         match self {
             Self::Unreachable { .. } => "SERVER_UNREACHABLE",
             Self::Untrusted { .. } => "SERVER_CERTIFICATE",
+            Self::Key { code, .. } => code,
         }
     }
 }
@@ -104,7 +117,7 @@ impl Door {
     pub fn new(
         server: &str,
         (host, port): (&str, u16),
-        authorities: &[CertificateDer<'static>],
+        authorities: &Authorities,
         identity: Option<Identity>,
         clock: &Clock,
         dates: Dates,
@@ -151,6 +164,9 @@ impl Door {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
             return self.unreachable(format!("the TLS handshake broke off: {}", io_words(error)));
         };
+        if let Some((code, what)) = keystore::of_handshake(error) {
+            return ConnectError::Key { code, what };
+        }
         let what = match error {
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
@@ -188,20 +204,13 @@ pub fn io_words(error: &io::Error) -> String {
 }
 
 fn tls_config(
-    authorities: &[CertificateDer<'static>],
+    authorities: &Authorities,
     identity: Option<Identity>,
     clock: &Clock,
     dates: Dates,
 ) -> Result<ClientConfig, LinkError> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone()).map_err(|_| LinkError::Authority)?;
-    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|_| LinkError::Authority)?;
-    let verifier = EitherTime { verifier, clock: clock.clone(), dates };
+    let verifier = EitherTime::new(authorities, clock, dates, &provider)?;
     let builder = ClientConfig::builder_with_details(provider, Arc::new(TrustedTime(clock.clone())))
         .with_safe_default_protocol_versions()
         .map_err(LinkError::Tls)?
@@ -209,7 +218,9 @@ fn tls_config(
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
         Some(Identity { chain, key }) => {
-            builder.with_client_auth_cert(chain, key).map_err(|_| LinkError::Identity)?
+            let shown = CertifiedKey::new(chain, key);
+            shown.keys_match().map_err(|_| LinkError::Identity)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
         }
         None => builder.with_no_client_auth(),
     };
@@ -231,12 +242,38 @@ fn unix(millis: i64) -> UnixTime {
 }
 
 /// The ordinary verifier, asked at trusted time and then at the system's; where dates do not count, also
-/// at a moment at which the certificate held.
+/// at a moment at which the certificate held. What does not come from the authorities in use may come from
+/// those before, while they count.
 #[derive(Debug)]
 struct EitherTime {
     verifier: Arc<WebPkiServerVerifier>,
+    before: Option<Arc<WebPkiServerVerifier>>,
+    authorities: Authorities,
     clock: Clock,
     dates: Dates,
+}
+
+impl EitherTime {
+    fn new(
+        authorities: &Authorities,
+        clock: &Clock,
+        dates: Dates,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, LinkError> {
+        let of = |set: &[CertificateDer<'static>]| {
+            let mut roots = RootCertStore::empty();
+            for authority in set {
+                roots.add(authority.clone()).map_err(|_| LinkError::Authority)?;
+            }
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|_| LinkError::Authority)
+        };
+        // A copy that went bad is no reason to do without the set in use.
+        let before = Some(&authorities.before).filter(|set| !set.is_empty()).and_then(|set| of(set).ok());
+        let verifier = of(&authorities.now)?;
+        Ok(Self { verifier, before, authorities: authorities.clone(), clock: clock.clone(), dates })
+    }
 }
 
 fn is_about_time(error: &CertificateError) -> bool {
@@ -258,16 +295,23 @@ impl ServerCertVerifier for EitherTime {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let at = |now| self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        match at(now) {
-            Err(rustls::Error::InvalidCertificate(error)) if is_about_time(&error) => {
-                let judged = at(unix(self.clock.unproved()));
-                match (&judged, self.dates, certificate::read(end_entity)) {
-                    (Err(_), Dates::Ignored, Some(facts)) => at(unix(facts.not_after)),
-                    _ => judged,
+        let by = |verifier: &WebPkiServerVerifier| {
+            let at = |now| verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+            match at(now) {
+                Err(rustls::Error::InvalidCertificate(error)) if is_about_time(&error) => {
+                    let judged = at(unix(self.clock.unproved()));
+                    match (&judged, self.dates, certificate::read(end_entity)) {
+                        (Err(_), Dates::Ignored, Some(facts)) => at(unix(facts.not_after)),
+                        _ => judged,
+                    }
                 }
+                judged => judged,
             }
-            judged => judged,
+        };
+        let judged = by(&self.verifier);
+        match &self.before {
+            Some(before) if judged.is_err() => by(before).or(judged),
+            _ => judged.inspect(|_| self.authorities.prove()),
         }
     }
 
@@ -295,67 +339,5 @@ impl ServerCertVerifier for EitherTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-    use slipway_trust::Date;
-
-    use super::*;
-
-    fn authority() -> (CertificateDer<'static>, Issuer<'static, KeyPair>) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        (certificate.der().clone(), Issuer::new(params, key))
-    }
-
-    /// A certificate for `server`, valid during 2027.
-    fn leaf(issuer: &Issuer<'static, KeyPair>) -> CertificateDer<'static> {
-        let mut params = CertificateParams::new(vec!["server".to_owned()]).unwrap();
-        (params.not_before, params.not_after) = (date_time_ymd(2027, 1, 1), date_time_ymd(2028, 1, 1));
-        params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone()
-    }
-
-    fn millis(date: &str) -> i64 {
-        date.parse::<Date>().unwrap().millis()
-    }
-
-    #[test]
-    fn a_certificate_holds_by_trusted_time_or_by_the_system_s() {
-        let (ca, issuer) = authority();
-        let (_, stranger) = authority();
-        let (good, foreign) = (leaf(&issuer), leaf(&stranger));
-        let judge_by = |dates, system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
-            let system = millis(system);
-            let clock = Clock::from_source(Arc::new(move || system));
-            clock.raise_floor(millis(proved));
-            let mut roots = RootCertStore::empty();
-            roots.add(ca.clone()).unwrap();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = EitherTime { verifier: verifier.build().unwrap(), clock: clock.clone(), dates };
-            let name = ServerName::try_from(name.to_owned()).unwrap();
-            let now = TrustedTime(clock).current_time().unwrap();
-            verifier.verify_server_cert(certificate, &[], &name, &[], now).is_ok()
-        };
-        let judge = |system: &str, proved: &str, certificate: &CertificateDer<'_>, name: &str| {
-            judge_by(Dates::Count, system, proved, certificate, name)
-        };
-        let (before, during, after) =
-            ("2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z", "2029-01-01T00:00:00Z");
-        assert!(judge(during, before, &good, "server"), "an honest world");
-        assert!(judge("1970-01-01T00:00:00Z", during, &good, "server"), "a clock that forgot the year");
-        assert!(judge(during, after, &good, "server"), "a proof beyond the certificate");
-        assert!(!judge(after, before, &good, "server"), "expired by both");
-        assert!(!judge(before, after, &good, "server"), "neither is within");
-        for (system, proved) in [(during, before), (during, after)] {
-            assert!(!judge(system, proved, &foreign, "server"), "another CA");
-            assert!(!judge(system, proved, &good, "another"), "another name");
-        }
-        for (system, proved) in [(after, before), (before, after), (during, during)] {
-            let ignoring = |certificate, name| judge_by(Dates::Ignored, system, proved, certificate, name);
-            assert!(ignoring(&good, "server"), "dates do not count");
-            assert!(!ignoring(&foreign, "server") && !ignoring(&good, "another"), "everything else does");
-        }
-    }
-}
+#[path = "tls_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use slipway_proto::v1::{MetadataVersions, TrustDelta};
-use slipway_trust::{Change, Date, ReleaseEntry, Sha256, Stored, TrustedSet, limits};
+use slipway_trust::{Change, Date, ReleaseEntry, Sha256, Stored, Target, TrustedSet, limits};
 
 use crate::{
     clock::Clock,
@@ -249,6 +249,12 @@ impl TrustStore {
     pub fn published(&self, manifest: Sha256) -> Result<Option<ReleaseEntry>, TrustError> {
         let now = Date::from_millis(self.clock.now());
         Ok(self.set.published(&self.product, manifest, now)?)
+    }
+
+    /// The file of the server's authorities, as the owners signed it: none while what says so is stale.
+    pub fn server_ca(&self) -> Option<&Target> {
+        let named = self.set.targets()?.body.server_ca();
+        named.filter(|_| self.stale().is_none())
     }
 
     /// Whether something that is held has expired, so that nothing could be installed now. What is not

@@ -2,7 +2,7 @@
 //!
 //! `sign/` holds ordinary TUF files, which other tools can sign too; `published/` what was published when
 //! it was drafted, so that a signer without a network sees what changes; `manifest.json` the manifest of
-//! a release; `draft.json` what the draft is for. It is written last: a folder without it is no draft.
+//! a release, `server-ca.pem` the CAs of the server that devices shall know; `draft.json` what the draft is for. It is written last: a folder without it is no draft.
 
 mod changes;
 mod review;
@@ -20,6 +20,7 @@ use slipway_trust::{TARGETS, limits, product_name, repo::merge_signatures};
 pub use self::review::{Review, Seat};
 use crate::{error::Failure, private_file, publish::current::Published};
 
+const SERVER_CA_FILE: &str = "server-ca.pem";
 /// Above the roots of any chain, and above the products of any company.
 const FILES_MAX: usize = 2 * limits::ROOTS_IN_CHAIN as usize;
 
@@ -93,6 +94,8 @@ pub struct Draft {
     pub documents: BTreeMap<String, Vec<u8>>,
     /// The manifest of a release; else empty.
     pub manifest: Vec<u8>,
+    /// The CAs of the server that the targets name, when it names others than before; else empty.
+    pub server_ca: Vec<u8>,
     /// What was published when it was made.
     pub published: Published,
 }
@@ -136,8 +139,10 @@ impl Draft {
         for (number, root) in self.published.roots.iter().enumerate() {
             put(&path.join(format!("published/{}.root.json", number + 1)), root)?;
         }
-        if !self.manifest.is_empty() {
-            put(&path.join("manifest.json"), &self.manifest)?;
+        for (name, bytes) in [("manifest.json", &self.manifest), (SERVER_CA_FILE, &self.server_ca)] {
+            if !bytes.is_empty() {
+                put(&path.join(name), bytes)?;
+            }
         }
         let about = serde_json::to_string_pretty(&self.about).map_err(Failure::bug)?;
         put(&path.join("draft.json"), format!("{about}\n").as_bytes())
@@ -180,7 +185,8 @@ impl Draft {
         }
         published.roots = roots.into_values().collect();
         let manifest = get(&path.join("manifest.json"), limits::MANIFEST_BYTES)?.unwrap_or_default();
-        Ok(Self { about, documents, manifest, published })
+        let server_ca = get(&path.join(SERVER_CA_FILE), limits::SERVER_CA_BYTES)?.unwrap_or_default();
+        Ok(Self { about, documents, manifest, server_ca, published })
     }
 
     /// Takes over the signatures of another copy.
@@ -195,6 +201,7 @@ impl Draft {
         };
         if self.about != other.about
             || self.manifest != other.manifest
+            || self.server_ca != other.server_ca
             || !self.documents.keys().eq(other.documents.keys())
         {
             return Err(other_draft());

@@ -1,5 +1,5 @@
 use slipway_trust::{
-    Date, SecretKey, Signer as _, Targets,
+    Date, SERVER_CA, SecretKey, Sha256, Signer as _, Target, Targets,
     repo::{self, RoleSpec, RootKeys},
 };
 
@@ -40,7 +40,7 @@ fn drafted(folder: &Path, product: &Targets) -> (Draft, RootFile) {
     let published = Published { roots: vec![root], documents: [(TARGETS.to_owned(), targets)].into() };
     let documents = [("pump".to_owned(), repo::sign(product, &[]).unwrap())].into();
     let about = About { product: "pump".into(), ..About::new(Purpose::Release) };
-    (Draft { about, documents, manifest: Vec::new(), published }, kept)
+    (Draft { about, documents, manifest: Vec::new(), server_ca: Vec::new(), published }, kept)
 }
 
 fn missing(review: &Review, draft: &Draft) -> usize {
@@ -107,6 +107,44 @@ fn a_root_is_signed_by_those_it_replaces_and_by_its_own() {
         review.sign(&mut draft, &key(n)).unwrap();
         assert_eq!(state(&draft), expected, "{n}");
     }
+}
+
+/// The certificate of a CA, PEM.
+fn authority() -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().into_bytes()
+}
+
+#[test]
+fn who_signs_sees_which_cas_of_the_server_devices_will_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut draft, kept) = drafted(dir.path(), &Targets::empty(1, ends(1)));
+    let file = authority();
+    let mut next = top();
+    next.version += 1;
+    next.targets.insert(SERVER_CA.to_owned(), Target::of(&file));
+    draft.documents = [(TARGETS.to_owned(), repo::sign(&next, &[]).unwrap())].into();
+    draft.server_ca = file.clone();
+    let path = dir.path().join("draft");
+    draft.write(&path).unwrap();
+    assert_eq!(Draft::read(&path).unwrap(), draft);
+    let changes = Review::new(&draft, &kept).unwrap().changes().unwrap().join("\n");
+    assert!(changes.contains(&format!("file {}", Sha256::of(&file))), "{changes}");
+    assert!(changes.contains("+ CA with SHA-256 ") && !changes.contains("no device asks for"), "{changes}");
+    // Who exchanges the file, or sends it along unseen, gets no signature.
+    for other in [authority(), Vec::new(), b"words".to_vec()] {
+        let refused = Review::new(&Draft { server_ca: other, ..draft.clone() }, &kept).unwrap_err();
+        assert_eq!(refused.reason_code(), Some("DRAFT_INVALID"));
+    }
+    next.targets.insert(SERVER_CA.to_owned(), Target::of(b"words"));
+    let mut nonsense = Draft { server_ca: b"words".to_vec(), ..draft.clone() };
+    nonsense.documents = [(TARGETS.to_owned(), repo::sign(&next, &[]).unwrap())].into();
+    assert_eq!(Review::new(&nonsense, &kept).unwrap_err().reason_code(), Some("SERVER_CA_REFUSED"));
+    nonsense.documents =
+        [(TARGETS.to_owned(), repo::sign(&Targets { version: 4, ..top() }, &[]).unwrap())].into();
+    assert_eq!(Review::new(&nonsense, &kept).unwrap_err().reason_code(), Some("DRAFT_INVALID"));
+    assert!(draft.merge(&Draft { server_ca: authority(), ..draft.clone() }).is_err());
 }
 
 #[test]

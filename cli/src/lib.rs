@@ -5,9 +5,11 @@
 //! signatures) and [`keys`] (the key directory). [`output`] and [`error`] say what people read.
 
 pub mod args;
+pub mod bundle;
 pub mod clock;
 pub mod commands;
 pub mod connect;
+pub mod csv;
 pub mod draft;
 pub mod duration;
 pub mod error;
@@ -21,8 +23,10 @@ pub mod private_file;
 pub mod profile;
 pub mod progress;
 pub mod publish;
+pub mod registrations;
 pub mod retry;
 pub mod rng;
+pub mod server_ca;
 #[cfg(test)]
 mod testing;
 pub mod tls;

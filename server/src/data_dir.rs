@@ -13,12 +13,9 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{
-    chain::is_full,
-    model::time::Timestamp,
-    pki::{AuthorityPem, DEVICE_CA, Pki, PkiError, SERVER_CA},
-    service::known_keys::KnownKeys,
-};
+use crate::chain::is_full;
+
+mod authorities;
 
 /// The layout this program writes and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -85,6 +82,18 @@ pub enum DataDirError {
         /// Id of the one that is there.
         found: String,
     },
+    /// There is no server here whose authority could be followed by another.
+    #[error("{} is not the data directory of a server that was started once", path.display())]
+    NoServer {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The generations of the server's authority are not such that this could be done.
+    #[error("{problem}")]
+    Generation {
+        /// What is in the way.
+        problem: String,
+    },
     /// The operating system said no.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -106,7 +115,11 @@ impl DataDirError {
             DataDirError::Newer { .. } => Some("DATA_DIRECTORY_NEWER"),
             DataDirError::KeyGone { .. } | DataDirError::KeyReplaced { .. } => Some("SERVER_KEY_LOST"),
             DataDirError::Io { source, .. } if is_full(source) => Some("STORAGE_FULL"),
-            DataDirError::Foreign { .. } | DataDirError::Damaged { .. } | DataDirError::Io { .. } => None,
+            DataDirError::Foreign { .. }
+            | DataDirError::Damaged { .. }
+            | DataDirError::NoServer { .. }
+            | DataDirError::Generation { .. }
+            | DataDirError::Io { .. } => None,
         }
     }
 
@@ -123,6 +136,8 @@ impl DataDirError {
                 "put the file back from a backup of this data directory, or copy keys/ and the *-ca.pem beside it \
                  from another replica; nothing was made or changed"
             }
+            DataDirError::NoServer { .. } => "name with --data what `slipwayd serve` is given",
+            DataDirError::Generation { .. } => "nothing was made or changed",
             DataDirError::Io { .. } => "check the path, its owner and the room on its disk",
         }
     }
@@ -153,6 +168,14 @@ impl DataDir {
         make_dir(&dir.path("keys"))?;
         make_dir(&dir.path("objects"))?;
         Ok(dir)
+    }
+
+    /// Opens `root`, which a server made, and locks it.
+    pub fn existing(root: &Path) -> Result<Self, DataDirError> {
+        match root.join("version").is_file() {
+            true => Self::open(root),
+            false => Err(DataDirError::NoServer { path: root.to_owned() }),
+        }
     }
 
     /// The path of a file in it.
@@ -202,60 +225,6 @@ impl DataDir {
         self.write(name, text.as_bytes(), 0o600)?;
         self.note_made(name, what);
         Ok(Ok(text))
-    }
-
-    /// Both authorities, made where they are missing and nobody relies on the `known` ones.
-    pub fn pki(&mut self, now: Timestamp, known: &KnownKeys) -> Result<Pki, DataDirError> {
-        let devices = self.authority(DEVICE_CA, "Slipway device CA", now, known)?;
-        let server = self.authority(SERVER_CA, "Slipway server CA", now, known)?;
-        Pki::new(&devices, &server).map_err(|error| self.damaged("keys", &error))
-    }
-
-    fn authority(
-        &mut self,
-        name: &str,
-        title: &str,
-        now: Timestamp,
-        known: &KnownKeys,
-    ) -> Result<AuthorityPem, DataDirError> {
-        let key_file = format!("keys/{name}.pem");
-        let certificate_file = format!("{name}.pem");
-        let certificate = self.read(&certificate_file)?;
-        if self.read(&key_file)?.is_none() {
-            known.check(name, &self.path(&key_file), None)?;
-            // The key is written first: a key without its certificate can be completed, not the reverse.
-            if let Some(certificate) = &certificate {
-                let id = AuthorityPem::certificate_id(certificate);
-                let expected = id.map_err(|error| self.damaged(&certificate_file, &error))?.to_string();
-                return Err(DataDirError::KeyGone { path: self.path(&key_file), expected });
-            }
-        }
-        let key = self
-            .secret(&key_file, &format!("key of the {title}"), || {
-                AuthorityPem::generate(title, now).map(|pem| pem.key)
-            })?
-            .map_err(|error| self.damaged(&key_file, &error))?;
-        let id = AuthorityPem::key_id(&key).map_err(|error| self.damaged(&key_file, &error))?;
-        known.check(name, &self.path(&key_file), Some(&id.to_string()))?;
-        if let Some(certificate) = certificate {
-            let found = AuthorityPem::certificate_id(&certificate)
-                .map_err(|error| self.damaged(&certificate_file, &error))?;
-            if found != id {
-                // Which of the two is the wrong one is not known here, unless the key is on record.
-                let path = self.path(&certificate_file);
-                let (expected, found) = (id.to_string(), found.to_string());
-                return Err(DataDirError::KeyReplaced { path, expected, found });
-            }
-            return Ok(AuthorityPem { key, certificate });
-        }
-        let pem = AuthorityPem::from_key(key, title, now).map_err(|error| self.damaged(&key_file, &error))?;
-        self.write(&certificate_file, pem.certificate.as_bytes(), 0o644)?;
-        self.note_made(&certificate_file, title);
-        Ok(pem)
-    }
-
-    fn damaged(&self, name: &str, error: &PkiError) -> DataDirError {
-        DataDirError::Damaged { path: self.path(name), problem: crate::api::status::chain(error) }
     }
 }
 

@@ -1,11 +1,12 @@
 //! slipwayd: the fleet service.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use slipway_server::{
     clock::Clock,
     config::{Config, ConfigError, Options, check_environment},
+    data_dir::{DataDir, DataDirError},
     observe,
     rng::Rng,
     serve::{Deps, StartError, start},
@@ -27,12 +28,44 @@ enum Command {
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Work with the CA of this server's own certificate, while the server is stopped
+    #[command(subcommand)]
+    Ca(CaCommand),
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Check flags, environment and file, and print what results
     Check(Options),
+}
+
+#[derive(Subcommand)]
+enum CaCommand {
+    /// Make the next generation; the server uses it from its next start on
+    ///
+    /// The one before signs a cross certificate for it, so devices that know any generation go on trusting
+    /// the server. Replicas: copy keys/ and server-ca.pem to each before it starts again. Then
+    /// `slipway trust rotate server-ca` tells the devices.
+    Next(CaOptions),
+    /// Take an older generation out of use: removes its key
+    ///
+    /// Its cross certificate stays, so devices that know nothing newer go on trusting the server; new claims
+    /// and profiles do not name it any more.
+    Retire {
+        /// Number of the generation, from 1
+        generation: u32,
+
+        /// Where.
+        #[command(flatten)]
+        options: CaOptions,
+    },
+}
+
+#[derive(clap::Args)]
+struct CaOptions {
+    /// Data directory of the server
+    #[arg(long, value_name = "DIR", env = "SLIPWAYD_DATA")]
+    data: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -43,7 +76,9 @@ fn main() -> ExitCode {
             if let Some(hint) = hint(&error) {
                 eprintln!("hint: {hint}");
             }
-            if let Some(page) = error.downcast_ref::<StartError>().and_then(StartError::page) {
+            let of_start = error.downcast_ref::<StartError>().and_then(StartError::page);
+            let of_directory = || error.downcast_ref::<DataDirError>().and_then(DataDirError::page);
+            if let Some(page) = of_start.or_else(of_directory) {
                 eprintln!("see docs/errors/{page}.md");
             }
             ExitCode::FAILURE
@@ -63,6 +98,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             print!("{}", toml::to_string(&Config::resolve(options)?)?);
             Ok(())
         }
+        Command::Ca(command) => work_on_ca(&command),
     }
 }
 
@@ -84,7 +120,31 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn work_on_ca(command: &CaCommand) -> anyhow::Result<()> {
+    let (CaCommand::Next(options) | CaCommand::Retire { options, .. }) = command;
+    let now = Clock::System.now();
+    let mut data = DataDir::existing(&options.data)?;
+    let done = match command {
+        CaCommand::Next(_) => {
+            let number = data.next_generation(now)?;
+            format!("generation {number} signs this server's certificate from its next start on")
+        }
+        CaCommand::Retire { generation, .. } => {
+            data.retire_generation(*generation, now)?;
+            format!("generation {generation} is out of use, and its key is gone")
+        }
+    };
+    for made in data.made() {
+        eprintln!("slipwayd: made {made}");
+    }
+    eprintln!("slipwayd: {done}");
+    Ok(())
+}
+
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(directory) = error.downcast_ref::<DataDirError>() {
+        return Some(directory.hint());
+    }
     if let Some(start) = error.downcast_ref::<StartError>() {
         return Some(start.hint());
     }

@@ -15,7 +15,7 @@ use rustls::{
 };
 use slipway_server::{
     clock::Clock,
-    pki::{AuthorityPem, Pki},
+    pki::{AuthorityPem, Generations, Pki},
 };
 use slipway_tests::fleet::{Device, Fleet};
 use tokio::{
@@ -137,7 +137,8 @@ fn as_server(data: &Path) -> ServerConfig {
         key: read(&format!("keys/{name}.pem")),
         certificate: read(&format!("{name}.pem")),
     };
-    let pki = Pki::new(&authority("device-ca"), &authority("server-ca")).expect("the authorities");
+    let server = Generations::first(authority("server-ca")).expect("an authority");
+    let pki = Pki::new(&authority("device-ca"), &server).expect("the authorities");
     let names = ["127.0.0.1".to_owned()];
     let identity = pki.issue_server(&names, [7; 16], Clock::System.now()).expect("a certificate");
     let mut config = ServerConfig::builder_with_provider(provider())

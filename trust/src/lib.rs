@@ -62,5 +62,5 @@ pub use set::{DIRECTOR, TARGETS, TrustedSet};
 #[cfg(feature = "keys")]
 pub use sign::{SecretKey, SignError, Signer};
 pub use stored::Stored;
-pub use targets::{DelegatedRole, Delegations, Paths, Target, Targets, target_path};
+pub use targets::{DelegatedRole, Delegations, Paths, SERVER_CA, Target, Targets, target_path};
 pub use version::{Version, VersionError};

@@ -12,6 +12,10 @@ pub const TARGETS_BYTES: usize = 5 * 1024 * 1024;
 pub const ASSIGNMENT_BYTES: usize = 16 * 1024;
 /// Largest release manifest: about 120,000 segment digests, 120 GB of artifacts.
 pub const MANIFEST_BYTES: usize = 8 * 1024 * 1024;
+/// Largest file of the authorities of the server: some forty certificates.
+pub const SERVER_CA_BYTES: usize = 64 * 1024;
+/// Certificates in it: more generations than there can be, and room for another authority's.
+pub const SERVER_CA_CERTIFICATES: usize = 16;
 
 /// Roots that one poll may carry; a device that needs more polls again at once.
 pub const ROOTS_PER_POLL: usize = 64;

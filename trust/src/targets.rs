@@ -13,6 +13,10 @@ use crate::read::{Fields, SHA256};
 use crate::role::{RoleKeys, header, read_keys, read_role};
 use crate::signed::{Authority, Envelope};
 
+/// Path of the one file that the top-level targets list themselves: the authorities (PEM) that the server's
+/// own certificate may come from. No product has a name like it.
+pub const SERVER_CA: &str = "_trust/server-ca.pem";
+
 /// The top-level targets file, or that of a delegated role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Targets {
@@ -96,6 +100,11 @@ impl Targets {
         })
     }
 
+    /// What the signers of the top-level targets say of [`SERVER_CA`], if they do.
+    pub fn server_ca(&self) -> Option<&Target> {
+        self.targets.get(SERVER_CA)
+    }
+
     /// The delegation to `role`, if there is one.
     pub fn delegation(&self, role: &str) -> Option<&DelegatedRole> {
         self.delegations.roles.iter().find(|delegated| delegated.name == role)
@@ -108,6 +117,21 @@ impl Targets {
 }
 
 impl Target {
+    /// A file of these bytes, of which nothing else is said.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self {
+            length: bytes.len() as u64,
+            sha256: Some(Sha256::of(bytes)),
+            other_hashes: BTreeMap::new(),
+            custom: Value::Null,
+        }
+    }
+
+    /// Whether these are the bytes that the signers vouch for. A file without a SHA-256 has none.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        self.length == bytes.len() as u64 && self.sha256 == Some(Sha256::of(bytes))
+    }
+
     fn read(fields: &Fields<'_>) -> Result<Self, Error> {
         let hashes = fields.object("hashes")?;
         let mut other_hashes = BTreeMap::new();

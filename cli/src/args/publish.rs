@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
 
-use super::ListArgs;
+use super::{ListArgs, ReleaseBundle};
 use crate::names;
 
 /// Who may sign what.
@@ -43,7 +43,8 @@ pub enum TrustCommand {
     /// Give roles new keys, or sign everything for another year
     ///
     /// Roles that people sign: root, targets, publisher. Roles that the server signs: timestamp,
-    /// snapshot, director; it makes the new key itself. Without a role nothing changes but the dates. A
+    /// snapshot, director; it makes the new key itself. server-ca is no role: it tells devices from which
+    /// CAs the server's own certificate comes, those in the file of --server-ca. Without a role nothing changes but the dates. A
     /// new root is signed by those it replaces and by its own keys. Without --out all of it is signed
     /// with the keys in --keys and published at once; with --out it is a draft.
     Rotate(TrustRotate),
@@ -100,6 +101,10 @@ pub struct TrustRotate {
     /// The same for the publishers of every product
     #[arg(long, value_name = "PUBLIC")]
     pub publisher_key: Vec<String>,
+
+    /// CAs (PEM) that devices accept the server's certificate from, and no others: for `server-ca`
+    #[arg(long, value_name = "FILE")]
+    pub server_ca: Option<PathBuf>,
 }
 
 /// A role that can get new keys.
@@ -117,6 +122,8 @@ pub enum RotatedRole {
     Snapshot,
     /// The server's: says which device shall run what.
     Director,
+    /// No role: the CAs that the server's own certificate comes from.
+    ServerCa,
 }
 
 /// Arguments of `trust init`.
@@ -217,6 +224,16 @@ pub enum ReleaseCommand {
     /// and are listed: roll out another release to them. Its version is never used again. Refused when
     /// devices need it as a stepping stone.
     Withdraw(ReleaseWithdraw),
+    /// Write a release into one file, for devices without a network
+    ///
+    /// The file holds everything that a device asks the server for: `slipway-agent install --bundle`
+    /// installs from it. It is no secret and needs no protection: a device verifies every byte. It is good
+    /// until its first signature expires, which is days: make a new one then. A run that was interrupted
+    /// goes on where it was.
+    #[command(
+        after_help = "Example:\n  slipway release bundle pump/2.0.0 --device pump-1 --out pump-2.0.0.tar"
+    )]
+    Bundle(ReleaseBundle),
     /// Releases, newest first; filter fields: product, version, hardware
     #[command(
         after_help = "Example:\n  slipway release list --filter 'product = \"pump\" AND version >= 2.0'"

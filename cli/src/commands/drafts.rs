@@ -242,6 +242,7 @@ pub async fn publish_trust(draft: &Draft, dry: bool, api: &Api, console: &Consol
         targets: draft.document("targets"),
         products: products.collect(),
         validate_only: dry,
+        server_ca: draft.server_ca.clone(),
     };
     let trust = api.releases().update_trust(request).await?.into_inner();
     if dry {

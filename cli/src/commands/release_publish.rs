@@ -157,6 +157,7 @@ pub async fn draft(args: ReleaseDraft, connection: &Connection, console: &Consol
         about,
         documents: documents.into_iter().collect(),
         manifest: composed.manifest,
+        server_ca: Vec::new(),
         published: current.published,
     };
     draft.write(out)?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use slipway_proto::v1;
 use slipway_trust::{
-    DIRECTOR, Date, PublicKey, TARGETS,
+    DIRECTOR, Date, PublicKey, SERVER_CA, TARGETS, Target,
     repo::{self, RoleSpec, RootKeys, lifetime},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     output::Console,
     passphrase,
     publish::{current::Current, sign::sign_all},
+    server_ca,
 };
 
 /// Makes new keys where they are asked for, and the documents that name them; signs and publishes those
@@ -30,11 +31,13 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
         Draft::check_new(out)?;
     }
     let api = Api::open(connection, console).await?;
+    let server_ca = server_ca(&args)?;
     let mut keys = KeyDir::new(&args.keys, args.passphrase.source());
     let (current, _) = Current::fetch_all(&api, &keys.root_file()).await?;
     let mut change = Change::none(&current);
     change.online(&args.roles, &api).await?;
     change.people(&args, &current, &mut keys, console)?;
+    change.server_ca = (!server_ca.is_empty()).then(|| Target::of(&server_ca));
     let documents = change.documents(&current, &args.roles, Date::from_millis(console.clock.now()))?;
     if let Some(publishers) =
         change.publishers.as_ref().filter(|_| args.roles.contains(&RotatedRole::Publisher))
@@ -49,6 +52,12 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
         about: About::new(Purpose::Trust),
         documents,
         manifest: Vec::new(),
+        // A file that is in force already is not sent again.
+        server_ca: if change.server_ca.as_ref() == current.targets.server_ca() {
+            Vec::new()
+        } else {
+            server_ca
+        },
         published: current.published.clone(),
     };
     let (out, root) = (args.out.as_deref(), keys.root_file());
@@ -60,6 +69,18 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
     match draft.documents.get("root") {
         Some(root) => keys.root_file().store(root),
         None => Ok(()),
+    }
+}
+
+/// The file of the server's CAs that devices shall know; empty when they shall know what they know.
+fn server_ca(args: &TrustRotate) -> Result<Vec<u8>, Failure> {
+    match (args.roles.contains(&RotatedRole::ServerCa), &args.server_ca) {
+        (true, Some(path)) => server_ca::read(path),
+        (false, None) => Ok(Vec::new()),
+        (true, None) => Err(Failure::usage("server-ca needs the file of the server's CAs")
+            .hint("name it: slipway trust rotate server-ca --server-ca server-ca.pem …")),
+        (false, Some(_)) => Err(Failure::usage("--server-ca was given, and server-ca is not rotated")
+            .hint("say so: slipway trust rotate server-ca …")),
     }
 }
 
@@ -88,6 +109,8 @@ struct Change {
     director: RoleSpec,
     /// New publishers of every product; `None` leaves each product its own.
     publishers: Option<RoleSpec>,
+    /// A new file of the server's CAs.
+    server_ca: Option<Target>,
 }
 
 impl Change {
@@ -104,6 +127,7 @@ impl Change {
             },
             director: director.unwrap_or(RoleSpec { keys: Vec::new(), threshold: 1 }),
             publishers: None,
+            server_ca: None,
         }
     }
 
@@ -114,7 +138,9 @@ impl Change {
                 RotatedRole::Timestamp => ("timestamp", &mut self.root.timestamp),
                 RotatedRole::Snapshot => ("snapshot", &mut self.root.snapshot),
                 RotatedRole::Director => (DIRECTOR, &mut self.director),
-                RotatedRole::Root | RotatedRole::Targets | RotatedRole::Publisher => continue,
+                RotatedRole::Root | RotatedRole::Targets | RotatedRole::Publisher | RotatedRole::ServerCa => {
+                    continue;
+                }
             };
             let request = v1::PrepareOnlineKeyRequest { role: name.to_owned() };
             let made = api.releases().prepare_online_key(request).await?.into_inner();
@@ -204,7 +230,7 @@ impl Change {
     ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
         let any = |which: &[RotatedRole]| roles.is_empty() || roles.iter().any(|role| which.contains(role));
         let mut documents = BTreeMap::new();
-        use RotatedRole::{Director, Publisher, Root, Snapshot, Targets, Timestamp};
+        use RotatedRole::{Director, Publisher, Root, ServerCa, Snapshot, Targets, Timestamp};
         if any(&[Root, Targets, Timestamp, Snapshot]) {
             let ends = now.plus_days(lifetime::ROOT_DAYS);
             let body = repo::root(current.root.version + 1, ends, &self.root);
@@ -212,11 +238,14 @@ impl Change {
         }
         let ends = now.plus_days(lifetime::TARGETS_DAYS);
         let products = current.listed();
-        if any(&[Targets, Director]) || (any(&[Publisher]) && !products.is_empty()) {
+        if any(&[Targets, Director, ServerCa]) || (any(&[Publisher]) && !products.is_empty()) {
             let mut body = current.targets.clone();
             body.version += 1;
             body.expires = ends;
             body.delegate_director(&self.director);
+            if let Some(server_ca) = &self.server_ca {
+                body.targets.insert(SERVER_CA.to_owned(), server_ca.clone());
+            }
             for product in self.publishers.iter().flat_map(|_| &products) {
                 let keys = self.publishers.as_ref().ok_or_else(|| Failure::bug("no publishers"))?;
                 body.delegate_product(product, keys).map_err(Failure::bug)?;

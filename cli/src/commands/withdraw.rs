@@ -45,6 +45,7 @@ pub async fn withdraw(
         about,
         documents: [(product.to_owned(), sign_all(&body, &[])?)].into(),
         manifest: Vec::new(),
+        server_ca: Vec::new(),
         published: current.published,
     };
     let (out, root) = (args.out.as_deref(), keys.root_file());

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_trust::{
-    DIRECTOR, Date, Manifest, PublicKey, ReleaseEntry, Root, TARGETS, Targets, signed::Authority,
+    DIRECTOR, Date, Manifest, PublicKey, ReleaseEntry, Root, SERVER_CA, TARGETS, Target, Targets,
+    signed::Authority,
 };
 
 use crate::human;
@@ -25,8 +26,9 @@ pub fn root(old: &Root, new: &Root) -> Vec<String> {
     lines
 }
 
-/// Changes of the top-level targets.
-pub fn targets(old: &Targets, new: &Targets) -> Vec<String> {
+/// Changes of the top-level targets; `server_ca` are the fingerprints of the CAs in a file
+/// that they name.
+pub fn targets(old: &Targets, new: &Targets, server_ca: &[String]) -> Vec<String> {
     let mut lines = vec![headline(TARGETS, Some((old.version, old.expires)), (new.version, new.expires))];
     for delegated in &new.delegations.roles {
         let name = title(&delegated.name);
@@ -48,7 +50,21 @@ pub fn targets(old: &Targets, new: &Targets) -> Vec<String> {
     for lost in old.delegations.roles.iter().filter(|role| new.delegation(&role.name).is_none()) {
         lines.push(format!("  - {}: nobody may sign it any more", title(&lost.name)));
     }
-    if old.targets != new.targets {
+    match (old.server_ca(), new.server_ca()) {
+        (before, Some(named)) if before != Some(named) => {
+            let digest = named.sha256.map(|digest| digest.to_string()).unwrap_or_default();
+            lines.push(format!("  ~ CAs of the server, which devices accept from then on: file {digest}"));
+            lines.extend(server_ca.iter().map(|one| format!("      + CA with SHA-256 {one}")));
+        }
+        (Some(_), None) => {
+            lines.push("  - CAs of the server: devices keep those that they know".to_owned());
+        }
+        _ => {}
+    }
+    let others = |body: &Targets| body.targets.iter().filter(|(path, _)| *path != SERVER_CA).count();
+    let is_other =
+        |(path, target): (&String, &Target)| path != SERVER_CA && old.targets.get(path) != Some(target);
+    if others(old) != others(new) || new.targets.iter().any(is_other) {
         lines.push("  ~ files of its own, which no device asks for".to_owned());
     }
     lines

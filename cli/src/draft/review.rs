@@ -9,7 +9,7 @@ use slipway_trust::{
 };
 
 use super::{Draft, changes};
-use crate::{error::Failure, keys::RootFile, publish::current::Current};
+use crate::{error::Failure, keys::RootFile, publish::current::Current, server_ca};
 
 /// A draft, read beside what was published when it was made, which verified.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Review {
     targets: Option<Targets>,
     products: BTreeMap<String, Targets>,
     manifest: Option<Manifest>,
+    /// What tells the server's CAs apart that devices shall know.
+    server_ca: Vec<String>,
 }
 
 /// A role that has to sign a document.
@@ -41,8 +43,14 @@ impl Review {
     /// program does not know and could not show.
     pub fn new(draft: &Draft, root: &RootFile) -> Result<Self, Failure> {
         let current = Current::verify(draft.published.clone(), root)?;
-        let mut review =
-            Self { current, root: None, targets: None, products: BTreeMap::new(), manifest: None };
+        let mut review = Self {
+            current,
+            root: None,
+            targets: None,
+            products: BTreeMap::new(),
+            manifest: None,
+            server_ca: Vec::new(),
+        };
         for (role, bytes) in &draft.documents {
             review.read(role, bytes)?;
         }
@@ -51,6 +59,7 @@ impl Review {
                 return Err(odd(role, "nobody may sign it"));
             }
         }
+        review.server_ca = review.check_server_ca(draft)?;
         if !draft.manifest.is_empty() {
             review.manifest = Some(review.check_manifest(draft).map_err(|error| unreadable(&error))?);
         }
@@ -92,6 +101,20 @@ impl Review {
         Ok(())
     }
 
+    /// Targets that name other CAs than before come with the file, so that who signs sees them.
+    fn check_server_ca(&self, draft: &Draft) -> Result<Vec<String>, Failure> {
+        let named = self.targets.as_ref().and_then(Targets::server_ca);
+        let file = &draft.server_ca;
+        match named.filter(|named| Some(*named) != self.current.targets.server_ca()) {
+            Some(named) if named.is(file) => server_ca::fingerprints(file),
+            Some(_) => {
+                Err(odd(TARGETS, "it names other CAs of the server than those in server-ca.pem beside it"))
+            }
+            None if file.is_empty() => Ok(Vec::new()),
+            None => Err(odd(TARGETS, "there are CAs of the server beside it that it does not name")),
+        }
+    }
+
     fn check_manifest(&self, draft: &Draft) -> Result<Manifest, Error> {
         let manifest = Manifest::parse(&draft.manifest)?;
         let product = self.products.get(&manifest.product);
@@ -120,7 +143,7 @@ impl Review {
             lines.extend(changes::root(&self.current.root, root));
         }
         if let Some(targets) = &self.targets {
-            lines.extend(changes::targets(&self.current.targets, targets));
+            lines.extend(changes::targets(&self.current.targets, targets, &self.server_ca));
         }
         for (name, body) in &self.products {
             let releases = |body: &Targets| body.releases(name).map_err(|error| unreadable(&error));

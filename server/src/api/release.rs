@@ -76,6 +76,7 @@ impl ReleaseService for Api {
         let update = TrustUpdate {
             root: &message.root,
             targets: &message.targets,
+            server_ca: &message.server_ca,
             products: products.map(|one| (one.product.as_str(), one.metadata.as_slice())).collect(),
             validate_only: message.validate_only,
         };

@@ -61,6 +61,10 @@ pub enum Kind {
 reasons! {
     AlertNotFound = "ALERT_NOT_FOUND", NotFound;
     AlertStateRefused = "ALERT_STATE", FailedPrecondition;
+    AssignmentRefused = "ASSIGNMENT_REFUSED", FailedPrecondition;
+    AuthorityExists = "AUTHORITY_EXISTS", AlreadyExists;
+    AuthorityInvalid = "AUTHORITY_INVALID", InvalidArgument;
+    AuthorityNotFound = "AUTHORITY_NOT_FOUND", NotFound;
     BatchInvalid = "BATCH_INVALID", InvalidArgument;
     BatchTooLarge = "BATCH_TOO_LARGE", InvalidArgument;
     ClaimExpired = "CLAIM_EXPIRED", FailedPrecondition;
@@ -74,7 +78,9 @@ reasons! {
     DeviceExists = "DEVICE_EXISTS", AlreadyExists;
     DeviceIdInvalid = "DEVICE_ID_INVALID", InvalidArgument;
     DeviceNotFound = "DEVICE_NOT_FOUND", NotFound;
+    DevicePending = "DEVICE_PENDING", FailedPrecondition;
     DeviceRevoked = "DEVICE_REVOKED", PermissionDenied;
+    DeviceStateRefused = "DEVICE_STATE", FailedPrecondition;
     DeviceUnknown = "DEVICE_UNKNOWN", Unauthenticated;
     DigestInvalid = "DIGEST_INVALID", InvalidArgument;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
@@ -83,11 +89,13 @@ reasons! {
     HardwareUnknown = "HARDWARE_UNKNOWN", FailedPrecondition;
     Internal = "INTERNAL", Internal;
     InventoryTooLarge = "INVENTORY_TOO_LARGE", InvalidArgument;
+    KeyNotRegistered = "KEY_NOT_REGISTERED", Unauthenticated;
     LabelInvalid = "LABEL_INVALID", InvalidArgument;
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
     LimitInvalid = "LIMIT_INVALID", InvalidArgument;
     LimitNotFound = "LIMIT_NOT_FOUND", NotFound;
     ManifestInvalid = "MANIFEST_INVALID", InvalidArgument;
+    ManufacturerRefused = "MANUFACTURER_REFUSED", Unauthenticated;
     MessageInvalid = "MESSAGE_INVALID", InvalidArgument;
     MessageTooLarge = "MESSAGE_TOO_LARGE", ResourceExhausted;
     MetadataRefused = "METADATA_REFUSED", InvalidArgument;
@@ -98,9 +106,11 @@ reasons! {
     PageSizeInvalid = "PAGE_SIZE_INVALID", InvalidArgument;
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
     PlanInvalid = "PLAN_INVALID", InvalidArgument;
+    ProductMismatch = "PRODUCT_MISMATCH", FailedPrecondition;
     PublishedMeanwhile = "PUBLISHED_MEANWHILE", Aborted;
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     RecordDamaged = "RECORD_DAMAGED", DataLoss;
+    RegistrationInvalid = "REGISTRATION_INVALID", InvalidArgument;
     ReleaseNeeded = "RELEASE_NEEDED", FailedPrecondition;
     ReleaseNotFound = "RELEASE_NOT_FOUND", NotFound;
     RenewalNeedsApproval = "RENEWAL_NEEDS_APPROVAL", FailedPrecondition;
@@ -116,6 +126,7 @@ reasons! {
     SegmentTooLarge = "SEGMENT_TOO_LARGE", InvalidArgument;
     SegmentsMissing = "SEGMENTS_MISSING", FailedPrecondition;
     SelectorInvalid = "SELECTOR_INVALID", InvalidArgument;
+    ServerCaRefused = "SERVER_CA_REFUSED", InvalidArgument;
     StorageFull = "STORAGE_FULL", ResourceExhausted;
     TokenExpired = "TOKEN_EXPIRED", Unauthenticated;
     TokenInvalid = "TOKEN_INVALID", InvalidArgument;

@@ -14,7 +14,7 @@ use crate::{
     model::time::Timestamp,
     store::{
         Db,
-        authorities::{authorities_all, authority_put},
+        authorities::{authorities_all, authority_forget, authority_put},
         metadata::metadata_current,
     },
 };
@@ -57,6 +57,11 @@ impl KnownKeys {
         self.is_relied_on && self.ids.contains_key(name)
     }
 
+    /// The id of the authority `name` that is on record, if one is.
+    pub fn of_authority(&self, name: &str) -> Vec<Sha256> {
+        self.ids.get(name).into_iter().flatten().filter_map(|id| id.parse().ok()).collect()
+    }
+
     /// Whether the key `name` may be the one in `file`, whose id is `found`; none when the file is
     /// not there.
     pub fn check(
@@ -83,17 +88,24 @@ impl KnownKeys {
         }
     }
 
-    /// Records the authorities in use, unless others are relied on.
-    pub async fn record(&self, db: &Db, in_use: &[(&str, Sha256)], now: Timestamp) -> Result<()> {
+    /// Records the authorities in use, unless others are relied on. One that is out of use stays on record
+    /// while anybody may rely on it.
+    pub async fn record(&self, db: &Db, in_use: &[(String, Sha256)], now: Timestamp) -> Result<()> {
         let is_known = |name: &str, key: &Sha256| {
             self.ids.get(name).is_some_and(|ids| self.is_relied_on || ids[..] == [key.to_string()])
         };
-        if in_use.iter().all(|(name, key)| is_known(name, key)) {
+        let new: Vec<_> = in_use.iter().filter(|(name, key)| !is_known(name, key)).collect();
+        let is_gone = |name: &&String| !self.is_relied_on && in_use.iter().all(|(used, _)| used != *name);
+        let gone: Vec<_> = self.ids.keys().filter(is_gone).collect();
+        if new.is_empty() && gone.is_empty() {
             return Ok(());
         }
         let mut tx = db.write().await?;
-        for (name, key) in in_use.iter().filter(|(name, key)| !is_known(name, key)) {
+        for (name, key) in new {
             authority_put(&mut tx, name, key, now).await?;
+        }
+        for name in gone {
+            authority_forget(&mut tx, name).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -129,12 +141,12 @@ mod tests {
         for key in [b"a", b"b"] {
             let key = Sha256::of(key);
             let before = KnownKeys::read(&ctx.db).await.unwrap();
-            before.record(&ctx.db, &[("device-ca", key)], now).await.unwrap();
+            before.record(&ctx.db, &[("device-ca".to_owned(), key)], now).await.unwrap();
             assert_eq!(ids(&KnownKeys::read(&ctx.db).await.unwrap()), [key.to_string()]);
         }
         super::super::fake_trust::Publisher::initialize(&ctx).await;
         let known = KnownKeys::read(&ctx.db).await.unwrap();
-        known.record(&ctx.db, &[("device-ca", Sha256::of(b"c"))], now).await.unwrap();
+        known.record(&ctx.db, &[("device-ca".to_owned(), Sha256::of(b"c"))], now).await.unwrap();
         let known = KnownKeys::read(&ctx.db).await.unwrap();
         assert_eq!(ids(&known), [Sha256::of(b"b").to_string()]);
         for (role, key) in ctx.trust.keys().public() {

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use slipway_trust::{Manifest, ReleaseEntry, Sha256};
 
-use super::{Context, Result};
+use super::{Context, Result, server_ca};
 use crate::{limits, model::release::hex_digest, store::releases};
 
 /// Manifests in memory: whoever asks for one that somebody else is being sent shares its bytes, so that
@@ -40,7 +40,8 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The manifest at a target path such as `pump/2.0.0.json`, and whether the path named its digest.
+/// The manifest at a target path such as `pump/2.0.0.json` (or the one other target there is, the server's
+/// authorities), and whether the path named its digest.
 ///
 /// Clients put the digest before the file name (`pump/<digest>.2.0.0.json`) or before the whole
 /// path (`<digest>.pump/2.0.0.json`); both are found, and so is the plain path. A stored manifest
@@ -48,6 +49,9 @@ impl AsRef<[u8]> for Held {
 pub async fn read(ctx: &Context, path: &str) -> Result<Option<(Bytes, bool)>> {
     let Some(set) = ctx.trust.current() else { return Ok(None) };
     let (plain, digest) = without_digest(path);
+    if let Some(found) = server_ca::read(ctx, &plain, digest) {
+        return Ok(Some(found));
+    }
     let Some((product, file)) = plain.split_once('/') else { return Ok(None) };
     let Some(entry) = set.releases(product).iter().find(|entry| names(entry, file)) else { return Ok(None) };
     let named = digest.map(hex_digest);
@@ -70,6 +74,7 @@ async fn load(ctx: &Context, product: &str, entry: &ReleaseEntry) -> Result<Opti
     let version = entry.version.as_str();
     let Some(bytes) = releases::release_manifest(&mut tx, product, version).await? else { return Ok(None) };
     if let Err(error) = Manifest::verify(entry, &bytes) {
+        ctx.metrics.forged();
         tracing::error!(
             release = %format_args!("{product}/{version}"), %error,
             "a stored manifest is not the one that was signed: not served"

@@ -8,17 +8,20 @@ pub mod alert_watch;
 pub mod alerts;
 pub mod assignments;
 pub mod audit;
+pub mod authorities;
 pub mod check_in;
 pub mod claims;
 pub mod device_cache;
 pub mod devices;
 pub mod enroll;
+pub mod enroll_rights;
 pub mod explain;
 #[cfg(test)]
 pub mod fake_trust;
 pub mod forecasts;
 #[cfg(test)]
 mod going_back_tests;
+pub mod hand_assignments;
 pub mod ingest;
 pub mod known_keys;
 pub mod limits;
@@ -29,6 +32,7 @@ pub mod presence;
 pub mod prospects;
 pub mod publish;
 pub mod publish_withdraw;
+pub mod registrations;
 pub mod releases;
 pub mod renew;
 pub mod reports;
@@ -37,11 +41,13 @@ pub(crate) mod rollout_testing;
 pub mod rollout_watch;
 pub mod rollouts;
 pub mod segments;
+pub mod server_ca;
 pub mod signed_time;
 pub mod signing;
 pub mod stop;
 #[cfg(test)]
 pub mod testing;
+pub mod tally;
 pub mod token_cache;
 pub mod tokens;
 pub mod trust;
@@ -103,6 +109,8 @@ pub struct Context {
     pub rollouts: active_rollouts::ActiveRollouts,
     /// Who renewed how often lately.
     pub renewals: renew::Renewals,
+    /// From which addresses claims came lately that nobody made.
+    pub guesses: enroll::Guesses,
     /// How long after its end a certificate is renewed without an operator's yes.
     pub renew_after_expiry: Duration,
     /// Wakes the reconciler and the watchers of rollouts.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use slipway_trust::{Date, Manifest, ReleaseEntry, Sha256, Targets, repo};
 
 use super::{
-    Context, Error, Result, segments,
+    Context, Error, Result, segments, server_ca,
     signing::{self, Brought, Next, SigningError},
     trust_init::{not_named, refused},
     trust_set::{TrustSet, foreign_role},
@@ -174,6 +174,7 @@ fn new_targets(current: &TrustSet, ctx: &Context, bytes: &[u8]) -> Result<Option
     }
     let parsed = Targets::parse("targets", bytes).map_err(|error| refused("targets", &error, "targets"))?;
     not_behind("targets", parsed.version, current)?;
+    server_ca::check(ctx, Some(current), Some(&parsed), &[], ctx.clock.now())?;
     // What the root says of the other online keys is not this call's; signing finds out.
     if foreign_role(&current.trusted.root().body, Some(&parsed), &ctx.trust.keys()) == Some("director") {
         return Err(not_named("director").into());

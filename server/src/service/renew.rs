@@ -1,14 +1,10 @@
 //! A new certificate for a device of the fleet, however long ago the old one ended.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use slipway_trust::Sha256;
 
-use super::{Context, Error, Result, device_cache::DeviceEntry, enroll};
+use super::{Context, Error, Result, device_cache::DeviceEntry, enroll, tally::Tally};
 use crate::{
     limits,
     model::{
@@ -57,45 +53,29 @@ pub enum Proof {
     },
 }
 
-/// How often each device renewed lately; lost with the process.
-#[derive(Clone, Debug, Default)]
-pub struct Renewals(Arc<Mutex<HashMap<String, VecDeque<Timestamp>>>>);
+/// How often each device renewed lately.
+pub type Renewals = Tally<String>;
 
-impl Renewals {
-    /// Counts one more of a device that proved who it is, or says when the next one is taken.
-    fn count(&self, device_id: &str, now: Timestamp) -> std::result::Result<(), Refusal> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = now.before(limits::RENEWALS_WITHIN);
-        let is_recent = |at: &Timestamp| *at > since;
-        // As many as renew in an hour, not as many as there are.
-        all.retain(|_, times| times.back().is_some_and(is_recent));
-        let times = all.entry(device_id.to_owned()).or_default();
-        times.retain(is_recent);
-        match times.front() {
-            Some(first) if times.len() >= limits::RENEWALS => {
-                let pause = first.after(limits::RENEWALS_WITHIN).since(now);
-                Err(Refusal::new(
-                    Reason::RateLimited,
-                    format!("{device_id} renewed its certificate {} times within the hour", times.len()),
-                    "wait; if the device cannot keep its certificate, look for what is wrong with its disk",
-                )
-                .retry_after(pause))
-            }
-            _ => {
-                times.push_back(now);
-                Ok(())
-            }
-        }
-    }
+/// Counts one more of a device that proved who it is, or says when the next one is taken.
+fn count(renewals: &Renewals, device_id: &str, now: Timestamp) -> std::result::Result<(), Refusal> {
+    renewals.count(device_id.to_owned(), now).map_err(|pause| {
+        Refusal::new(
+            Reason::RateLimited,
+            format!("{device_id} renewed its certificate {} times within the hour", limits::RENEWALS),
+            "wait; if the device cannot keep its certificate, look for what is wrong with its disk",
+        )
+        .retry_after(pause)
+    })
 }
 
-/// What a device has to sign. The answer for a device that is not there is of the same form.
+/// What a device has to sign, or a machine that enrols as one. The answer for a device that is not there is
+/// of the same form.
 pub async fn challenge(ctx: &Context, device_id: &str) -> Result<(Vec<u8>, Duration)> {
     enroll::check_id(device_id)?;
     let mut tx = ctx.db.read().await?;
-    let serial = device_get(&mut tx, device_id).await?.map(|device| device.certificate_serial);
+    let known = device_get(&mut tx, device_id).await?;
     drop(tx);
-    let serial = serial.unwrap_or_default();
+    let serial = known.map(|device| device.certificate_serial).unwrap_or_default();
     let nonce = ctx.pki.challenger().challenge(device_id, &serial, ctx.rng.bytes(), ctx.clock.now());
     Ok((nonce, limits::CHALLENGE))
 }
@@ -114,17 +94,19 @@ pub async fn renew(ctx: &Context, asked: &Renewal) -> Result<Issued> {
             check_nonce(ctx, nonce, &asked.device_id, known.as_ref())?;
             let wanted = enroll::read_csr(&asked.csr, &asked.device_id)?;
             let signer = if signer.is_empty() { wanted.spki_der() } else { signer.clone() };
-            let message = renewal_message(&ctx.pki.server_id(), nonce, &asked.csr);
             let proved = Sha256::of(&signer);
             let is_its_own = known.is_some_and(|device| is_key_of(&device, &proved));
-            if !is_its_own || !is_signed(&signer, &message, signature) {
+            // A device names the generation of the authority that it knows.
+            let is_for =
+                |server: &Sha256| is_signed(&signer, &renewal_message(server, nonce, &asked.csr), signature);
+            if !is_its_own || !ctx.pki.server_ids().iter().any(is_for) {
                 return Err(refused("the signature is not by a key of this device").into());
             }
             (wanted, proved)
         }
     };
     // Only who proved that he is the device counts against it.
-    ctx.renewals.count(&asked.device_id, ctx.clock.now())?;
+    count(&ctx.renewals, &asked.device_id, ctx.clock.now())?;
     for _ in 0..ROUNDS {
         match attempt(ctx, asked, &wanted, proved).await {
             Ok(Some(issued)) => {
@@ -197,7 +179,10 @@ async fn attempt(
         Err(refusal) if refusal.reason == Reason::RenewalNeedsApproval => {
             if device.standing.renewal != Approval::Waiting {
                 device.standing.renewal = Approval::Waiting;
-                device.state = DeviceState::Quarantined;
+                // One that was never approved goes on waiting for that.
+                if device.state != DeviceState::Pending {
+                    device.state = DeviceState::Quarantined;
+                }
                 device.quarantined_until = None;
                 audit_append(&mut tx, now, &name, "AskRenewal", &name, &refusal.message).await?;
                 if !device_update(&mut tx, &mut device, now).await? {
@@ -243,14 +228,19 @@ fn detail(
     format!("{how}{late}: serial {}{key}", issued.serial)
 }
 
+/// Whether the challenge is for that device, and was not spent since it was given out.
+pub(super) fn is_open(ctx: &Context, nonce: &[u8], device_id: &str, known: Option<&Device>) -> bool {
+    let serial = known.map_or("", |device| device.certificate_serial.as_str());
+    ctx.pki.challenger().is_good(nonce, device_id, serial, ctx.clock.now())
+}
+
 fn check_nonce(
     ctx: &Context,
     nonce: &[u8],
     device_id: &str,
     known: Option<&Device>,
 ) -> std::result::Result<(), Refusal> {
-    let serial = known.map_or("", |device| device.certificate_serial.as_str());
-    if ctx.pki.challenger().is_good(nonce, device_id, serial, ctx.clock.now()) {
+    if is_open(ctx, nonce, device_id, known) {
         return Ok(());
     }
     Err(refused("the challenge is not one of this server for this device, or it is spent or too old"))

@@ -33,7 +33,7 @@ impl Story {
     /// Signed by `signer` for a certificate of `wanted`, as an honest agent would.
     async fn proved(&self, signer: &KeyPair, wanted: &KeyPair) -> Renewal {
         let (nonce, _) = challenge(&self.ctx, "pump-1").await.unwrap();
-        signed(&self.ctx.pki.server_id(), nonce, signer, wanted)
+        signed(&self.ctx.pki.server_ids()[0], nonce, signer, wanted)
     }
 
     async fn outcome(&self, asked: &Renewal) -> Option<Reason> {
@@ -118,7 +118,7 @@ async fn row_67_a_challenge_is_spent_by_its_renewal_and_by_every_other() {
 async fn row_67_a_challenge_of_another_server_or_for_another_device_is_refused() {
     let story = Story::new().await;
     let other = Story::new().await;
-    let (here, there) = (story.ctx.pki.server_id(), other.ctx.pki.server_id());
+    let (here, there) = (story.ctx.pki.server_ids()[0], other.ctx.pki.server_ids()[0]);
     let foreign = challenge(&other.ctx, "pump-1").await.unwrap().0;
     for server in [here, there] {
         let asked = signed(&server, foreign.clone(), &story.key, &story.key);

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use slipway_trust::{
-    Date, SignError, Targets, TrustedSet,
+    Date, SERVER_CA, SignError, Targets, TrustedSet,
     repo::{self, Repository, lifetime},
 };
 
@@ -37,6 +37,8 @@ pub struct Brought {
     pub targets: Option<Vec<u8>>,
     /// New metadata of products' roles, and their names.
     pub products: Vec<(String, Vec<u8>)>,
+    /// The file of the server's authorities that the new targets name.
+    pub server_ca: Option<Vec<u8>>,
 }
 
 /// A new state of the metadata, checked and not stored yet.
@@ -174,7 +176,10 @@ pub fn next(
     // As a device sees it that is up to date now, and as one that was enrolled with root 1 and waits.
     repository.check_after(&current.trusted, date)?;
     let trusted = repository.check(date)?;
-    let files = changed.iter().filter_map(|role| described(&trusted, role, now)).collect();
+    let mut files: Vec<_> = changed.iter().filter_map(|role| described(&trusted, role, now)).collect();
+    if let (Some(bytes), Some(targets)) = (brought.server_ca, trusted.targets()) {
+        files.push(file(SERVER_CA, targets.body.version, &bytes, targets.body.expires, now));
+    }
     Ok(Some(Next { files, on_top_of: current.version("timestamp"), trusted }))
 }
 

@@ -5,6 +5,7 @@ use slipway_trust::{Targets, TrustedSet};
 use super::{
     Context, Result,
     online_keys::OnlineKeys,
+    server_ca,
     signing::{self, SigningError},
     trust_set::{TrustSet, foreign_role},
 };
@@ -24,6 +25,7 @@ pub async fn initialize(ctx: &Context, actor: &str, root: &[u8], targets: &[u8])
     let now = ctx.clock.now();
     let keys = ctx.trust.keys();
     check_documents(root, targets, &keys)?;
+    server_ca::check(ctx, None, Targets::parse("targets", targets).ok().as_ref(), &[], now)?;
     let next = signing::first(root, targets, &keys, now).map_err(|error| match error {
         SigningError::Refused(error) => refused("the first metadata", &error, "root").into(),
         other => super::Error::from(other),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use slipway_trust::{
-    Date, PublicKey, ReleaseEntry, Root, Stored, Targets, TrustedSet, Version, Versions, limits,
+    Date, PublicKey, ReleaseEntry, Root, SERVER_CA, Stored, Targets, TrustedSet, Version, Versions, limits,
     repo::{Repository, lifetime},
     signed::Authority,
 };
@@ -58,6 +58,8 @@ pub struct TrustSet {
     roots: Vec<Bytes>,
     /// The newest of each role but root.
     files: BTreeMap<String, SignedFile>,
+    /// The file of the server's authorities that the targets name.
+    server_ca: Option<Bytes>,
     /// When the timestamps that devices may still hold were signed.
     timestamps: BTreeMap<u64, Timestamp>,
 }
@@ -73,6 +75,7 @@ impl TrustSet {
             return Ok(None);
         }
         let (mut roots, files): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.role == "root");
+        let (plain, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|row| row.role == SERVER_CA);
         roots.sort_by_key(|row| row.version);
         let mut files: BTreeMap<String, SignedFile> =
             files.into_iter().map(|row| (row.role.clone(), row)).collect();
@@ -80,6 +83,14 @@ impl TrustSet {
         // The chain holds, so the roots are 1, 2, 3 …; the columns have to say so too.
         for (row, document) in roots.iter().zip(1_u64..) {
             same_version(row, document)?;
+        }
+        let named = trusted.targets().and_then(|held| held.body.server_ca());
+        let server_ca =
+            plain.into_iter().map(|row| row.bytes).find(|bytes| named.is_some_and(|one| one.is(bytes)));
+        if named.is_some() && server_ca.is_none() {
+            tracing::error!(
+                "the stored file {SERVER_CA} is not the one that was signed, or is gone: not served"
+            );
         }
         let products = products(&trusted);
         for row in files.values_mut() {
@@ -107,6 +118,7 @@ impl TrustSet {
             releases,
             roots: roots.into_iter().map(|row| row.bytes).collect(),
             files,
+            server_ca,
             timestamps: timestamps.into_iter().collect(),
         }))
     }
@@ -124,6 +136,11 @@ impl TrustSet {
     /// The newest file of a role other than root.
     pub fn file(&self, role: &str) -> Option<&SignedFile> {
         self.files.get(role)
+    }
+
+    /// The file of the server's authorities, as its owners signed it.
+    pub fn server_ca(&self) -> Option<&Bytes> {
+        self.server_ca.as_ref()
     }
 
     /// Every newest file but the roots.

@@ -5,6 +5,7 @@ use slipway_trust::{Root, Sha256, Targets};
 use super::{
     Context, Result,
     publish::{not_behind, published_meanwhile},
+    server_ca,
     signing::{self, Brought, Next, SigningError},
     trust_init::{not_named, refused},
     trust_set::{ONLINE_ROLES, TrustSet, foreign_role},
@@ -35,6 +36,8 @@ pub struct TrustUpdate<'a> {
     pub root: &'a [u8],
     /// Top-level targets that follow those in force.
     pub targets: &'a [u8],
+    /// The file of the server's authorities, when the targets name another one.
+    pub server_ca: &'a [u8],
     /// Product roles that follow those in force, with the same releases.
     pub products: Vec<(&'a str, &'a [u8])>,
     /// Check everything, store nothing.
@@ -112,6 +115,9 @@ async fn write(
     if !update.targets.is_empty() {
         parts.push(format!("targets, SHA-256 {}", Sha256::of(update.targets)));
     }
+    if !update.server_ca.is_empty() {
+        parts.push(format!("the server's authorities, SHA-256 {}", Sha256::of(update.server_ca)));
+    }
     parts.extend(update.products.iter().map(|(product, _)| format!("{product} signed anew")));
     audit::audit_append(tx, now, actor, METHOD, "trust", &parts.join("; ")).await?;
     if moves_director {
@@ -170,6 +176,10 @@ fn prepare(
             trust_signatures::check(&format!("the metadata of {product}"), "products", bytes, &authority)?;
         }
     }
+    let server_ca = match targets.is_some() || !update.server_ca.is_empty() {
+        true => server_ca::check(ctx, Some(current), next_targets, update.server_ca, now)?,
+        false => None,
+    };
     if root.is_none() && targets.is_none() && products.is_empty() {
         return Ok(None);
     }
@@ -181,6 +191,7 @@ fn prepare(
         root: root.map(|_| update.root.to_vec()),
         targets: targets.map(|_| update.targets.to_vec()),
         products,
+        server_ca,
     };
     signing::next(current, &keys, brought, now).map_err(|error| match error {
         SigningError::Refused(error) => refused("the new trust", &error, "root").into(),

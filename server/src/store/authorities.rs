@@ -26,3 +26,9 @@ pub async fn authority_put(tx: &mut Tx, name: &str, key: &Sha256, now: Timestamp
         .execute(conn).await.map(drop))?;
     Ok(())
 }
+
+/// Takes an authority off the record.
+pub async fn authority_forget(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query("DELETE FROM authorities WHERE name = $1").bind(name).execute(conn).await.map(drop))?;
+    Ok(())
+}

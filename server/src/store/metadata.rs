@@ -1,4 +1,5 @@
-//! Signed metadata. Roots are kept for ever; of the other roles the newest file counts.
+//! Signed metadata. Roots are kept for ever; of the other roles the newest file counts. Among them, under its
+//! path, stands the one target that the top-level targets name themselves, with their version.
 
 use bytes::Bytes;
 

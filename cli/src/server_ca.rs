@@ -1,0 +1,48 @@
+//! The file of the server's CAs that devices are told to go by.
+
+use std::{fs, path::Path};
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use slipway_trust::{Sha256, limits};
+
+use crate::error::Failure;
+
+/// Reads it; whether devices can live with it is for the server to say.
+///
+/// # Errors
+/// A file that cannot be read, or holds no certificates.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    fingerprints(&bytes).map(|_| bytes)
+}
+
+/// What tells its certificates apart, for a person to compare: SHA-256 of each, as `openssl x509
+/// -fingerprint -sha256` prints it too.
+///
+/// # Errors
+/// What is no file of certificates.
+pub fn fingerprints(pem: &[u8]) -> Result<Vec<String>, Failure> {
+    let unusable = |what: &str| {
+        Failure::new(format!("the file of the server's CAs cannot be used: {what}"))
+            .hint("give it the server-ca.pem of the server's data directory, as it stands after `slipwayd ca next`")
+            .reason("SERVER_CA_REFUSED")
+    };
+    if pem.len() > limits::SERVER_CA_BYTES {
+        return Err(unusable("it is too long"));
+    }
+    let found: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| unusable("it is not a file of certificates in PEM"))?;
+    let mut roots = RootCertStore::empty();
+    if found.iter().any(|der| roots.add(der.clone()).is_err()) {
+        return Err(unusable("one of its certificates is damaged"));
+    }
+    match found.is_empty() {
+        true => Err(unusable("it holds no certificate")),
+        false => Ok(found.iter().map(|der| Sha256::of(der).to_string()).collect()),
+    }
+}
