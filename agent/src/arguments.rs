@@ -16,6 +16,7 @@ Usage: slipway-agent <COMMAND>
 
 Commands:
   enroll   Make this machine a device of the fleet
+  key      Print the public key, to be registered before the machine enrols
   run      Work until stopped
   install  Install a release from a file, without a network
   status   Say how this device is; works without the server and while the agent runs
@@ -42,15 +43,23 @@ Make this machine a device of the fleet. Can be repeated.
 Usage: slipway-agent enroll --claim <FILE> --state <DIR> --slots <DIR> --hardware <MODEL> [OPTIONS]
 
 Options:
-      --claim <FILE>          Claim file, as `slipway claim create --out FILE` wrote it
+      --claim <FILE>          Claim file, as `slipway claim create` or `slipway claim file` wrote it
       --state <DIR>           Folder for what the device knows; made when missing
       --slots <DIR>           Folder that stands for a disk with two slots; made when missing
       --hardware <MODEL>      Hardware model, for example gw-a
-      --device-id <ID>        Name in the fleet [default: /etc/machine-id, else the host name]
+      --device-id <ID>        Name in the fleet [default: with a token /etc/machine-id, else the host
+                              name; without one what the server knows it by]
+      --manufacturer-cert <PEM>
+                              Enrol with this certificate of its manufacturer, and those that lead
+                              to the authority, instead of a token
+      --manufacturer-key <PEM>
+                              The key of that certificate
       --component <NAME>      Component that is updated [default: system]
       --health-command <CMD>  Run with `sh -c` during a trial; exit code 0 means healthy
       --server <URL>          Server to use instead of the one in the claim
       --slot-size <BYTES>     Size of a slot; 0 means that only the disk limits it [default: 0]
+      --key-store <STORE>     Where the private key is kept: file or tpm [default: file]
+      --tpm <TPM>             Device or socket of the TPM [default: /dev/tpmrm0]
   -h, --help                  Print help
 ",
     options: &[
@@ -63,7 +72,27 @@ Options:
         ("health-command", "CMD"),
         ("server", "URL"),
         ("slot-size", "BYTES"),
+        ("key-store", "STORE"),
+        ("tpm", "TPM"),
+        ("manufacturer-cert", "PEM"),
+        ("manufacturer-key", "PEM"),
     ],
+};
+
+const KEY: Spec = Spec {
+    name: "key",
+    help: "\
+Print the public key in base64, for `slipway device import`; made when there is none.
+
+Usage: slipway-agent key --state <DIR> [OPTIONS]
+
+Options:
+      --state <DIR>        Folder for what the device knows; made when missing
+      --key-store <STORE>  Where the private key is kept: file or tpm [default: file]
+      --tpm <TPM>          Device or socket of the TPM [default: /dev/tpmrm0]
+  -h, --help               Print help
+",
+    options: &[("state", "DIR"), ("key-store", "STORE"), ("tpm", "TPM")],
 };
 
 const RUN: Spec = Spec {
@@ -136,13 +165,15 @@ Classes: diagnostic, usage, location. Essential data always may leave the device
     options: &[("state", "DIR"), ("allow", "CLASS"), ("refuse", "CLASS")],
 };
 
-const COMMANDS: [&Spec; 5] = [&ENROLL, &RUN, &INSTALL, &STATUS, &CONSENT];
+const COMMANDS: [&Spec; 6] = [&ENROLL, &KEY, &RUN, &INSTALL, &STATUS, &CONSENT];
 
 /// What to do.
 #[derive(Debug)]
 pub enum Command {
     /// `enroll`.
     Enroll(Box<Enrollment>),
+    /// `key`.
+    Key { state: PathBuf, key_store: Option<String>, tpm: Option<String> },
     /// `run`.
     Run(Run),
     /// `install`.
@@ -227,7 +258,14 @@ fn read(spec: &'static Spec, parser: lexopt::Parser) -> Result<Command, Misuse> 
                 health_command: given.text("health-command")?.unwrap_or_default(),
                 server: given.text("server")?,
                 slot_size: given.number("slot-size", 0, u64::MAX)?.unwrap_or(0),
+                key_store: given.text("key-store")?,
+                tpm: given.text("tpm")?,
+                manufacturer: match given.last("manufacturer-cert") {
+                    Some(chain) => Some((PathBuf::from(chain), given.path("manufacturer-key")?)),
+                    None => None,
+                },
             })),
+            "key" => Command::Key { state, key_store: given.text("key-store")?, tpm: given.text("tpm")? },
             "run" => Command::Run(Run {
                 state,
                 replay: given.last("replay").map(PathBuf::from),
@@ -327,74 +365,5 @@ impl Given {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, Misuse> {
-        parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from))
-    }
-
-    #[test]
-    fn reads_what_the_help_says() {
-        let line = "enroll --claim c.json --state=s --slots d --hardware gw-a --slot-size 4096";
-        let Ok(Command::Enroll(order)) = parsed(line) else { panic!("{line}") };
-        assert_eq!((order.state, order.slots), (PathBuf::from("s"), PathBuf::from("d")));
-        assert_eq!((order.hardware.as_str(), order.component.as_str()), ("gw-a", "system"));
-        assert_eq!((order.slot_size, order.device_id, order.server), (4096, None, None));
-        let Ok(Command::Run(run)) = parsed("run --state s --telemetry-interval 5") else { panic!("run") };
-        assert_eq!((run.telemetry_interval, run.sysroot), (Some(5), PathBuf::from("/")));
-        let line = "install --state s --bundle /mnt/b.tar";
-        let Ok(Command::Install { bundle, .. }) = parsed(line) else { panic!("{line}") };
-        assert_eq!(bundle, PathBuf::from("/mnt/b.tar"));
-        assert!(matches!(parsed("status --output json --state s"), Ok(Command::Status { json: true, .. })));
-        let line = "consent --state s --refuse usage --allow diagnostic,usage --allow location";
-        let Ok(Command::Consent { changes, .. }) = parsed(line) else { panic!("{line}") };
-        let (allowed, last) = changes.split_at(3);
-        assert!(allowed.iter().all(|(_, allowed)| *allowed));
-        assert_eq!(last, [(Class::Usage, false)], "a refusal has the last word");
-    }
-
-    #[test]
-    fn every_option_is_in_the_help_and_every_help_is_found() {
-        for spec in COMMANDS {
-            for (name, value) in spec.options.iter().filter(|(name, _)| *name != "sysroot") {
-                assert!(spec.help.contains(&format!("--{name} <{value}>")), "{name}");
-            }
-            assert!(spec.help.lines().all(|line| line.len() <= 100), "{}", spec.name);
-            for line in [format!("help {}", spec.name), format!("{} --state x -h", spec.name)] {
-                assert!(matches!(parsed(&line), Ok(Command::Show(text)) if text == spec.help), "{line}");
-            }
-        }
-        for line in ["help", "--help", "-h"] {
-            assert!(matches!(parsed(line), Ok(Command::Show(text)) if text == HELP), "{line}");
-        }
-        assert!(matches!(parsed("-V"), Ok(Command::Show(text)) if text.starts_with("slipway-agent 0")));
-    }
-
-    #[test]
-    fn says_what_is_wrong_and_what_would_be_right() {
-        for (line, problem) in [
-            ("", "a command is missing"),
-            ("start", "there is no command \"start\"; there are enroll, run, install, status, consent"),
-            ("run", "--state <DIR> is missing"),
-            ("run --state", "--state needs a value: --state <DIR>"),
-            ("run --state a --state b", "--state is given twice"),
-            ("run --state a b", "unexpected argument \"b\"; run knows --state"),
-            ("status --sate a", "invalid option '--sate'; status knows --state, --output"),
-            ("status --state a --output xml", "--output is \"xml\"; it has to be table or json"),
-            (
-                "run --state a --telemetry-interval 0",
-                "--telemetry-interval is \"0\"; it has to be a whole number from 1 to 86400",
-            ),
-            (
-                "consent --state a --allow all",
-                "--allow is \"all\"; it has to be diagnostic, usage or location",
-            ),
-            ("enroll --state a --claim b --slots c", "--hardware <MODEL> is missing"),
-        ] {
-            let misuse = parsed(line).expect_err(line);
-            assert!(misuse.problem.starts_with(problem), "{line}: {}", misuse.problem);
-            assert!(misuse.usage.starts_with("Usage: slipway-agent"), "{line}: {}", misuse.usage);
-        }
-    }
-}
+#[path = "arguments_tests.rs"]
+mod tests;

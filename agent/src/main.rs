@@ -17,8 +17,9 @@ use slipway_agent::{
     config::ConfigError,
     consent::Consent,
     diary::say,
-    enroll::{EnrollError, enroll},
+    enroll::{self, EnrollError},
     identity::IdentityError,
+    keystore::{DEFAULT_TPM, FILE},
     link,
     local::{self, StatusError},
     readings::Readings,
@@ -69,8 +70,12 @@ fn show(text: &str) {
 fn act(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Enroll(order) => {
-            let config = runtime()?.block_on(enroll(&order))?;
+            let config = runtime()?.block_on(enroll::enroll(&order))?;
             say(&format!("enrolled as {} with {}", config.device_id, config.server));
+        }
+        Command::Key { state, key_store, tpm } => {
+            let (store, tpm) = (key_store.as_deref().unwrap_or(FILE), tpm.as_deref().unwrap_or(DEFAULT_TPM));
+            show(&(enroll::public_key(&StateDir::new(&state), store, tpm)? + "\n"));
         }
         Command::Run(arguments) => runtime()?.block_on(run(&arguments))?,
         Command::Install { state, bundle } => {
@@ -231,6 +236,10 @@ fn advice(error: &anyhow::Error) -> (Option<String>, Option<String>) {
         (Some(RunError::Config(error)), _) | (_, Some(StatusError::Config(error))) => Some(error),
         _ => error.downcast_ref::<ConfigError>(),
     };
+    #[cfg(feature = "tpm")]
+    if let Some(RunError::Identity(IdentityError::Tpm(error))) = run {
+        return (Some(error.hint().to_owned()), Some(error.code().to_owned()));
+    }
     let hint = match (config, run) {
         (Some(ConfigError::NotEnrolled { .. }), _) => {
             "run `slipway-agent enroll --claim FILE --state DIR --slots DIR --hardware MODEL` first"

@@ -2,6 +2,8 @@
 
 mod access;
 mod alert;
+mod bundle;
+mod enrol;
 mod fleet;
 mod publish;
 mod rollout;
@@ -13,7 +15,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-pub use self::{access::*, alert::*, fleet::*, publish::*, rollout::*};
+pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, publish::*, rollout::*};
 use crate::{names, output::Format};
 
 /// The product of a company that has only one and gave it no name.
@@ -83,6 +85,9 @@ pub enum Command {
     /// The right to enrol devices
     #[command(subcommand)]
     Claim(ClaimCommand),
+    /// Manufacturers whose machines may enrol by their own certificates
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// The machines of the fleet
     #[command(subcommand)]
     Device(DeviceCommand),

@@ -25,6 +25,22 @@ pub fn short(name: &str) -> &str {
     name.split_once('/').map_or(name, |(_, rest)| rest)
 }
 
+/// Whether a device can have this id.
+///
+/// # Errors
+/// What ids are made of.
+pub fn check_device_id(text: &str) -> Result<(), String> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let fits = text.len() <= 63
+        && text.bytes().next().is_some_and(is_plain)
+        && text.bytes().all(|b| is_plain(b) || matches!(b, b'-' | b'_' | b'.'));
+    if fits {
+        return Ok(());
+    }
+    let rule = "use 1 to 63 of a-z, 0-9, '-', '_' and '.', the first a letter or digit";
+    Err(format!("{text:?} cannot be the id of a device: {rule}"))
+}
+
 /// `key=value`, as labels are given.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ pub mod config;
 pub mod data_dir;
 pub mod limits;
 pub mod listen;
+pub mod manufacturer;
 pub mod model;
 pub mod objects;
 pub mod observe;

@@ -116,6 +116,18 @@ pub const RENEWALS: usize = 10;
 /// See [`RENEWALS`].
 pub const RENEWALS_WITHIN: Duration = Duration::from_secs(3600);
 
+/// Claims that nobody made, shown from one address (IPv4) or network of 64 bits (IPv6) within [`GUESSES_WITHIN`]: a claim
+/// has 256 bits and cannot be guessed, but who tries shall not cost anything either. More than a person mistypes, and
+/// than a batch of machines with a wrong file tries before somebody looks.
+pub const GUESSES: usize = 60;
+/// See [`GUESSES`].
+pub const GUESSES_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// Certificates in the chain of a manufacturer's: a machine's, and few authorities.
+pub const CHAIN: usize = 8;
+/// One certificate of a manufacturer; those with RSA keys of 4,096 bits are 2 KiB.
+pub const CERTIFICATE: usize = 8 * 1024;
+
 /// How long a revoked device's calls under way may take before its connection is cut.
 pub const CUT: Duration = Duration::from_secs(2);
 

@@ -1,7 +1,7 @@
 //! The one TLS port: accepts, shakes hands, learns who calls, serves HTTP/2 and HTTP/1.1.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,6 +57,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// What counts as one address for limits.
+    pub fn network(&self) -> IpAddr {
+        strangers::network(self.addr.ip())
+    }
+
     /// The other end of the connection of that number; later ones have higher numbers.
     pub fn new(number: u64, addr: SocketAddr, spki_sha256: Option<Sha256>) -> Self {
         Peer { addr, spki_sha256, line: Arc::new(Line::new(number, addr.ip(), spki_sha256)) }

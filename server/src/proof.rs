@@ -14,6 +14,8 @@ use crate::{limits, model::time::Timestamp};
 
 /// What a device signs begins with this, so that its signature means nothing else.
 const RENEWAL: &[u8] = b"slipway-renew/v1\n";
+/// The same when a machine shows its manufacturer's certificate.
+const ENROLMENT: &[u8] = b"slipway-enroll/v1\n";
 /// What the secret of the challenges is derived for.
 const PURPOSE: &[u8] = b"slipway-challenge/v1";
 
@@ -63,23 +65,51 @@ fn covered(head: &[u8], device_id: &str, serial: &str) -> Vec<u8> {
 /// What a device signs to renew without a certificate. `server` is the id of the key of the authority
 /// behind the server's own certificate: a challenge that another server gave out is worth nothing here.
 pub fn renewal_message(server: &Sha256, nonce: &[u8], csr: &[u8]) -> Vec<u8> {
-    let server = server.to_string();
-    [RENEWAL, server.as_bytes(), b"\n", nonce, Sha256::of(csr).as_bytes()].concat()
+    message(RENEWAL, server, nonce, csr)
 }
+
+/// What the key of a manufacturer's certificate signs to enrol.
+pub fn enrolment_message(server: &Sha256, nonce: &[u8], csr: &[u8]) -> Vec<u8> {
+    message(ENROLMENT, server, nonce, csr)
+}
+
+fn message(what: &[u8], server: &Sha256, nonce: &[u8], csr: &[u8]) -> Vec<u8> {
+    let server = server.to_string();
+    [what, server.as_bytes(), b"\n", nonce, Sha256::of(csr).as_bytes()].concat()
+}
+
+/// A kind of key, and how its signatures are verified.
+type Kind = (&'static rcgen::SignatureAlgorithm, &'static dyn signature::VerificationAlgorithm);
+
+/// Kinds of keys that devices have.
+const DEVICES: &[Kind] = &[
+    (&rcgen::PKCS_ECDSA_P256_SHA256, &signature::ECDSA_P256_SHA256_ASN1),
+    (&rcgen::PKCS_ED25519, &signature::ED25519),
+];
+/// Kinds of keys that manufacturers' certificates are for: what was burnt in cannot be chosen any more.
+const MANUFACTURERS: &[Kind] = &[
+    (&rcgen::PKCS_ECDSA_P256_SHA256, &signature::ECDSA_P256_SHA256_ASN1),
+    (&rcgen::PKCS_ECDSA_P384_SHA384, &signature::ECDSA_P384_SHA384_ASN1),
+    (&rcgen::PKCS_ED25519, &signature::ED25519),
+    (&rcgen::PKCS_RSA_SHA256, &signature::RSA_PKCS1_2048_8192_SHA256),
+];
 
 /// Whether `signature` over `message` is by the key `spki` (DER): ECDSA with SHA-256 in DER on P-256,
 /// or Ed25519.
 pub fn is_signed(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    is_signed_by(DEVICES, spki, message, signature)
+}
+
+/// The same for the key of a manufacturer's certificate, which may also be of P-384 (with SHA-384) or
+/// RSA of 2,048 bits or more (PKCS#1 v1.5 with SHA-256).
+pub fn is_signed_by_manufacturer(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    is_signed_by(MANUFACTURERS, spki, message, signature)
+}
+
+fn is_signed_by(kinds: &[Kind], spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Ok(key) = SubjectPublicKeyInfo::from_der(spki) else { return false };
-    let algorithm: &dyn signature::VerificationAlgorithm =
-        if key.algorithm() == &rcgen::PKCS_ECDSA_P256_SHA256 {
-            &signature::ECDSA_P256_SHA256_ASN1
-        } else if key.algorithm() == &rcgen::PKCS_ED25519 {
-            &signature::ED25519
-        } else {
-            return false;
-        };
-    signature::UnparsedPublicKey::new(algorithm, key.der_bytes()).verify(message, signature).is_ok()
+    let Some((_, algorithm)) = kinds.iter().find(|(kind, _)| *kind == key.algorithm()) else { return false };
+    signature::UnparsedPublicKey::new(*algorithm, key.der_bytes()).verify(message, signature).is_ok()
 }
 
 #[cfg(test)]
@@ -130,7 +160,12 @@ mod tests {
             }
         }
         let p384 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-        assert!(!is_signed(&p384.subject_public_key_info(), b"x", &p384.sign(b"x").unwrap()));
+        let (spki, signature) = (p384.subject_public_key_info(), p384.sign(b"x").unwrap());
+        assert!(!is_signed(&spki, b"x", &signature), "no key of a device");
+        assert!(is_signed_by_manufacturer(&spki, b"x", &signature));
+        assert!(!is_signed_by_manufacturer(&spki, b"y", &signature));
+        let (server, nonce) = (Sha256::of(b"server"), b"nonce".as_slice());
+        assert_ne!(enrolment_message(&server, nonce, b"csr"), renewal_message(&server, nonce, b"csr"));
         assert!(!is_signed(b"no key", b"x", b"y"));
     }
 }

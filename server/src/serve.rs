@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::Config,
     data_dir::{DataDir, DataDirError},
+    limits,
     listen::{Listener, tls_config},
     objects::{Objects, ObjectsError},
     observe::Metrics,
@@ -16,7 +17,7 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence, renew::Renewals,
+        enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence, renew::Renewals,
         stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
@@ -164,24 +165,26 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let identity = pki.issue_server(&config.certificate_names(&host_name()), rng.bytes(), now)?;
     let tls = tls_config(&pki, identity, clock.clone())?;
     let (stop, stopped) = StopHandle::new();
+    let metrics = Metrics::new();
     let context = Context {
         db,
         clock,
         rng,
         objects,
-        trust: Trust::new(keys),
+        trust: Trust::new(keys, &metrics),
         pki: Arc::new(pki),
         tokens: TokenCache::default(),
         devices: DeviceCache::default(),
         presence: Presence::default(),
-        metrics: Metrics::new(),
+        metrics,
         stop: stopped.clone(),
         inbox: Inbox::default(),
         manifests: Manifests::default(),
         alerts: AlertFeed::default(),
         rollouts: ActiveRollouts::default(),
         wake: Wake::default(),
-        renewals: Renewals::default(),
+        renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),
+        guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
         renew_after_expiry: config.renew_after_expiry(),
         check_in_interval: Duration::from_secs(config.check_in_interval),
     };

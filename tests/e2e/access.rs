@@ -26,6 +26,10 @@ fn allowed(method: &str) -> &'static [Role] {
         }
         "FleetService/ListUpdates" => &[Viewer, Operator, Publisher, Admin],
         "FleetService/UpdateDevice" | "FleetService/ClearQuarantine" => &[Operator, Admin],
+        "FleetService/ApproveDevice" | "FleetService/ImportDevices" => &[Operator, Admin],
+        "FleetService/GetAnchors" => &[Viewer, Operator, Publisher, Admin],
+        "FleetService/ListAuthorities" => &[Operator, Admin],
+        "FleetService/CreateAuthority" | "FleetService/DeleteAuthority" => &[Admin],
         "FleetService/CreateClaim" | "FleetService/ListClaims" | "FleetService/RevokeClaim" => {
             &[Operator, Admin]
         }
@@ -43,7 +47,8 @@ fn allowed(method: &str) -> &'static [Role] {
         "RolloutService/CreateRollout"
         | "RolloutService/PauseRollout"
         | "RolloutService/ResumeRollout"
-        | "RolloutService/AbortRollout" => &[Operator, Admin],
+        | "RolloutService/AbortRollout"
+        | "RolloutService/AssignRelease" => &[Operator, Admin],
         "RolloutService/PreviewRollout"
         | "RolloutService/GetRollout"
         | "RolloutService/ListRollouts"

@@ -38,7 +38,7 @@ pub fn device(id: &str) -> Device {
         },
         certificate_serial: "00ff".to_owned(),
         certificate_not_after: at(1000),
-        claim_id: "claim".to_owned(),
+        enrolled_by: "claims/claim".to_owned(),
         labels: [("site".to_owned(), "Zürich \"north\"".to_owned())].into(),
         inventory: Inventory {
             digest: u64::MAX,

@@ -56,6 +56,9 @@ impl Device {
             health_command: health_command.to_owned(),
             server: None,
             slot_size: 0,
+            manufacturer: None,
+            key_store: None,
+            tpm: None,
         }
     }
 
@@ -91,8 +94,12 @@ impl Device {
 
     /// The same, with readings that it takes and sends.
     pub fn run_with(&self, readings: Option<Box<dyn Readings>>) -> Running {
+        self.run_by(Clock::from_source(Arc::new(|| NOW)), readings)
+    }
+
+    /// The same, by a clock that the test sets.
+    pub fn run_by(&self, clock: Clock, readings: Option<Box<dyn Readings>>) -> Running {
         let (state, (stop, stopped)) = (self.state(), watch::channel(false));
-        let clock = Clock::from_source(Arc::new(|| NOW));
         let rng = rand::SeedableRng::seed_from_u64(self.lives.fetch_add(1, Ordering::Relaxed));
         let task =
             tokio::spawn(async move { slipway_agent::run(&state, clock, rng, readings, stopped).await });

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 
-use super::{Extent, ListArgs};
+use super::{ClaimFile, DeviceImport, Extent, ListArgs};
 use crate::{duration, names};
 
 /// The right to enrol devices.
@@ -15,6 +15,9 @@ pub enum ClaimCommand {
         after_help = "Example:\n  slipway claim create --product pump --hardware gw-a --uses 20 \\\n      --label site=north --out claim.json"
     )]
     Create(ClaimCreate),
+    /// Write a claim file without a token, for machines whose keys are registered (`slipway device import`)
+    /// and for those with a certificate of their manufacturer (`slipway authority import`)
+    File(ClaimFile),
     /// Claims, newest first
     List(Extent),
     /// End a claim; devices that used it stay
@@ -46,6 +49,20 @@ pub struct ClaimCreate {
     /// Only this device may use it
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     pub device_id: String,
+
+    /// Only device ids that match may use it: * stands for any characters, ? for one
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        default_value = "",
+        hide_default_value = true,
+        visible_alias = "serial-pattern"
+    )]
+    pub device_id_pattern: String,
+
+    /// Devices start pending, until `slipway device approve`
+    #[arg(long)]
+    pub approve: bool,
 
     /// How long it lives [default: 30d]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -89,7 +106,18 @@ pub enum DeviceCommand {
         /// The device
         device: String,
     },
-    /// Refuse every later call of the device
+    /// Register machines by their public keys; they enrol without a token
+    #[command(
+        after_help = "The file begins with its header:\n  device_id,public_key,hardware,product,label:site\n  pump-1,MFkwEwYHKoZI…,gw-a,pump,north\n\n`slipway-agent key --state DIR` prints the public key of a machine.\nA file that was imported before changes nothing."
+    )]
+    Import(DeviceImport),
+    /// Say yes to devices that enrolled pending
+    Approve {
+        /// The devices
+        #[arg(required = true)]
+        devices: Vec<String>,
+    },
+    /// Refuse every later call of the device; one that is registered never enrols
     Revoke {
         /// The device
         device: String,

@@ -5,7 +5,7 @@ use serde_json::json;
 use slipway_proto::v1;
 
 use crate::{
-    args::{ClaimCommand, ClaimCreate, Connection, Extent},
+    args::{ClaimCommand, ClaimCreate, ClaimFile, Connection, Extent},
     commands::{check_new, labels, listed, pages, write_secret},
     connect::Api,
     duration,
@@ -23,6 +23,7 @@ pub async fn run(command: ClaimCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         ClaimCommand::Create(args) => create(args, &api, console).await,
+        ClaimCommand::File(args) => file(args, &api, console).await,
         ClaimCommand::List(extent) => list(extent, &api, console).await,
         ClaimCommand::Revoke { claim } => {
             let name = names::full("claims", &claim);
@@ -50,6 +51,8 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
         labels: args.labels.into_iter().collect(),
         uses: args.uses,
         device_id: args.device_id,
+        device_id_pattern: args.device_id_pattern,
+        approve: args.approve,
         ..v1::Claim::default()
     };
     let request = v1::CreateClaimRequest {
@@ -63,14 +66,15 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
     }
     let claim = made.claim.clone().unwrap_or_default();
     let server = args.device_server.as_deref().unwrap_or(&api.server);
-    let file = claim_file(server, &made, &claim);
+    let file = claim_file(server, &made.server_ca_pem, &made.root, Some(&made.token), &claim.product);
     console.say(&format!(
-        "claim {}: {} of product {}, hardware {}, until {}",
+        "claim {}: {} of product {}, hardware {}, until {}{}",
         names::short(&claim.name),
         human::counted(u64::from(claim.uses.max(1)), "device"),
         claim.product,
         claim.hardware.join(", "),
         human::maybe_moment(claim.expire_time.as_ref(), console.clock.now()),
+        if claim.approve { "; each has to be approved: slipway device approve" } else { "" },
     ));
     let Some(path) = &args.out else {
         return console.json(&file);
@@ -81,15 +85,47 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
     Ok(())
 }
 
+/// A claim file for machines that need no token. There is nothing secret in it.
+async fn file(args: ClaimFile, api: &Api, console: &Console) -> Result<(), Failure> {
+    check_new(args.out.as_deref(), "claim file")?;
+    let anchors = api.fleet().get_anchors(v1::GetAnchorsRequest {}).await?.into_inner();
+    if anchors.root.is_empty() {
+        return Err(Failure::no_root());
+    }
+    let server = args.device_server.as_deref().unwrap_or(&api.server);
+    let file = claim_file(server, &anchors.server_ca_pem, &anchors.root, None, &args.product);
+    let Some(path) = &args.out else {
+        return console.json(&file);
+    };
+    std::fs::write(path, format!("{file:#}\n"))
+        .map_err(|error| Failure::file("write the claim file to", path, &error))?;
+    console.say(&format!("written to {}; there is no secret in it", path.display()));
+    Ok(())
+}
+
 /// What a device needs to enrol, and to believe nobody else.
-fn claim_file(server: &str, made: &v1::CreateClaimResponse, claim: &v1::Claim) -> serde_json::Value {
-    json!({
+fn claim_file(
+    server: &str,
+    server_ca_pem: &str,
+    root: &[u8],
+    token: Option<&str>,
+    product: &str,
+) -> serde_json::Value {
+    let mut file = json!({
         "server": server,
-        "server_ca_pem": made.server_ca_pem,
-        "root": BASE64.encode(&made.root),
-        "token": made.token,
-        "product": claim.product,
-    })
+        "server_ca_pem": server_ca_pem,
+        "root": BASE64.encode(root),
+        "product": product,
+    });
+    if let Some(token) = token {
+        file["token"] = token.into();
+    }
+    file
+}
+
+/// The state that new devices start in.
+pub fn start(approve: bool) -> String {
+    if approve { "pending".into() } else { "active".into() }
 }
 
 async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failure> {
@@ -118,12 +154,13 @@ fn render_list(claims: &[v1::Claim], now: i64) -> String {
                 claim.hardware.join(", "),
                 format!("{} of {}", claim.used, claim.uses.max(1)),
                 ends,
-                claim.device_id.clone(),
+                format!("{}{}", claim.device_id, claim.device_id_pattern),
+                start(claim.approve),
                 labels(&claim.labels),
             ]
         })
         .collect();
-    let header = ["ID", "PRODUCT", "HARDWARE", "USED", "ENDS", "DEVICE", "LABELS"];
+    let header = ["ID", "PRODUCT", "HARDWARE", "USED", "ENDS", "DEVICE", "STARTS", "LABELS"];
     listed(rows.len(), "no claims", columns(&header, &rows))
 }
 
@@ -133,16 +170,14 @@ mod tests {
 
     #[test]
     fn the_claim_file_has_what_a_device_needs() {
-        let made = v1::CreateClaimResponse {
-            server_ca_pem: "PEM".into(),
-            root: b"{}".to_vec(),
-            token: "secret".into(),
-            claim: None,
-        };
-        let claim = v1::Claim { product: "pump".into(), ..v1::Claim::default() };
+        let file = |token| claim_file("https://a:1", "PEM", b"{}", token, "pump");
         assert_eq!(
-            claim_file("https://a:1", &made, &claim),
+            file(Some("secret")),
             json!({"server": "https://a:1", "server_ca_pem": "PEM", "root": "e30=", "token": "secret", "product": "pump"})
+        );
+        assert_eq!(
+            file(None),
+            json!({"server": "https://a:1", "server_ca_pem": "PEM", "root": "e30=", "product": "pump"})
         );
     }
 
@@ -159,12 +194,18 @@ mod tests {
             labels: [("site".to_owned(), "north".to_owned())].into(),
             ..v1::Claim::default()
         };
-        let ended = v1::Claim { name: "claims/c2".into(), revoked: true, ..claim.clone() };
+        let ended = v1::Claim {
+            name: "claims/c2".into(),
+            revoked: true,
+            device_id_pattern: "p-*".into(),
+            approve: true,
+            ..claim.clone()
+        };
         assert_eq!(
             render_list(&[claim, ended], now),
-            "ID  PRODUCT  HARDWARE    USED    ENDS     DEVICE  LABELS\n\
-             c1  pump     gw-a, gw-b  3 of 8  in 1d            site=north\n\
-             c2  pump     gw-a, gw-b  3 of 8  revoked          site=north\n"
+            "ID  PRODUCT  HARDWARE    USED    ENDS     DEVICE  STARTS   LABELS\n\
+             c1  pump     gw-a, gw-b  3 of 8  in 1d            active   site=north\n\
+             c2  pump     gw-a, gw-b  3 of 8  revoked  p-*     pending  site=north\n"
         );
         assert_eq!(render_list(&[], now), "no claims");
     }

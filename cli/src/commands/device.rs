@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, DeviceCommand, ListArgs},
-    commands::{explain, labels, listed, pages},
+    commands::{device_import, explain, labels, listed, pages},
     connect::Api,
     error::Failure,
     human, names,
@@ -39,6 +39,18 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
             let answer = api.fleet().explain_device(request).await?.into_inner();
             console.show("ExplainDeviceResponse", &answer, |answer| explain::render(answer, now))
         }
+        DeviceCommand::Import(args) => device_import::run(args, &api, console).await,
+        DeviceCommand::Approve { devices } => {
+            for device in devices {
+                let request = v1::ApproveDeviceRequest {
+                    name: names::full("devices", &device),
+                    ..v1::ApproveDeviceRequest::default()
+                };
+                let device = api.fleet().approve_device(request).await?.into_inner();
+                console.say(&format!("{} is {}", names::short(&device.name), state(&device)));
+            }
+            Ok(())
+        }
         DeviceCommand::Revoke { device, reason } => {
             let request = v1::RevokeDeviceRequest { name: names::full("devices", &device), reason };
             let device = api.fleet().revoke_device(request).await?.into_inner();
@@ -53,6 +65,8 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
             let device = api.fleet().clear_quarantine(request).await?.into_inner();
             let then = match device.state() {
                 v1::DeviceState::Revoked => "is revoked and stays so",
+                v1::DeviceState::Pending => "is pending and stays so: slipway device approve lets it in",
+                v1::DeviceState::Registered => "is registered and has not enrolled yet",
                 _ => "may be offered updates, and renew its certificate if it waits for that",
             };
             console.say(&format!("{} {then}", names::short(&device.name)));
@@ -152,7 +166,7 @@ pub fn render(device: &v1::Device, now: i64) -> String {
         ("labels", labels(&device.labels)),
         ("seen", human::maybe_moment(device.last_seen_time.as_ref(), now)),
         ("online", if device.online { "yes".into() } else { "no".into() }),
-        ("enrolled", human::maybe_moment(device.create_time.as_ref(), now)),
+        created(device, now),
         ("certificate", ends(device.certificate_expire_time.as_ref(), now)),
         ("duplicate", duplicate(device, now)),
         ("agent", device.agent_version.clone()),
@@ -160,6 +174,19 @@ pub fn render(device: &v1::Device, now: i64) -> String {
         ("says", labels(&device.attributes)),
     ]);
     facts(&rows)
+}
+
+/// When it came in, and by what right.
+fn created(device: &v1::Device, now: i64) -> (&'static str, String) {
+    let what = match device.state() {
+        v1::DeviceState::Registered => "registered",
+        _ => "enrolled",
+    };
+    let moment = human::maybe_moment(device.create_time.as_ref(), now);
+    match device.enrolled_by.as_str() {
+        "" => (what, moment),
+        by => (what, format!("{moment}, by {by}")),
+    }
 }
 
 fn ends(time: Option<&prost_types::Timestamp>, now: i64) -> String {

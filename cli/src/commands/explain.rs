@@ -31,6 +31,7 @@ fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> st
     };
     let seen = match &device.last_seen_time {
         Some(time) => format!("last seen {}", human::moment(time, now)),
+        None if device.state() == v1::DeviceState::Registered => "it has not enrolled yet".into(),
         None => "never seen since it enrolled".into(),
     };
     writeln!(
@@ -52,6 +53,9 @@ fn device(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> st
             "It trusts root {}, timestamp {}, snapshot {}, targets {}, product {} and assignment {}.",
             held.root, held.timestamp, held.snapshot, held.targets, held.product, held.assignment
         )?;
+    }
+    if device.state() == v1::DeviceState::Pending {
+        writeln!(text, "It waits for an operator's yes: slipway device approve {name}.")?;
     }
     if device.renewal_waits {
         writeln!(

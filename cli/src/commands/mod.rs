@@ -2,12 +2,15 @@
 
 pub mod alert;
 pub mod audit;
+pub mod authority;
 pub mod claim;
 pub mod device;
+pub mod device_import;
 pub mod drafts;
 pub mod explain;
 pub mod limit;
 pub mod release;
+pub mod release_bundle;
 pub mod release_publish;
 pub mod rollout;
 pub mod token;
@@ -38,6 +41,7 @@ pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(command, connection, console).await,
         Command::Release(command) => release::run(command, connection, console).await,
         Command::Claim(command) => claim::run(command, connection, console).await,
+        Command::Authority(command) => authority::run(command, connection, console).await,
         Command::Device(command) => device::run(command, connection, console).await,
         Command::Rollout(command) => rollout::run(command, connection, console).await,
         Command::Alert(command) => alert::run(command, connection, console).await,

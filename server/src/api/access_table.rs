@@ -10,16 +10,18 @@ use crate::{limits, model::token::Role};
 pub enum Access {
     /// Anybody: what is answered is public, or signed.
     Public,
-    /// Whoever has a claim; the claim is in the message.
+    /// Whoever has the right to enrol; it is in the message.
     Claim,
-    /// A device, by its certificate.
+    /// A device, by its certificate; one that waits for an operator's yes as well.
     Device,
+    /// A device in good standing.
+    Approved,
     /// A device, by its certificate or by a signature in the message.
     DeviceOrProof,
     /// A token with one of these roles.
     Roles(&'static [Role]),
-    /// A device, or a token with one of these roles.
-    DeviceOr(&'static [Role]),
+    /// A device in good standing, or a token with one of these roles.
+    ApprovedOr(&'static [Role]),
     /// This machine, or a token with one of these roles.
     LocalOr(&'static [Role]),
 }
@@ -54,18 +56,24 @@ const METHODS: &[Rule] = &[
     rule("EnrollmentService/Challenge", Access::Public),
     rule("EnrollmentService/Renew", Access::DeviceOrProof),
     rule("DeviceService/CheckIn", Access::Device),
-    rule("DeviceService/ReportUpdate", Access::Device),
-    rule("DeviceService/SendTelemetry", Access::Device),
+    rule("DeviceService/ReportUpdate", Access::Approved),
+    rule("DeviceService/SendTelemetry", Access::Approved),
     rule("FleetService/ListDevices", Access::Roles(VIEW)),
     rule("FleetService/GetDevice", Access::Roles(VIEW)),
     rule("FleetService/UpdateDevice", Access::Roles(OPERATE)),
     rule("FleetService/RevokeDevice", Access::Roles(ADMIN)),
     rule("FleetService/ClearQuarantine", Access::Roles(OPERATE)),
+    rule("FleetService/ApproveDevice", Access::Roles(OPERATE)),
+    rule("FleetService/ImportDevices", Access::Roles(OPERATE)),
     rule("FleetService/ExplainDevice", Access::Roles(VIEW)),
     rule("FleetService/ListUpdates", Access::Roles(VIEW)),
     rule("FleetService/CreateClaim", Access::Roles(OPERATE)),
     rule("FleetService/ListClaims", Access::Roles(OPERATE)),
     rule("FleetService/RevokeClaim", Access::Roles(OPERATE)),
+    rule("FleetService/GetAnchors", Access::Roles(VIEW)),
+    rule("FleetService/CreateAuthority", Access::Roles(ADMIN)),
+    rule("FleetService/ListAuthorities", Access::Roles(OPERATE)),
+    rule("FleetService/DeleteAuthority", Access::Roles(ADMIN)),
     rule("ReleaseService/GetTrust", Access::Roles(VIEW)),
     rule("ReleaseService/InitializeTrust", Access::Roles(ADMIN)),
     rule("ReleaseService/UpdateTrust", Access::Roles(ADMIN)),
@@ -83,6 +91,7 @@ const METHODS: &[Rule] = &[
     rule("RolloutService/PauseRollout", Access::Roles(OPERATE)),
     rule("RolloutService/ResumeRollout", Access::Roles(OPERATE)),
     rule("RolloutService/AbortRollout", Access::Roles(OPERATE)),
+    rule("RolloutService/AssignRelease", Access::Roles(OPERATE)),
     stream("RolloutService/WatchRollout", Access::Roles(VIEW)),
     rule("AlertService/ListAlerts", Access::Roles(SEE_ALERTS)),
     rule("AlertService/GetAlert", Access::Roles(SEE_ALERTS)),
@@ -116,7 +125,7 @@ const FOREIGN: &[(&str, Rule)] = &[
 const HTTP: &[(&str, Rule)] = &[
     ("/healthz", rule("/healthz", Access::Public)),
     ("/metrics", rule("/metrics", Access::LocalOr(VIEW))),
-    ("/segments/", rule("/segments", Access::DeviceOr(VIEW))),
+    ("/segments/", rule("/segments", Access::ApprovedOr(VIEW))),
     ("/tuf/", rule("/tuf", Access::Public)),
 ];
 

@@ -67,17 +67,18 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
     let caller = match rule.access {
         Access::Public | Access::Claim => Caller::Anyone,
         Access::Device => device(ctx, parts).await?,
+        Access::Approved => approved(device(ctx, parts).await?)?,
         Access::DeviceOrProof => match parts.extensions.get::<Peer>() {
             Some(peer) if peer.spki_sha256.is_some() => device(ctx, parts).await?,
             // The signature in the message has to say who.
             _ => Caller::Anyone,
         },
         Access::Roles(roles) => with_token(ctx, rule, roles, &parts.headers)?,
-        Access::DeviceOr(roles) => {
+        Access::ApprovedOr(roles) => {
             if parts.headers.contains_key(AUTHORIZATION) {
                 with_token(ctx, rule, roles, &parts.headers)?
             } else {
-                device(ctx, parts).await?
+                approved(device(ctx, parts).await?)?
             }
         }
         Access::LocalOr(roles) => {
@@ -115,6 +116,10 @@ async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Denied> {
         Denied { claimed: Some(format!("key {key}")), ..refusal.into() }
     };
     let entry = ctx.devices.find(ctx, &key).await?.ok_or_else(unknown)?;
+    if entry.state() == DeviceState::Registered {
+        // The database was set back to before it enrolled: it has to do that again.
+        return Err(unknown());
+    }
     if entry.state() == DeviceState::Revoked {
         // A connection that was opened since.
         peer.line.close();
@@ -129,6 +134,21 @@ async fn device(ctx: &Context, parts: &Parts) -> Result<Caller, Denied> {
         devices::flag_duplicate(ctx, entry.id(), peer.addr.ip()).await?;
     }
     Ok(Caller::Device(entry))
+}
+
+/// Nothing of a device counts that nobody has said yes to yet.
+fn approved(caller: Caller) -> Result<Caller, Denied> {
+    match &caller {
+        Caller::Device(entry) if entry.state() == DeviceState::Pending => {
+            let refusal = Refusal::new(
+                Reason::DevicePending,
+                format!("the device {} waits for an operator to approve it", entry.id()),
+                format!("look at it, then: slipway device approve {}", entry.id()),
+            );
+            Err(Denied { caller, ..refusal.into() })
+        }
+        _ => Ok(caller),
+    }
 }
 
 fn with_token(

@@ -1,10 +1,10 @@
 //! `EnrollmentService`: the calls of devices that have no certificate, or need a new one.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use slipway_proto::v1::{
     ChallengeRequest, ChallengeResponse, EnrollRequest, EnrollResponse, GetTimeRequest, GetTimeResponse,
-    RenewRequest, RenewResponse,
+    ManufacturerProof, RenewRequest, RenewResponse,
     enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
 };
 use tonic::{Request, Response, Status};
@@ -13,11 +13,15 @@ use super::wire;
 use crate::{
     limits,
     listen::Peer,
-    model::renewal::refused,
+    model::{
+        refusal::{Reason, Refusal},
+        renewal::refused,
+    },
     service::{
         Context, Error,
         device_cache::DeviceEntry,
-        enroll::{Enrollment, enroll},
+        enroll::{Enrollment, Right, Shown, enroll},
+        enroll_rights::named_by,
         renew::{self, Proof, Renewal},
         signed_time,
     },
@@ -37,18 +41,20 @@ pub fn service(ctx: Context) -> EnrollmentServiceServer<Api> {
 #[tonic::async_trait]
 impl EnrollmentService for Api {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
+        // Calls that came over no connection, as in tests, share one count.
+        let peer = request.extensions().get::<Peer>();
+        let from = peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::network);
         let asked = request.into_inner();
-        let enrolled = enroll(
-            &self.ctx,
-            &Enrollment {
-                claim: asked.claim_token,
-                device_id: asked.device_id,
-                csr: asked.csr_der,
-                hardware: asked.hardware,
-                attributes: asked.attributes.into_iter().collect(),
-            },
-        )
-        .await?;
+        let right = right(asked.claim_token, asked.manufacturer).map_err(Error::from)?;
+        let enrollment = Enrollment {
+            right,
+            device_id: asked.device_id,
+            csr: asked.csr_der,
+            hardware: asked.hardware,
+            product: asked.product,
+            attributes: asked.attributes.into_iter().collect(),
+        };
+        let enrolled = enroll(&self.ctx, &enrollment, from).await?;
         Ok(Response::new(EnrollResponse {
             name: format!("devices/{}", enrolled.device.id),
             product: enrolled.device.product,
@@ -70,7 +76,12 @@ impl EnrollmentService for Api {
         &self,
         request: Request<ChallengeRequest>,
     ) -> Result<Response<ChallengeResponse>, Status> {
-        let (nonce, life) = renew::challenge(&self.ctx, &request.get_ref().device_id).await?;
+        let asked = request.get_ref();
+        let named = match asked.manufacturer_certificate_der.as_slice() {
+            [] => asked.device_id.clone(),
+            leaf => named_by(leaf).map_err(Error::from)?,
+        };
+        let (nonce, life) = renew::challenge(&self.ctx, &named).await?;
         Ok(Response::new(ChallengeResponse { nonce, life: Some(wire::duration(life)) }))
     }
 
@@ -103,5 +114,24 @@ impl EnrollmentService for Api {
             not_after: Some(wire::timestamp(issued.not_after)),
             certificate_chain_der: issued.chain,
         }))
+    }
+}
+
+/// The right that a machine shows: exactly one, and none means that its key is registered.
+fn right(claim: String, manufacturer: Option<ManufacturerProof>) -> Result<Right, Refusal> {
+    match (claim.is_empty(), manufacturer) {
+        (false, None) => Ok(Right::Claim(claim)),
+        (true, None) => Ok(Right::Key),
+        (true, Some(proof)) => Ok(Right::Manufacturer(Shown {
+            chain: proof.certificate_chain_der,
+            nonce: proof.nonce,
+            signature: proof.signature,
+        })),
+        (false, Some(_)) => Err(Refusal::new(
+            Reason::MessageInvalid,
+            "a claim and a manufacturer's certificate are two rights, and one is enough",
+            "use a claim file without a token: slipway claim file",
+        )
+        .field("manufacturer")),
     }
 }

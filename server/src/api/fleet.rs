@@ -1,15 +1,17 @@
-//! `FleetService`: devices and claims.
+//! `FleetService`: devices, and the rights by which machines become devices.
 
 use slipway_proto::v1::{
-    self, ClearQuarantineRequest, CreateClaimRequest, CreateClaimResponse, ExplainDeviceRequest,
-    ExplainDeviceResponse, GetDeviceRequest, ListClaimsRequest, ListClaimsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListUpdatesRequest, ListUpdatesResponse, RevokeClaimRequest, RevokeDeviceRequest,
-    UpdateDeviceRequest,
+    self, Anchors, ApproveDeviceRequest, ClearQuarantineRequest, CreateAuthorityRequest, CreateClaimRequest,
+    CreateClaimResponse, DeleteAuthorityRequest, ExplainDeviceRequest, ExplainDeviceResponse,
+    GetAnchorsRequest, GetDeviceRequest, ImportDevicesRequest, ImportDevicesResponse, ListAuthoritiesRequest,
+    ListAuthoritiesResponse, ListClaimsRequest, ListClaimsResponse, ListDevicesRequest, ListDevicesResponse,
+    ListUpdatesRequest, ListUpdatesResponse, RevokeClaimRequest, RevokeDeviceRequest, UpdateDeviceRequest,
     fleet_service_server::{FleetService, FleetServiceServer},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
+    enrolment_wire::{authority, registration, wanted_authority},
     fleet_wire::{claim, device, label_change},
     principal, rollout_wire, trust, wire,
 };
@@ -17,9 +19,9 @@ use crate::{
     limits,
     model::{filter::Filter, page::Page, refusal::Reason},
     service::{
-        Context, Error,
+        Context, Error, authorities,
         claims::{self, NewClaim},
-        devices, explain,
+        devices, explain, registrations,
         token_cache::TokenCaller,
         updates,
     },
@@ -108,6 +110,34 @@ impl FleetService for Api {
         Ok(Response::new(device(&cleared)))
     }
 
+    async fn approve_device(
+        &self,
+        request: Request<ApproveDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let id = wire::id_in("devices", &asked.name, "name")?;
+        let approved = devices::approve(&self.ctx, &caller.actor(), &id, &asked.etag).await?;
+        Ok(Response::new(device(&approved)))
+    }
+
+    async fn import_devices(
+        &self,
+        request: Request<ImportDevicesRequest>,
+    ) -> Result<Response<ImportDevicesResponse>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let read = asked.registrations.into_iter().enumerate();
+        let read: Result<Vec<_>, _> = read.map(|(index, one)| registration(index, one)).collect();
+        let registrations = read.map_err(Error::from)?;
+        let done =
+            registrations::import(&self.ctx, &caller.actor(), &registrations, asked.validate_only).await?;
+        Ok(Response::new(ImportDevicesResponse {
+            created_count: done.created,
+            unchanged_count: done.unchanged,
+        }))
+    }
+
     async fn explain_device(
         &self,
         request: Request<ExplainDeviceRequest>,
@@ -179,6 +209,8 @@ impl FleetService for Api {
             labels: wanted.labels.into_iter().collect(),
             uses: wanted.uses,
             device_id: wanted.device_id,
+            device_id_pattern: wanted.device_id_pattern,
+            approve: wanted.approve,
             ttl: wire::life(asked.ttl, Reason::ClaimInvalid)?,
             request_id: asked.request_id,
         };
@@ -211,5 +243,44 @@ impl FleetService for Api {
         let id = wire::id_in("claims", &request.into_inner().name, "name")?;
         let ended = claims::revoke(&self.ctx, &caller.actor(), &id).await?;
         Ok(Response::new(claim(&ended)))
+    }
+    async fn get_anchors(&self, _: Request<GetAnchorsRequest>) -> Result<Response<Anchors>, Status> {
+        let root = self.ctx.trust.newest_root(&self.ctx.db).await?;
+        Ok(Response::new(Anchors {
+            server_ca_pem: self.ctx.pki.server_ca_pem().to_owned(),
+            root: root.map(Into::into).unwrap_or_default(),
+        }))
+    }
+
+    async fn create_authority(
+        &self,
+        request: Request<CreateAuthorityRequest>,
+    ) -> Result<Response<v1::Authority>, Status> {
+        let caller = principal::token(&request)?;
+        let asked = request.into_inner();
+        let wanted = wanted_authority(asked.authority_id, asked.authority.unwrap_or_default());
+        let made = authorities::create(&self.ctx, &caller.actor(), wanted).await?;
+        Ok(Response::new(authority(&made)))
+    }
+
+    async fn list_authorities(
+        &self,
+        request: Request<ListAuthoritiesRequest>,
+    ) -> Result<Response<ListAuthoritiesResponse>, Status> {
+        let asked = request.into_inner();
+        let page = Page::parse(asked.page_size, &asked.page_token, &["authorities"]).map_err(Error::from)?;
+        let (found, next_page_token) = authorities::list(&self.ctx, &page).await?;
+        let authorities = found.iter().map(authority).collect();
+        Ok(Response::new(ListAuthoritiesResponse { authorities, next_page_token }))
+    }
+
+    async fn delete_authority(
+        &self,
+        request: Request<DeleteAuthorityRequest>,
+    ) -> Result<Response<v1::Authority>, Status> {
+        let caller = principal::token(&request)?;
+        let id = wire::id_in("authorities", &request.into_inner().name, "name")?;
+        let gone = authorities::delete(&self.ctx, &caller.actor(), &id).await?;
+        Ok(Response::new(authority(&gone)))
     }
 }

@@ -22,6 +22,8 @@ pub fn device(seen: &Seen) -> v1::Device {
         DeviceState::Active => v1::DeviceState::Active,
         DeviceState::Quarantined => v1::DeviceState::Quarantined,
         DeviceState::Revoked => v1::DeviceState::Revoked,
+        DeviceState::Pending => v1::DeviceState::Pending,
+        DeviceState::Registered => v1::DeviceState::Registered,
     };
     v1::Device {
         name: format!("devices/{}", device.id),
@@ -34,7 +36,8 @@ pub fn device(seen: &Seen) -> v1::Device {
         agent_version: inventory.agent_version.clone(),
         last_seen_time: seen.contact.map(|contact| wire::timestamp(contact.seen_at)),
         create_time: Some(wire::timestamp(device.created_at)),
-        certificate_expire_time: Some(wire::timestamp(device.certificate_not_after)),
+        certificate_expire_time: (device.state != DeviceState::Registered)
+            .then(|| wire::timestamp(device.certificate_not_after)),
         consent: inventory.consent.iter().map(|class| data_class(*class).into()).collect(),
         online: seen.is_online,
         quarantined_until: device.quarantined_until.map(wire::timestamp),
@@ -43,6 +46,7 @@ pub fn device(seen: &Seen) -> v1::Device {
         etag: device.etag(),
         renewal_waits: device.standing.renewal == Approval::Waiting,
         duplicate_identity_time: device.standing.duplicate_at.map(wire::timestamp),
+        enrolled_by: device.enrolled_by.clone(),
     }
 }
 
@@ -59,6 +63,8 @@ pub fn claim(claim: &Claim) -> v1::Claim {
         expire_time: Some(wire::timestamp(claim.expires_at)),
         create_time: Some(wire::timestamp(claim.created_at)),
         revoked: claim.revoked_at.is_some(),
+        device_id_pattern: claim.device_id_pattern.clone(),
+        approve: claim.approve,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod device_wire;
 pub mod downloads;
 pub mod ending;
 pub mod enrollment;
+mod enrolment_wire;
 pub mod enter;
 pub mod fleet;
 pub mod fleet_wire;

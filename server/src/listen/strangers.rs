@@ -135,7 +135,7 @@ pub(super) async fn overstayed(stranger: &mut Option<Stranger>, line: &Line, bou
 }
 
 /// What counts as one address: whoever has one of IPv6 has the other 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -139,6 +139,15 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
         verdict.obstacles.push(Obstacle::NotSelected);
         return verdict;
     }
+    // Whoever is not in the fleet yet belongs to no wave.
+    match facts.state {
+        DeviceState::Pending => verdict.obstacles.push(Obstacle::AwaitsApproval),
+        DeviceState::Registered => verdict.obstacles.push(Obstacle::NotEnrolled),
+        DeviceState::Active | DeviceState::Quarantined | DeviceState::Revoked => {}
+    }
+    if !verdict.obstacles.is_empty() {
+        return verdict;
+    }
     verdict.position = position(&rollout.seed, stands_at(facts, &rollout.spread_by));
     let wave = wave_at(&rollout.waves, verdict.position);
     verdict.wave = wave.map_or(0, |wave| wave.number);

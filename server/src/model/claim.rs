@@ -3,9 +3,10 @@
 use slipway_trust::Sha256;
 
 use super::{
+    enrolment::{Grant, check_product, other_hardware},
+    glob,
     label::Labels,
     refusal::{Reason, Refusal},
-    text::quoted,
     time::Timestamp,
 };
 
@@ -28,6 +29,10 @@ pub struct Claim {
     pub used: u32,
     /// Only this device may use it; empty means any.
     pub device_id: String,
+    /// Only devices whose ids match may use it; empty means any.
+    pub device_id_pattern: String,
+    /// Whether its devices wait for an operator's yes.
+    pub approve: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it.
@@ -46,7 +51,15 @@ pub const MAX_HARDWARE: usize = 32;
 impl Claim {
     /// Whether a device may enrol with it now, leaving open whether a use is left: a device that
     /// repeats its call needs none.
-    pub fn admits(&self, device_id: &str, hardware: &str, now: Timestamp) -> Result<(), Refusal> {
+    ///
+    /// `product` is what the machine expects to belong to, empty for nothing in particular.
+    pub fn admits(
+        &self,
+        device_id: &str,
+        hardware: &str,
+        product: &str,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if self.revoked_at.is_some() {
             return Err(Refusal::new(
                 Reason::ClaimUnknown,
@@ -69,15 +82,28 @@ impl Claim {
             )
             .field("device_id"));
         }
-        if !self.hardware.iter().any(|model| model == hardware) {
+        if !self.device_id_pattern.is_empty() && !glob::matches(&self.device_id_pattern, device_id) {
             return Err(Refusal::new(
-                Reason::HardwareUnknown,
-                format!("this claim is for {}, not for {}", self.hardware.join(", "), quoted(hardware)),
-                "check --hardware, or ask for a claim that names this hardware model",
+                Reason::DeviceIdInvalid,
+                format!("this claim is for devices {}, not for {device_id}", self.device_id_pattern),
+                "enrol with a --device-id that matches, or ask for another claim",
             )
-            .field("hardware"));
+            .field("device_id"));
         }
-        Ok(())
+        if !self.hardware.iter().any(|model| model == hardware) {
+            return Err(other_hardware("this claim", &self.hardware.join(", "), hardware));
+        }
+        check_product(product, &self.product)
+    }
+
+    /// What a device starts with that uses it.
+    pub fn grant(&self) -> Grant {
+        Grant {
+            by: format!("claims/{}", self.id),
+            product: self.product.clone(),
+            labels: self.labels.clone(),
+            approve: self.approve,
+        }
     }
 
     /// Whether a use is left.
@@ -108,6 +134,8 @@ mod tests {
             uses: 1,
             used: 0,
             device_id: String::new(),
+            device_id_pattern: String::new(),
+            approve: false,
             created_at: Timestamp::from_seconds(0),
             created_by: String::new(),
             expires_at: Timestamp::from_seconds(100),
@@ -119,13 +147,19 @@ mod tests {
     fn who_may_use_it() {
         let now = Timestamp::from_seconds(99);
         let reason =
-            |claim: &Claim, id, hardware, now| claim.admits(id, hardware, now).err().map(|r| r.reason);
+            |claim: &Claim, id, hardware, now| claim.admits(id, hardware, "", now).err().map(|r| r.reason);
         assert_eq!(reason(&claim(), "a", "gw-a", now), None);
         assert_eq!(reason(&claim(), "a", "gw-b", now), Some(Reason::HardwareUnknown));
         assert_eq!(reason(&claim(), "a", "gw-a", Timestamp::from_seconds(100)), Some(Reason::ClaimExpired));
         let bound = Claim { device_id: "b".into(), ..claim() };
         assert_eq!(reason(&bound, "a", "gw-a", now), Some(Reason::DeviceIdInvalid));
         assert_eq!(reason(&bound, "b", "gw-a", now), None);
+        let some = Claim { device_id_pattern: "pump-*".into(), ..claim() };
+        assert_eq!(reason(&some, "valve-1", "gw-a", now), Some(Reason::DeviceIdInvalid));
+        assert_eq!(reason(&some, "pump-1", "gw-a", now), None);
+        let other = claim().admits("a", "gw-a", "valve", now).unwrap_err();
+        assert_eq!(other.reason, Reason::ProductMismatch);
+        assert!(claim().admits("a", "gw-a", "pump", now).is_ok());
         let ended = Claim { revoked_at: Some(now), ..claim() };
         assert_eq!(reason(&ended, "a", "gw-a", now), Some(Reason::ClaimUnknown));
     }

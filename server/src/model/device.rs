@@ -29,8 +29,8 @@ pub struct Device {
     pub certificate_serial: String,
     /// When that certificate ends.
     pub certificate_not_after: Timestamp,
-    /// The claim it enrolled with.
-    pub claim_id: String,
+    /// By what right it is a device: `claims/ID`, `authorities/ID` or `keys/SHA-256`.
+    pub enrolled_by: String,
     /// What operators say of it.
     pub labels: Labels,
     /// What it said of itself last.
@@ -41,7 +41,7 @@ pub struct Device {
     pub failures: u32,
     /// Until when it is offered nothing; only in [`DeviceState::Quarantined`].
     pub quarantined_until: Option<Timestamp>,
-    /// When it enrolled.
+    /// When it was registered, or enrolled without that.
     pub created_at: Timestamp,
     /// When this record changed last.
     pub updated_at: Timestamp,
@@ -103,11 +103,21 @@ pub enum DeviceState {
     Quarantined,
     /// Every call is refused.
     Revoked,
+    /// Enrolled, and waits for an operator's yes: checks in and renews, is offered nothing.
+    Pending,
+    /// Its key is registered, and it has not enrolled yet: there is no certificate that it could show.
+    Registered,
 }
 
 impl DeviceState {
     /// Every state there is.
-    pub const ALL: [DeviceState; 3] = [DeviceState::Active, DeviceState::Quarantined, DeviceState::Revoked];
+    pub const ALL: [DeviceState; 5] = [
+        DeviceState::Active,
+        DeviceState::Quarantined,
+        DeviceState::Revoked,
+        DeviceState::Pending,
+        DeviceState::Registered,
+    ];
 
     /// As it is stored and filtered by.
     pub fn as_str(self) -> &'static str {
@@ -115,6 +125,8 @@ impl DeviceState {
             DeviceState::Active => "active",
             DeviceState::Quarantined => "quarantined",
             DeviceState::Revoked => "revoked",
+            DeviceState::Pending => "pending",
+            DeviceState::Registered => "registered",
         }
     }
 

@@ -57,6 +57,10 @@ pub enum Obstacle {
     },
     /// Its identity is revoked.
     Revoked,
+    /// It enrolled, and waits for an operator's yes.
+    AwaitsApproval,
+    /// Its key is registered, and it has not enrolled yet.
+    NotEnrolled,
     /// It says itself that it installs nothing.
     Blocked(Box<Blocked>),
     /// It never said what it runs.
@@ -110,6 +114,8 @@ impl Obstacle {
             Obstacle::BelowSteppingStone { .. } => "BELOW_STEPPING_STONE",
             Obstacle::Quarantined { .. } => "QUARANTINED",
             Obstacle::Revoked => "REVOKED",
+            Obstacle::AwaitsApproval => "DEVICE_PENDING",
+            Obstacle::NotEnrolled => "NOT_ENROLLED",
             Obstacle::Blocked(_) => "BLOCKED",
             Obstacle::InventoryUnknown => "INVENTORY_UNKNOWN",
             Obstacle::Busy { .. } => "BUSY",
@@ -188,6 +194,8 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::Quarantined { .. } => f.write_str("the device failed too many updates in a row"),
             Obstacle::Revoked => f.write_str("the device's identity is revoked"),
+            Obstacle::AwaitsApproval => f.write_str("the device waits for an operator to approve it"),
+            Obstacle::NotEnrolled => f.write_str("the device is registered and has not enrolled yet"),
             Obstacle::Blocked(blocked) => {
                 write!(f, "the device installs nothing: {} ({})", blocked.detail, blocked.code)
             }

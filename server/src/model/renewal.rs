@@ -34,6 +34,9 @@ pub fn decide(device: &Device, asked: &Asked, limit: Duration, now: Timestamp) -
     if device.state == DeviceState::Revoked {
         return Err(revoked(&device.id));
     }
+    if device.state == DeviceState::Registered {
+        return Err(refused("the device has not enrolled yet"));
+    }
     let is_promoted = device.standing.next_key == Some(asked.proved);
     if !is_promoted && asked.proved != device.spki_sha256 {
         return Err(refused("the key that signed is not this device's"));
@@ -96,7 +99,7 @@ mod tests {
             standing: Standing::default(),
             certificate_serial: "01".to_owned(),
             certificate_not_after: START,
-            claim_id: String::new(),
+            enrolled_by: String::new(),
             labels: Default::default(),
             inventory: Inventory::default(),
             have: Default::default(),

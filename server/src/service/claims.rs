@@ -9,7 +9,7 @@ use crate::{
     limits,
     model::{
         claim::{Claim, MAX_HARDWARE, MAX_USES},
-        id, label,
+        glob, id, label,
         label::Labels,
         life,
         page::Page,
@@ -37,6 +37,10 @@ pub struct NewClaim {
     pub uses: u32,
     /// Only this device; empty means any.
     pub device_id: String,
+    /// Only devices whose ids match; empty means any.
+    pub device_id_pattern: String,
+    /// Whether its devices wait for an operator's yes.
+    pub approve: bool,
     /// How long it lives; none means 30 days.
     pub ttl: Option<Duration>,
     /// The caller's id for this call; empty for none.
@@ -57,6 +61,8 @@ pub async fn create(ctx: &Context, actor: &str, new: NewClaim) -> Result<(Claim,
         uses: new.uses.max(1),
         used: 0,
         device_id: new.device_id.clone(),
+        device_id_pattern: new.device_id_pattern.clone(),
+        approve: new.approve,
         created_at: now,
         created_by: actor.to_owned(),
         expires_at: now.after(life),
@@ -79,7 +85,8 @@ pub async fn create(ctx: &Context, actor: &str, new: NewClaim) -> Result<(Claim,
         }
     }
     claim_insert(&mut tx, &claim).await?;
-    let detail = format!("product {}, {} uses", claim.product, claim.uses);
+    let approve = if claim.approve { ", each to be approved" } else { "" };
+    let detail = format!("product {}, {} uses{approve}", claim.product, claim.uses);
     audit_append(&mut tx, now, actor, "CreateClaim", &name, &detail).await?;
     tx.commit().await?;
     let text = token::claim_text(&claim.id, &secret);
@@ -117,21 +124,15 @@ fn check(new: &NewClaim) -> std::result::Result<Duration, Refusal> {
     let invalid = |field: &str, message: String, hint: &str| {
         Err(Refusal::new(Reason::ClaimInvalid, message, hint).field(format!("claim.{field}")))
     };
-    if slipway_trust::product_name(&new.product).is_err() {
-        let message = format!("{} cannot be the name of a product", quoted(&new.product));
-        return invalid("product", message, "use 1 to 32 of a-z, 0-9 and '-', the first a letter or digit");
+    if let Err((message, hint)) = check_product_name(&new.product) {
+        return invalid("product", message, hint);
     }
     if new.hardware.is_empty() || new.hardware.len() > MAX_HARDWARE {
         let message = format!("a claim for {} hardware models is not possible", new.hardware.len());
         return invalid("hardware", message, "name 1 to 32 hardware models that may use it");
     }
-    if let Some(bad) = new.hardware.iter().find(|model| !slipway_trust::plain_name(model)) {
-        let message = format!("{} cannot be the name of a hardware model", quoted(bad));
-        return invalid(
-            "hardware",
-            message,
-            "use 1 to 63 letters, digits, '-', '_' and '.', the first a letter or digit, as releases do",
-        );
+    if let Err((message, hint)) = new.hardware.iter().try_for_each(|model| check_hardware_name(model)) {
+        return invalid("hardware", message, hint);
     }
     if new.uses > MAX_USES {
         let message = format!("{} uses are more than the {MAX_USES} a claim can have", new.uses);
@@ -145,6 +146,11 @@ fn check(new: &NewClaim) -> std::result::Result<Duration, Refusal> {
         let message = format!("a claim for the one device {} cannot have {} uses", new.device_id, new.uses);
         return invalid("uses", message, "leave the uses or the device id out");
     }
+    if !new.device_id_pattern.is_empty() && !glob::is_pattern(&new.device_id_pattern) {
+        let message = format!("{} cannot be a pattern for ids of devices", quoted(&new.device_id_pattern));
+        let hint = "use what ids have (a-z, 0-9, '-', '_' and '.'), * for any characters and ? for one";
+        return invalid("device_id_pattern", message, hint);
+    }
     if new.request_id.len() > limits::REQUEST_ID {
         let message = format!("a request id of {} bytes is too long", new.request_id.len());
         return Err(Refusal::new(Reason::ClaimInvalid, message, "use a UUID").field("request_id"));
@@ -153,8 +159,28 @@ fn check(new: &NewClaim) -> std::result::Result<Duration, Refusal> {
     life::check(new.ttl, limits::CLAIM_LIFE, limits::CLAIM_LIFE_MAX, Reason::ClaimInvalid)
 }
 
+/// Whether a product can have this name; the error is what is wrong and what to do.
+pub(super) fn check_product_name(name: &str) -> std::result::Result<(), (String, &'static str)> {
+    if slipway_trust::product_name(name).is_ok() {
+        return Ok(());
+    }
+    let message = format!("{} cannot be the name of a product", quoted(name));
+    Err((message, "use 1 to 32 of a-z, 0-9 and '-', the first a letter or digit"))
+}
+
+/// The same for a hardware model.
+pub(super) fn check_hardware_name(name: &str) -> std::result::Result<(), (String, &'static str)> {
+    if slipway_trust::plain_name(name) {
+        return Ok(());
+    }
+    let message = format!("{} cannot be the name of a hardware model", quoted(name));
+    let hint = "use 1 to 63 letters, digits, '-', '_' and '.', the first a letter or digit, as releases do";
+    Err((message, hint))
+}
+
 fn digest(new: &NewClaim) -> String {
-    let asked = (&new.product, &new.hardware, &new.labels, new.uses, &new.device_id, new.ttl);
+    let ids = (&new.device_id, &new.device_id_pattern);
+    let asked = (&new.product, &new.hardware, &new.labels, new.uses, ids, new.approve, new.ttl);
     Sha256::of(format!("{asked:?}").as_bytes()).to_string()
 }
 
@@ -209,6 +235,7 @@ mod tests {
             NewClaim { uses: MAX_USES + 1, ..new() },
             NewClaim { device_id: "A".into(), ..new() },
             NewClaim { device_id: "a".into(), uses: 2, ..new() },
+            NewClaim { device_id_pattern: "[a-z]".into(), ..new() },
             NewClaim { ttl: Some(Duration::from_secs(1)), ..new() },
             NewClaim { labels: Labels::from([("a b".into(), "x".into())]), ..new() },
         ] {

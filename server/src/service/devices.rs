@@ -7,6 +7,7 @@ use crate::{
     limits,
     model::{
         device::{Approval, Device, DeviceState},
+        enrolment::needs_approval,
         filter::{Field, Filter, Subject},
         label::{self, Labels},
         page::Page,
@@ -118,14 +119,7 @@ pub async fn set_labels(
     etag: &str,
 ) -> Result<Seen> {
     change_record(ctx, actor, id, "UpdateDevice", |device| {
-        if !etag.is_empty() && etag != device.etag() {
-            return Err(Refusal::new(
-                Reason::EtagMismatch,
-                format!("the device {} was changed since it was read", device.id),
-                "read it again and repeat the change",
-            )
-            .field("device.etag"));
-        }
+        check_etag(device, etag, "device.etag")?;
         let labels = changed(&device.labels, change);
         label::check(&labels, "device.labels")?;
         if labels == device.labels {
@@ -188,6 +182,37 @@ pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Se
         Ok((!what.is_empty()).then(|| what.join(", ")))
     })
     .await
+}
+
+/// Says yes to a device that enrolled pending; `etag`, when not empty, has to be the record's present one.
+pub async fn approve(ctx: &Context, actor: &str, id: &str, etag: &str) -> Result<Seen> {
+    let seen = change_record(ctx, actor, id, "ApproveDevice", |device| {
+        if !needs_approval(device)? {
+            return Ok(None);
+        }
+        check_etag(device, etag, "etag")?;
+        device.state = DeviceState::Active;
+        if device.standing.renewal == Approval::Waiting {
+            device.standing.renewal = Approval::Approved;
+        }
+        Ok(Some(format!("key {}, by {}", device.spki_sha256, device.enrolled_by)))
+    })
+    .await?;
+    // Its product may have a rollout that waits for devices.
+    ctx.wake.rollouts();
+    Ok(seen)
+}
+
+fn check_etag(device: &Device, etag: &str, field: &str) -> std::result::Result<(), Refusal> {
+    if etag.is_empty() || etag == device.etag() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::EtagMismatch,
+        format!("the device {} was changed since it was read", device.id),
+        "read it again and repeat the change",
+    )
+    .field(field))
 }
 
 /// Reads, changes and writes a record, with its audit entry; `change` returns its detail, or none

@@ -1,25 +1,27 @@
-//! A claim and a signing request become a device with a certificate.
+//! A right and a signing request become a device with a certificate.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Context, Error, Result};
+use super::{
+    Context, Error, Result,
+    enroll_rights::{self, Identified},
+    tally::Tally,
+};
 use crate::{
     limits,
     model::{
-        claim::Claim,
         device::{Device, DeviceState, Inventory, Standing},
+        enrolment::{Grant, check_product, other_hardware},
         id,
         refusal::{Reason, Refusal},
         renewal::{Asked, decide},
         text::quoted,
         time::Timestamp,
-        token,
     },
     pki::{Issued, RequestedKey, read_request},
     store::{
         StoreError, Tx,
         audit::audit_append,
-        claims::{claim_get, claim_spend},
         devices::{device_get, device_get_by_key, device_insert, device_update},
     },
 };
@@ -29,19 +31,46 @@ const ROUNDS: usize = 3;
 /// A new device checks in within this time; the spread keeps a production line from coming at once.
 const FIRST_CHECK_IN: Duration = Duration::from_secs(2);
 
+/// From which networks claims came lately that nobody made.
+pub type Guesses = Tally<IpAddr>;
+
 /// What a device sends.
 #[derive(Clone, Debug)]
 pub struct Enrollment {
-    /// The claim's text.
-    pub claim: String,
-    /// The id it wants.
+    /// Why it may.
+    pub right: Right,
+    /// The id it wants; may be empty where the right says it.
     pub device_id: String,
     /// PKCS#10, DER.
     pub csr: Vec<u8>,
     /// Its hardware model.
     pub hardware: String,
+    /// The product it expects to belong to; empty for any.
+    pub product: String,
     /// What it says of itself.
     pub attributes: BTreeMap<String, String>,
+}
+
+/// By what right a machine asks to be a device.
+#[derive(Clone, Debug)]
+pub enum Right {
+    /// Its key is registered.
+    Key,
+    /// It has the text of a claim.
+    Claim(String),
+    /// It has a manufacturer's certificate.
+    Manufacturer(Shown),
+}
+
+/// A manufacturer's certificate, and that its key is there.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// DER, the machine's first.
+    pub chain: Vec<Vec<u8>>,
+    /// The challenge.
+    pub nonce: Vec<u8>,
+    /// Over it and the request.
+    pub signature: Vec<u8>,
 }
 
 /// What it gets.
@@ -55,13 +84,10 @@ pub struct Enrolled {
     pub next_check_in: Duration,
 }
 
-/// Enrols a device. The same key, id and claim again give a certificate again and spend nothing.
-pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
-    // A stranger learns nothing, and costs neither a signature nor the writer's turn.
-    let mut tx = ctx.db.read().await?;
-    find_claim(&mut tx, &asked.claim).await?;
-    drop(tx);
-    let key = check(asked)?;
+/// Enrols a device that calls from `from`, an address or the network of one. The same key, id and right
+/// again give a certificate again and spend nothing.
+pub async fn enroll(ctx: &Context, asked: &Enrollment, from: IpAddr) -> Result<Enrolled> {
+    let who = enroll_rights::identify(ctx, asked, from).await?;
     if ctx.trust.newest_root(&ctx.db).await?.is_none() {
         return Err(Refusal::new(
             Reason::TrustNotInitialized,
@@ -74,10 +100,10 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
         let now = ctx.clock.now();
         let certificate = ctx
             .pki
-            .issue_device(&asked.device_id, &key, ctx.rng.bytes(), now)
+            .issue_device(&who.id, &who.key, ctx.rng.bytes(), now)
             .map_err(|error| Error::Internal(crate::chain::chain(&error)))?;
         let mut tx = ctx.db.write().await?;
-        let device = match admit(ctx, &mut tx, asked, &key, &certificate, now).await {
+        let device = match admit(ctx, &mut tx, asked, &who, &certificate, now).await {
             Ok(Some(device)) => device,
             Ok(None) | Err(Error::Store(StoreError::Conflict { .. })) => continue,
             Err(error) => return Err(error),
@@ -88,7 +114,7 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment) -> Result<Enrolled> {
         return Ok(Enrolled { device, certificate, next_check_in });
     }
     // Whoever wins every round has this id or this key by now.
-    Err(exists(&asked.device_id).into())
+    Err(exists(&who.id).into())
 }
 
 /// The device's row, new or as it is; none when another call changed it meanwhile.
@@ -96,44 +122,91 @@ async fn admit(
     ctx: &Context,
     tx: &mut Tx,
     asked: &Enrollment,
-    key: &RequestedKey,
+    who: &Identified,
     certificate: &Issued,
     now: Timestamp,
 ) -> Result<Option<Device>> {
-    let claim = find_claim(tx, &asked.claim).await?;
-    if let Some(mut device) = device_get(tx, &asked.device_id).await? {
-        if device.spki_sha256 != key.spki_sha256 || device.claim_id != claim.id {
-            return Err(exists(&asked.device_id).into());
+    let known = device_get(tx, &who.id).await?;
+    // As the transaction sees it: it may be spent or removed by now.
+    let right = enroll_rights::right(ctx, tx, asked, who, known.as_ref()).await?;
+    if let Some(device) = known {
+        if device.spki_sha256 != who.key.spki_sha256 {
+            return Err(exists(&who.id).into());
         }
-        // No way around what a renewal would be refused for.
-        let question = Asked { proved: key.spki_sha256, wanted: key.spki_sha256 };
-        decide(&device, &question, ctx.renew_after_expiry, now)?;
-        device.certificate_serial.clone_from(&certificate.serial);
-        device.certificate_not_after = certificate.not_after;
-        return Ok(device_update(tx, &mut device, now).await?.then_some(device));
+        check_product(&asked.product, &device.product)?;
+        return match device.state {
+            DeviceState::Registered => let_in(tx, device, asked, certificate, now).await,
+            _ if device.enrolled_by != right.name() => Err(exists(&who.id).into()),
+            _ => issue_again(ctx, tx, device, certificate, now).await,
+        };
     }
-    if device_get_by_key(tx, &key.spki_sha256).await?.is_some() {
-        return Err(exists(&asked.device_id).into());
+    if device_get_by_key(tx, &who.key.spki_sha256).await?.is_some() {
+        return Err(exists(&who.id).into());
     }
-    claim.admits(&asked.device_id, &asked.hardware, now)?;
-    claim.check_uses()?;
-    if !claim_spend(tx, &claim.id, now).await? {
-        return Err(Claim { used: claim.uses, ..claim }.check_uses().err().map_or_else(
-            || Error::Internal("a claim with uses left could not be spent".to_owned()),
-            Error::from,
-        ));
+    let grant = right.spend(tx, asked, who, now).await?;
+    let device = new_device(asked, who, grant, certificate, now);
+    // Before the row: whoever changes a device takes these locks in this order.
+    append(tx, &device, now).await?;
+    // The id is free; a conflict is the key, or somebody who took the id just now: look again.
+    device_insert(tx, &device).await?;
+    Ok(Some(device))
+}
+
+/// The first certificate of a device that was registered.
+async fn let_in(
+    tx: &mut Tx,
+    mut device: Device,
+    asked: &Enrollment,
+    certificate: &Issued,
+    now: Timestamp,
+) -> Result<Option<Device>> {
+    if asked.hardware != device.hardware {
+        return Err(
+            other_hardware(&format!("the device {}", device.id), &device.hardware, &asked.hardware).into()
+        );
     }
-    let device = Device {
-        id: asked.device_id.clone(),
-        product: claim.product,
+    device.state = DeviceState::Active;
+    device.inventory.attributes = asked.attributes.clone();
+    device.certificate_serial.clone_from(&certificate.serial);
+    device.certificate_not_after = certificate.not_after;
+    append(tx, &device, now).await?;
+    Ok(device_update(tx, &mut device, now).await?.then_some(device))
+}
+
+/// The call was made before: another certificate for the same key.
+async fn issue_again(
+    ctx: &Context,
+    tx: &mut Tx,
+    mut device: Device,
+    certificate: &Issued,
+    now: Timestamp,
+) -> Result<Option<Device>> {
+    // No way around what a renewal would be refused for.
+    let question = Asked { proved: device.spki_sha256, wanted: device.spki_sha256 };
+    decide(&device, &question, ctx.renew_after_expiry, now)?;
+    device.certificate_serial.clone_from(&certificate.serial);
+    device.certificate_not_after = certificate.not_after;
+    Ok(device_update(tx, &mut device, now).await?.then_some(device))
+}
+
+fn new_device(
+    asked: &Enrollment,
+    who: &Identified,
+    grant: Grant,
+    certificate: &Issued,
+    now: Timestamp,
+) -> Device {
+    Device {
+        id: who.id.clone(),
+        state: grant.state(),
+        product: grant.product,
         hardware: asked.hardware.clone(),
-        state: DeviceState::Active,
-        spki_sha256: key.spki_sha256,
+        spki_sha256: who.key.spki_sha256,
         standing: Standing::default(),
         certificate_serial: certificate.serial.clone(),
         certificate_not_after: certificate.not_after,
-        claim_id: claim.id,
-        labels: claim.labels,
+        enrolled_by: grant.by,
+        labels: grant.labels,
         inventory: Inventory { attributes: asked.attributes.clone(), ..Inventory::default() },
         have: slipway_trust::Versions::default(),
         failures: 0,
@@ -141,36 +214,20 @@ async fn admit(
         created_at: now,
         updated_at: now,
         generation: 1,
-    };
-    // Before the row: whoever changes a device takes these locks in this order.
-    let actor = format!("claims/{}", device.claim_id);
-    let detail = format!("key {}", device.spki_sha256);
-    audit_append(tx, now, &actor, "Enroll", &format!("devices/{}", device.id), &detail).await?;
-    device_insert(tx, &device).await.map_err(|error| match error {
-        // The id is free, so the key is not, or somebody took the id just now: look again.
-        StoreError::Conflict { .. } => Error::Store(error),
-        other => Error::from(other),
-    })?;
-    Ok(Some(device))
+    }
 }
 
-async fn find_claim(tx: &mut Tx, text: &str) -> Result<Claim> {
-    let unknown = || {
-        Refusal::new(
-            Reason::ClaimUnknown,
-            "the server does not know this claim",
-            "check that the claim file was copied whole and is for this server; ask for a new one: \
-             slipway claim create",
-        )
-        .field("claim_token")
-    };
-    let (id, secret) = token::read_claim(text.trim()).ok_or_else(unknown)?;
-    let claim = claim_get(tx, id).await?.ok_or_else(unknown)?;
-    if token::same(&claim.secret_sha256, &secret) { Ok(claim) } else { Err(unknown().into()) }
+async fn append(tx: &mut Tx, device: &Device, now: Timestamp) -> Result<()> {
+    let detail = format!("key {}, {}", device.spki_sha256, device.state.as_str());
+    let name = format!("devices/{}", device.id);
+    Ok(audit_append(tx, now, &device.enrolled_by, "Enroll", &name, &detail).await?)
 }
 
-fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
-    check_id(&asked.device_id)?;
+/// What can be said of a request whatever its right: the key it is for.
+pub(super) fn check(asked: &Enrollment) -> std::result::Result<RequestedKey, Refusal> {
+    if !asked.device_id.is_empty() || matches!(asked.right, Right::Claim(_)) {
+        check_id(&asked.device_id)?;
+    }
     let key = read_csr(&asked.csr, &asked.device_id)?;
     let attributes = &asked.attributes;
     let too_long =
@@ -231,7 +288,7 @@ pub(super) fn read_csr(der: &[u8], device_id: &str) -> std::result::Result<Reque
 pub(super) fn exists(device_id: &str) -> Refusal {
     Refusal::new(
         Reason::DeviceExists,
-        format!("there is a device {device_id} with another key or claim, or another device with this key"),
+        format!("there is a device {device_id} with another key or right, or another device with this key"),
         "choose another --device-id; to enrol this machine anew, remove its state directory and use a new id",
     )
     .field("device_id")

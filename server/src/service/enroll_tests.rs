@@ -1,12 +1,21 @@
-//! What a claim admits, and that a cut between spending and storing costs nobody a use.
+//! What a right admits, and that a cut between spending and storing costs nobody a use.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use super::*;
 use crate::{
-    service::{claims, claims::NewClaim, fake_trust::Publisher, testing::TestContext},
+    model::{claim::Claim, enrolment::Registration, token},
+    service::{
+        claims::{self, NewClaim},
+        devices,
+        fake_trust::Publisher,
+        registrations::{self, Imported},
+        testing::TestContext,
+    },
     store::claims::claim_get,
 };
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn csr(pair: &KeyPair, name: &str) -> Vec<u8> {
     let mut params = CertificateParams::default();
@@ -28,7 +37,8 @@ async fn ready() -> TestContext {
 
 fn asking(claim: &str, pair: &KeyPair, device_id: &str) -> Enrollment {
     Enrollment {
-        claim: claim.to_owned(),
+        right: Right::Claim(claim.to_owned()),
+        product: String::new(),
         device_id: device_id.to_owned(),
         csr: csr(pair, device_id),
         hardware: "gw-a".to_owned(),
@@ -37,7 +47,7 @@ fn asking(claim: &str, pair: &KeyPair, device_id: &str) -> Enrollment {
 }
 
 async fn reason(ctx: &Context, asked: &Enrollment) -> Option<Reason> {
-    match enroll(ctx, asked).await {
+    match enroll(ctx, asked, HERE).await {
         Ok(_) => None,
         Err(Error::Refused(refusal)) => Some(refusal.reason),
         Err(other) => panic!("{other}"),
@@ -50,8 +60,8 @@ async fn a_repeated_call_spends_one_use() {
     let (made, text) = claim(&ctx, 1).await;
     let pair = KeyPair::generate().unwrap();
     let asked = asking(&text, &pair, "pump-1");
-    let first = enroll(&ctx, &asked).await.unwrap();
-    let second = enroll(&ctx, &asked).await.unwrap();
+    let first = enroll(&ctx, &asked, HERE).await.unwrap();
+    let second = enroll(&ctx, &asked, HERE).await.unwrap();
     assert_eq!(first.device.spki_sha256, second.device.spki_sha256);
     assert_ne!(first.certificate.serial, second.certificate.serial);
     let mut tx = ctx.db.read().await.unwrap();
@@ -88,8 +98,11 @@ async fn what_is_refused() {
     let forged = token::claim_text("0000", &[1; token::SECRET_BYTES]);
     let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
     for (asked, expected) in [
-        (Enrollment { claim: forged, ..good.clone() }, Reason::ClaimUnknown),
-        (Enrollment { claim: "hello".into(), ..good.clone() }, Reason::ClaimUnknown),
+        (Enrollment { right: Right::Claim(forged), ..good.clone() }, Reason::ClaimUnknown),
+        (Enrollment { right: Right::Claim("hello".into()), ..good.clone() }, Reason::ClaimUnknown),
+        (Enrollment { device_id: String::new(), ..good.clone() }, Reason::DeviceIdInvalid),
+        (Enrollment { product: "valve".into(), ..good.clone() }, Reason::ProductMismatch),
+        (Enrollment { right: Right::Key, ..good.clone() }, Reason::KeyNotRegistered),
         (Enrollment { device_id: "Pump".into(), ..good.clone() }, Reason::DeviceIdInvalid),
         (Enrollment { device_id: "pump-2".into(), ..good.clone() }, Reason::CsrForAnotherId),
         (Enrollment { csr: b"x".to_vec(), ..good.clone() }, Reason::CsrInvalid),
@@ -109,4 +122,114 @@ async fn nobody_enrols_before_there_is_a_root() {
     let (_, text) = claim(&ctx, 1).await;
     let pair = KeyPair::generate().unwrap();
     assert_eq!(reason(&ctx, &asking(&text, &pair, "pump-1")).await, Some(Reason::TrustNotInitialized));
+}
+
+fn registration(id: &str, pair: &KeyPair) -> Registration {
+    use rcgen::PublicKeyData as _;
+    Registration {
+        device_id: id.to_owned(),
+        key: slipway_trust::Sha256::of(&pair.subject_public_key_info()),
+        product: "pump".to_owned(),
+        hardware: "gw-a".to_owned(),
+        labels: [("site".to_owned(), "north".to_owned())].into(),
+    }
+}
+
+async fn state(ctx: &Context, id: &str) -> DeviceState {
+    devices::get(ctx, id).await.unwrap().device.state
+}
+
+#[tokio::test]
+async fn a_registered_key_needs_nothing_else() {
+    let ctx = ready().await;
+    let (pair, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let file = [registration("pump-1", &pair), registration("pump-2", &other)];
+    let created = Imported { created: 2, unchanged: 0 };
+    assert_eq!(registrations::import(&ctx, "t", &file, true).await.unwrap(), created);
+    assert!(devices::get(&ctx, "pump-1").await.is_err(), "only checked");
+    assert_eq!(registrations::import(&ctx, "t", &file, false).await.unwrap(), created);
+    assert_eq!(state(&ctx, "pump-1").await, DeviceState::Registered);
+    let asked = |id: &str, pair: &KeyPair| Enrollment { right: Right::Key, ..asking("", pair, id) };
+    for (bad, expected) in [
+        (asked("pump-2", &pair), Reason::DeviceIdInvalid),
+        (asked("pump-1", &KeyPair::generate().unwrap()), Reason::KeyNotRegistered),
+        (Enrollment { hardware: "gw-b".into(), ..asked("pump-1", &pair) }, Reason::HardwareUnknown),
+        (Enrollment { product: "valve".into(), ..asked("pump-1", &pair) }, Reason::ProductMismatch),
+    ] {
+        assert_eq!(reason(&ctx, &bad).await, Some(expected), "{bad:?}");
+    }
+    assert_eq!(state(&ctx, "pump-1").await, DeviceState::Registered, "nothing was spent");
+    // Its id is not said: the server knows it.
+    let enrolled = enroll(&ctx, &asked("", &pair), HERE).await.unwrap();
+    assert_eq!((enrolled.device.id.as_str(), enrolled.device.state), ("pump-1", DeviceState::Active));
+    assert_eq!(enrolled.device.labels["site"], "north");
+    let again = enroll(&ctx, &asked("pump-1", &pair), HERE).await.unwrap();
+    assert_ne!(enrolled.certificate.serial, again.certificate.serial, "a repeated call");
+    let unchanged = Imported { created: 0, unchanged: 2 };
+    assert_eq!(registrations::import(&ctx, "t", &file, false).await.unwrap(), unchanged);
+    devices::revoke(&ctx, "t", "pump-2", "lost on the way").await.unwrap();
+    assert_eq!(reason(&ctx, &asked("", &other)).await, Some(Reason::DeviceRevoked));
+}
+
+#[tokio::test]
+async fn a_registered_id_is_nobody_else_s() {
+    let ctx = ready().await;
+    let (_, text) = claim(&ctx, 1).await;
+    let (pair, thief) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    registrations::import(&ctx, "t", &[registration("pump-1", &pair)], false).await.unwrap();
+    assert_eq!(reason(&ctx, &asking(&text, &thief, "pump-1")).await, Some(Reason::DeviceExists));
+    // With the key it is the device, and the claim keeps its use.
+    assert_eq!(reason(&ctx, &asking(&text, &pair, "pump-1")).await, None);
+    assert_eq!(reason(&ctx, &asking(&text, &thief, "pump-2")).await, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_registered() {
+    let ctx = ready().await;
+    let (pair, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let good = registration("pump-1", &pair);
+    registrations::import(&ctx, "t", std::slice::from_ref(&good), false).await.unwrap();
+    let refusal = async |file: &[Registration]| match registrations::import(&ctx, "t", file, false).await {
+        Err(Error::Refused(refusal)) => (refusal.reason, refusal.field.unwrap_or_default()),
+        other => panic!("{other:?}"),
+    };
+    let fresh = registration("pump-2", &other);
+    for (bad, reason, field) in [
+        (Registration { hardware: "gw-b".into(), ..good.clone() }, Reason::DeviceExists, ""),
+        (Registration { product: "valve".into(), ..good.clone() }, Reason::DeviceExists, ""),
+        (Registration { device_id: "pump-3".into(), ..good.clone() }, Reason::DeviceExists, ""),
+        (Registration { device_id: "pump-1".into(), ..fresh.clone() }, Reason::DeviceExists, ""),
+        (
+            Registration { device_id: "Pump".into(), ..good.clone() },
+            Reason::RegistrationInvalid,
+            ".device_id",
+        ),
+        (Registration { product: "root".into(), ..good.clone() }, Reason::RegistrationInvalid, ".product"),
+        (Registration { hardware: "a b".into(), ..good.clone() }, Reason::RegistrationInvalid, ".hardware"),
+        (Registration { key: fresh.key, ..good.clone() }, Reason::RegistrationInvalid, ".key"),
+        (fresh.clone(), Reason::RegistrationInvalid, ".device_id"),
+    ] {
+        let expected = (reason, format!("registrations[1]{field}"));
+        assert_eq!(refusal(&[fresh.clone(), bad.clone()]).await, expected, "{bad:?}");
+        assert!(devices::get(&ctx, "pump-2").await.is_err(), "all or nothing");
+    }
+    assert_eq!(refusal(&[]).await.0, Reason::RegistrationInvalid);
+}
+
+#[tokio::test]
+async fn who_guesses_has_to_wait_whatever_he_shows_next() {
+    let ctx = ready().await;
+    let (_, text) = claim(&ctx, 10).await;
+    let pair = KeyPair::generate().unwrap();
+    let good = asking(&text, &pair, "pump-1");
+    let forged = token::claim_text("0000", &[1; token::SECRET_BYTES]);
+    let bad = Enrollment { right: Right::Claim(forged), ..good.clone() };
+    for _ in 0..limits::GUESSES {
+        assert_eq!(reason(&ctx, &bad).await, Some(Reason::ClaimUnknown));
+    }
+    assert_eq!(reason(&ctx, &good).await, Some(Reason::RateLimited));
+    let elsewhere = IpAddr::from([192, 0, 2, 1]);
+    enroll(&ctx, &good, elsewhere).await.unwrap();
+    ctx.clock.advance(limits::GUESSES_WITHIN);
+    assert_eq!(reason(&ctx, &good).await, None);
 }

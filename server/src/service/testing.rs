@@ -10,6 +10,7 @@ use super::{
     active_rollouts::ActiveRollouts,
     alerts::AlertFeed,
     device_cache::{DeviceCache, DeviceEntry},
+    enroll::Guesses,
     fake_trust,
     ingest::Inbox,
     manifests::Manifests,
@@ -60,7 +61,7 @@ pub(crate) async fn enrolled(ctx: &Context, id: &str, change: impl FnOnce(&mut D
         standing: Standing::default(),
         certificate_serial: "01".to_owned(),
         certificate_not_after: now.after(DAY),
-        claim_id: "claim".to_owned(),
+        enrolled_by: "claims/claim".to_owned(),
         labels: Labels::from([("site".to_owned(), "north".to_owned())]),
         inventory: Inventory::default(),
         have: Versions::default(),
@@ -94,7 +95,8 @@ impl Context {
         let clock = Clock::manual(START);
         let rng = Rng::seeded(1);
         let objects = Objects::memory();
-        let trust = Trust::new(fake_trust::online_keys());
+        let metrics = Metrics::new();
+        let trust = Trust::new(fake_trust::online_keys(), &metrics);
         let (stop_handle, stop) = StopHandle::new();
         let pki = Arc::new(Pki::in_memory(START).expect("two authorities"));
         let ctx = Context {
@@ -107,14 +109,15 @@ impl Context {
             tokens: TokenCache::default(),
             devices: DeviceCache::default(),
             presence: Presence::default(),
-            metrics: Metrics::new(),
+            metrics,
             stop,
             inbox: Inbox::default(),
             manifests: Manifests::default(),
             alerts: AlertFeed::default(),
             rollouts: ActiveRollouts::default(),
             wake: Wake::default(),
-            renewals: Renewals::default(),
+            renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),
+            guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
             renew_after_expiry: 10 * limits::DEVICE_CERTIFICATE,
             check_in_interval: Duration::from_secs(60),
         };

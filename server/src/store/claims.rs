@@ -9,18 +9,21 @@ use super::{
 use crate::model::{claim::Claim, time::Timestamp};
 
 const COLUMNS: &str = "id, secret_sha256, product, hardware, labels, uses, used, device_id, created_at, \
-    created_by, expires_at, revoked_at";
+    created_by, expires_at, revoked_at, device_id_pattern, approve";
 
 /// Adds a claim.
 pub async fn claim_insert(tx: &mut Tx, claim: &Claim) -> Result<(), StoreError> {
-    let sql =
-        format!("INSERT INTO claims ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+    let sql = format!(
+        "INSERT INTO claims ({COLUMNS}) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(claim.id.as_str()).bind(claim.secret_sha256.as_bytes().as_slice())
         .bind(claim.product.as_str()).bind(json(&claim.hardware)).bind(json(&claim.labels))
         .bind(i64::from(claim.uses)).bind(i64::from(claim.used)).bind(claim.device_id.as_str())
         .bind(claim.created_at.millis()).bind(claim.created_by.as_str()).bind(claim.expires_at.millis())
         .bind(claim.revoked_at.map(Timestamp::millis))
+        .bind(claim.device_id_pattern.as_str()).bind(i64::from(claim.approve))
         .execute(conn).await.map(drop))
     .map_err(StoreError::from)
 }
@@ -78,6 +81,8 @@ struct Row {
     created_by: String,
     expires_at: i64,
     revoked_at: Option<i64>,
+    device_id_pattern: String,
+    approve: i64,
 }
 
 impl TryFrom<Row> for Claim {
@@ -95,6 +100,8 @@ impl TryFrom<Row> for Claim {
             id: row.id,
             product: row.product,
             device_id: row.device_id,
+            device_id_pattern: row.device_id_pattern,
+            approve: row.approve != 0,
             created_at: Timestamp::from_millis(row.created_at),
             created_by: row.created_by,
             expires_at: Timestamp::from_millis(row.expires_at),

@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 const COLUMNS: &str = "id, product, hardware, state, spki_sha256, certificate_serial, \
-    certificate_not_after, claim_id, labels, inventory_digest, attributes, components, consent, \
+    certificate_not_after, enrolled_by, labels, inventory_digest, attributes, components, consent, \
     agent_version, boot_id, rollback_floor, blocked_code, blocked_detail, have, failures, \
     quarantined_until, created_at, updated_at, generation, next_spki_sha256, renewal, duplicate_at";
 
@@ -30,7 +30,7 @@ pub async fn device_insert(tx: &mut Tx, device: &Device) -> Result<(), StoreErro
     );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(row.id).bind(row.product).bind(row.hardware).bind(row.state).bind(row.spki_sha256)
-        .bind(row.certificate_serial).bind(row.certificate_not_after).bind(row.claim_id).bind(row.labels)
+        .bind(row.certificate_serial).bind(row.certificate_not_after).bind(row.enrolled_by).bind(row.labels)
         .bind(row.inventory_digest).bind(row.attributes).bind(row.components).bind(row.consent)
         .bind(row.agent_version).bind(row.boot_id).bind(row.rollback_floor).bind(row.blocked_code)
         .bind(row.blocked_detail).bind(row.have).bind(row.failures).bind(row.quarantined_until)
@@ -102,7 +102,7 @@ pub async fn devices_count(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(count)
 }
 
-/// Writes what may change of a device (not id, product, claim, creation) if nobody was faster: false when
+/// Writes what may change of a device (not id, product, right, creation) if nobody was faster: false when
 /// `generation` is no longer the stored one. On success the record's `generation` and `updated_at`
 /// are the new ones. [`StoreError::Conflict`] when a key is another device's.
 pub async fn device_update(tx: &mut Tx, device: &mut Device, now: Timestamp) -> Result<bool, StoreError> {
@@ -139,7 +139,7 @@ struct Row {
     spki_sha256: Vec<u8>,
     certificate_serial: String,
     certificate_not_after: i64,
-    claim_id: String,
+    enrolled_by: String,
     labels: String,
     inventory_digest: i64,
     attributes: String,
@@ -173,7 +173,7 @@ impl From<&Device> for Row {
             spki_sha256: device.spki_sha256.as_bytes().to_vec(),
             certificate_serial: device.certificate_serial.clone(),
             certificate_not_after: device.certificate_not_after.millis(),
-            claim_id: device.claim_id.clone(),
+            enrolled_by: device.enrolled_by.clone(),
             labels: json(&device.labels),
             // The column is signed, the digest is not: the same 64 bits.
             inventory_digest: inventory.digest.cast_signed(),
@@ -220,7 +220,7 @@ impl TryFrom<Row> for Device {
             },
             certificate_serial: row.certificate_serial,
             certificate_not_after: Timestamp::from_millis(row.certificate_not_after),
-            claim_id: row.claim_id,
+            enrolled_by: row.enrolled_by,
             labels: place.json("labels", &row.labels)?,
             inventory: Inventory {
                 digest: row.inventory_digest.cast_unsigned(),

@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_authorities"),
     migration!(3, "0003_renewal"),
     migration!(4, "0004_going_back"),
+    migration!(5, "0005_enrolments"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).

@@ -29,6 +29,7 @@ pub mod devices;
 mod error;
 pub mod inbox;
 pub mod limits;
+pub mod manufacturers;
 pub mod metadata;
 mod migrate;
 mod on;

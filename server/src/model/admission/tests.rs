@@ -20,7 +20,7 @@ fn device() -> Device {
         standing: Standing::default(),
         certificate_serial: String::new(),
         certificate_not_after: START,
-        claim_id: String::new(),
+        enrolled_by: String::new(),
         labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
         inventory: Inventory {
             digest: 1,

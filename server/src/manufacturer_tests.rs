@@ -1,0 +1,114 @@
+//! Which certificates of manufacturers are good for something.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+
+use super::*;
+
+/// 2026-01-01.
+const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+struct Ca {
+    der: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+fn named(name: &str, serial: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    if !serial.is_empty() {
+        let oid = DnType::CustomDnType(vec![2, 5, 4, 5]);
+        params.distinguished_name.push(oid, serial);
+    }
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(9999, 12, 31));
+    params
+}
+
+fn ca(change: impl FnOnce(&mut CertificateParams), above: Option<&Ca>) -> Ca {
+    let mut params = named("ACME devices", "");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = match above {
+        Some(above) => params.signed_by(&key, &above.issuer).unwrap(),
+        None => params.self_signed(&key).unwrap(),
+    };
+    Ca { der: certificate.der().to_vec(), issuer: Issuer::new(params, key) }
+}
+
+fn leaf(ca: &Ca, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+    let mut params = named("pump", "SN-17");
+    change(&mut params);
+    params.signed_by(&KeyPair::generate().unwrap(), &ca.issuer).unwrap().der().to_vec()
+}
+
+#[test]
+fn the_serial_number_is_the_id_else_the_name() {
+    let ca = ca(|_| {}, None);
+    assert_eq!(device_id(&leaf(&ca, |_| {})), Ok("sn-17".to_owned()));
+    assert_eq!(device_id(&leaf(&ca, |params| *params = named("PUMP-1", ""))), Ok("pump-1".to_owned()));
+    assert_eq!(device_id(&leaf(&ca, |params| *params = named("pump-1", "no id"))), Ok("pump-1".to_owned()));
+    let nameless = leaf(&ca, |params| *params = named("A pump", "17/3"));
+    assert_eq!(device_id(&nameless), Err(ManufacturerError::Nameless));
+    assert_eq!(device_id(b"hello"), Err(ManufacturerError::NotACertificate));
+    assert_eq!(device_id(&[leaf(&ca, |_| {}), vec![0]].concat()), Err(ManufacturerError::NotACertificate));
+    assert_eq!(device_id(&vec![0x30; limits::CERTIFICATE + 1]), Err(ManufacturerError::TooLarge));
+}
+
+#[test]
+fn a_chain_leads_to_its_authority_and_to_no_other() {
+    let (root, other) = (ca(|_| {}, None), ca(|_| {}, None));
+    let middle = ca(|params| params.distinguished_name.push(DnType::CommonName, "Line 3"), Some(&root));
+    let machine = leaf(&middle, |_| {});
+    let chain = [machine.clone(), middle.der.clone()];
+    assert_eq!(check_chain(&chain, &root.der, NOW), Ok(()));
+    assert_eq!(check_chain(&[machine.clone(), middle.der.clone(), root.der.clone()], &root.der, NOW), Ok(()));
+    assert_eq!(check_chain(&chain[..1], &middle.der, NOW), Ok(()), "an authority need not be a root");
+    assert_eq!(check_chain(&chain[..1], &root.der, NOW), Err(ManufacturerError::OtherIssuer));
+    // Of the same name, and yet another.
+    assert!(check_chain(&chain, &other.der, NOW).is_err());
+    assert!(check_chain(&[], &root.der, NOW).is_err());
+    assert!(check_chain(&[b"hello".to_vec()], &root.der, NOW).is_err());
+}
+
+#[test]
+fn what_is_wrong_with_a_chain() {
+    let good = ca(|_| {}, None);
+    let ended = |params: &mut CertificateParams| params.not_after = date_time_ymd(2025, 12, 31);
+    let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2027, 1, 1);
+    for (what, leaf, authority) in [
+        ("a machine's that ended", leaf(&good, ended), &good),
+        ("a machine's that is not valid yet", leaf(&good, early), &good),
+        ("an authority in place of a machine", ca(|_| {}, Some(&good)).der, &good),
+    ] {
+        assert!(check_chain(&[leaf], &authority.der, NOW).is_err(), "{what}");
+    }
+    let dead = ca(ended, None);
+    assert_eq!(check_chain(&[leaf(&dead, |_| {})], &dead.der, NOW), Err(ManufacturerError::Dates));
+    // A machine's certificate does not issue others.
+    let key = KeyPair::generate().unwrap();
+    let params = named("pump", "sn-17");
+    let machine = params.signed_by(&key, &good.issuer).unwrap().der().to_vec();
+    let forger = Ca { der: machine.clone(), issuer: Issuer::new(params, key) };
+    let forged = leaf(&forger, |params| *params = named("pump", "sn-18"));
+    assert!(check_chain(&[forged, machine], &good.der, NOW).is_err(), "issued by a machine");
+}
+
+#[test]
+fn what_can_be_an_authority() {
+    let good = ca(|_| {}, None);
+    let described = check_authority(&good.der, NOW).unwrap();
+    assert_eq!(described.subject, "CN=ACME devices");
+    assert_eq!(describe(&good.der), Some(described));
+    let machine = leaf(&good, |_| {});
+    assert_eq!(check_authority(&machine, NOW), Err(ManufacturerError::NotAnAuthority));
+    let signs_lists = ca(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign], None);
+    assert_eq!(check_authority(&signs_lists.der, NOW), Err(ManufacturerError::NotAnAuthority));
+    let dead = ca(|params| params.not_after = date_time_ymd(2025, 12, 31), None);
+    assert_eq!(check_authority(&dead.der, NOW), Err(ManufacturerError::Dates));
+    assert_eq!(check_authority(b"hello", NOW), Err(ManufacturerError::NotACertificate));
+}
