@@ -55,7 +55,7 @@ pub fn signed(server: &Sha256, id: &str, nonce: Vec<u8>, signer: &KeyPair, wante
 ///
 /// When the server gives none.
 pub async fn challenge(caller: &Caller, id: &str) -> Vec<u8> {
-    let request = ChallengeRequest { device_id: id.to_owned() };
+    let request = ChallengeRequest { device_id: id.to_owned(), ..ChallengeRequest::default() };
     caller.enrollment().challenge(request).await.expect("a challenge").into_inner().nonce
 }
 
