@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod clock;
 pub mod desk;
+pub mod drawer;
 pub mod fleet;
 pub mod member;
 pub mod operator;
@@ -10,5 +11,7 @@ pub mod postgres;
 pub mod processes;
 pub mod proof;
 pub mod raw;
+pub mod relay;
 pub mod s3;
+pub mod swtpm;
 pub mod world;

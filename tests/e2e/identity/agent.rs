@@ -1,148 +1,15 @@
 //! Real agents in this process, whose clocks the test sets: they renew in time, and come back when they did not.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, sync::Arc, time::Duration};
 
-use rand::{SeedableRng as _, rngs::StdRng};
-use slipway_agent::{
-    StateDir, certificate,
-    clock::Clock,
-    enroll::{Enrollment, enroll_by},
-    identity, local,
-};
+use slipway_agent::{certificate, clock::Clock, identity, keystore::KeyStore as _};
 use slipway_proto::v1::{CheckInRequest, RenewRequest, RevokeDeviceRequest};
-use slipway_server::{
-    model::device::{Approval, DeviceState},
-    service::devices,
+use slipway_server::model::device::{Approval, DeviceState};
+use slipway_tests::{
+    clock::wait_for,
+    drawer::{DAY, Drawer, PATIENCE, YEAR},
+    operator::Caller,
 };
-use slipway_tests::{clock::wait_for, desk::HARDWARE, operator::Caller, world::World};
-use tokio::{sync::watch, task::JoinHandle};
-
-use crate::steps::PATIENCE;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// One device, its server, and what the device's clock shows beside the truth.
-struct Drawer {
-    world: World,
-    state: StateDir,
-    /// How far its clock is off, in milliseconds.
-    off: Arc<AtomicI64>,
-    lives: u64,
-}
-
-/// An agent at work.
-struct Awake {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<Result<(), slipway_agent::RunError>>,
-}
-
-impl Awake {
-    async fn switch_off(self) {
-        self.stop.send_replace(true);
-        self.task.await.expect("no panic").expect("an orderly end");
-    }
-}
-
-impl Drawer {
-    async fn new(renew_after_expiry: u64) -> Self {
-        Self::enrolled_by(renew_after_expiry, &Clock::system()).await
-    }
-
-    async fn enrolled_by(renew_after_expiry: u64, clock: &Clock) -> Self {
-        let world = World::start_with(|config| {
-            config.check_in_interval = 1;
-            config.renew_after_expiry = renew_after_expiry;
-        })
-        .await;
-        world.init_trust();
-        let (claim, state) = (world.path("claim.json"), PathBuf::from(world.path("state")));
-        world.slipway(&["claim", "create", "--product", "pump", "--hardware", HARDWARE, "--out", &claim]);
-        let order = Enrollment {
-            claim: claim.into(),
-            state: state.clone(),
-            slots: world.path("slots").into(),
-            hardware: HARDWARE.to_owned(),
-            device_id: Some("pump-1".to_owned()),
-            component: "system".to_owned(),
-            health_command: String::new(),
-            server: None,
-            slot_size: 0,
-        };
-        enroll_by(&order, clock).await.expect("a device");
-        fs::write(world.path("slots/slot-a.img"), b"factory").expect("an image");
-        Drawer { world, state: StateDir::new(&state), off: Arc::default(), lives: 0 }
-    }
-
-    /// Starts the agent.
-    fn switch_on(&mut self) -> Awake {
-        self.lives += 1;
-        let (stop, stopped) = watch::channel(false);
-        let truth = self.world.clock.clone();
-        let (passed, off) = (truth.clone(), self.off.clone());
-        let clock = Clock::with_ticks(
-            Arc::new(move || truth.now().millis() + off.load(Ordering::SeqCst)),
-            Arc::new(move || passed.now().millis()),
-        );
-        let (state, rng) = (self.state.clone(), StdRng::seed_from_u64(self.lives));
-        let task = tokio::spawn(async move { slipway_agent::run(&state, clock, rng, None, stopped).await });
-        Awake { stop, task }
-    }
-
-    /// Sets the device's clock.
-    fn shows(&self, millis: i64) {
-        self.off.store(millis - self.world.clock.now().millis(), Ordering::SeqCst);
-    }
-
-    /// Its record; not asked for by call, because no token lives as long as a device.
-    async fn device(&self) -> devices::Seen {
-        devices::get(&self.world.running.context, "pump-1").await.expect("the device")
-    }
-
-    /// Waits until the device has called at the present moment.
-    async fn is_back(&self) {
-        let now = self.world.clock.now();
-        wait_for("the device to call", PATIENCE, || async {
-            (self.device().await.contact?.seen_at >= now).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until it has a certificate from now on.
-    async fn is_renewed(&self) {
-        let end = self.world.clock.now().after(364 * DAY);
-        wait_for("a new certificate", PATIENCE, || async {
-            (self.device().await.device.certificate_not_after > end).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until it says that it is blocked for this reason.
-    async fn is_blocked(&self, code: &str) {
-        wait_for(code, PATIENCE, || async {
-            let blocked = local::status(&self.state).ok()?.news.blocked?;
-            (blocked.code == code).then_some(())
-        })
-        .await;
-    }
-
-    fn files(&self) -> (String, String) {
-        let read = |path: PathBuf| fs::read_to_string(path).expect("a file");
-        (read(self.state.key()), read(self.state.certificate()))
-    }
-
-    fn acts(&self) -> String {
-        self.world.slipway(&["audit", "list"])
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_renews_in_the_second_half_of_its_certificate_s_life() {
@@ -177,7 +44,7 @@ async fn a_device_that_was_off_for_eight_years_comes_back_by_itself() {
     drawer.world.clock.advance(DAY);
     let agent = drawer.switch_on();
     drawer.is_back().await;
-    let (key, wrong) = identity::load(&drawer.state).expect("papers");
+    let (key, wrong) = identity::load(&drawer.keys()).expect("papers");
     assert!(wrong.is_none() && key.certificate.is_some(), "{wrong:?}");
     agent.switch_off().await;
     drawer.world.stop().await;
@@ -186,9 +53,7 @@ async fn a_device_that_was_off_for_eight_years_comes_back_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_is_told_to_changes_its_key_with_its_certificate() {
     let mut drawer = Drawer::new(3650).await;
-    let config = fs::read_to_string(drawer.state.config()).expect("agent.toml");
-    let config = config.replace("new_key_at_renewal = false", "new_key_at_renewal = true");
-    fs::write(drawer.state.config(), config).expect("agent.toml");
+    drawer.changes_keys();
     let first = drawer.files();
     drawer.world.clock.advance(250 * DAY);
     let agent = drawer.switch_on();
@@ -202,11 +67,7 @@ async fn an_agent_that_is_told_to_changes_its_key_with_its_certificate() {
     fs::write(drawer.state.key(), &first.0).expect("a copy");
     fs::write(drawer.state.certificate(), &first.1).expect("a copy");
     let agent = drawer.switch_on();
-    wait_for("the old key to be refused", PATIENCE, || async {
-        let error = local::status(&drawer.state).ok()?.news.last_error?;
-        (error.reason.code == "DEVICE_UNKNOWN").then_some(())
-    })
-    .await;
+    drawer.has_said("DEVICE_UNKNOWN").await;
     agent.switch_off().await;
     drawer.world.stop().await;
 }
@@ -215,7 +76,8 @@ async fn an_agent_that_is_told_to_changes_its_key_with_its_certificate() {
 async fn a_change_of_keys_that_was_cut_is_finished_by_the_next_start() {
     let mut drawer = Drawer::new(3650).await;
     // The power went after the server knew the new key, and before the device had the certificate for it.
-    let new = identity::load_or_make_next_key(&drawer.state).expect("a key");
+    let new = drawer.keys().load_or_make_next().expect("a key");
+    let new_pem = fs::read_to_string(drawer.state.next_key()).expect("a key");
     let world = &drawer.world;
     let (key, certificate) = drawer.files();
     let ca = world.read("server-ca.pem");
@@ -230,14 +92,14 @@ async fn a_change_of_keys_that_was_cut_is_finished_by_the_next_start() {
     // It was used as well, so that the server goes by it: the device cannot know.
     identity::store_next_certificate(&drawer.state, &answer.certificate_chain_der).expect("stored");
     let next = fs::read_to_string(drawer.state.next_certificate()).expect("stored");
-    let used = caller(&next, &new.serialize_pem());
+    let used = caller(&next, &new_pem);
     used.device().check_in(CheckInRequest::default()).await.expect("an answer");
     fs::remove_file(drawer.state.next_certificate()).expect("gone");
     drawer.world.clock.advance(DAY);
     let agent = drawer.switch_on();
     drawer.is_back().await;
     agent.switch_off().await;
-    assert_eq!(drawer.files().0, new.serialize_pem());
+    assert_eq!(drawer.files().0, new_pem);
     assert!(!drawer.state.next_key().exists());
     drawer.world.stop().await;
 }
