@@ -19,6 +19,8 @@ pub const PLAIN: u32 = 0o644;
 /// # Errors
 /// Any I/O error; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    #[cfg(test)]
+    power::spend()?;
     let beside = named(path, ".new");
     let written = write_new(&beside, bytes, mode).and_then(|()| match fs::rename(&beside, path) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
@@ -42,6 +44,8 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// Any I/O error except "not found".
 pub fn remove(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    power::spend()?;
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -114,6 +118,37 @@ fn named(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(ending);
     path.with_file_name(name)
+}
+
+/// Power cuts, for tests of what is stored in several steps.
+#[cfg(test)]
+pub mod power {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+
+    /// Nothing that this thread does is durable any more after so many steps.
+    pub fn lasts_for(steps: u32) {
+        LEFT.set(steps);
+    }
+
+    /// It is back, for good.
+    pub fn returns() {
+        lasts_for(u32::MAX);
+    }
+
+    pub(super) fn spend() -> io::Result<()> {
+        match LEFT.get() {
+            u32::MAX => Ok(()),
+            0 => Err(io::Error::other("the power is gone")),
+            left => {
+                LEFT.set(left - 1);
+                Ok(())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,6 @@ use std::{
 };
 
 use axum::{Router, http, routing::get};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use slipway_proto::v1::{
     ChallengeRequest, ChallengeResponse, CheckInRequest, CheckInResponse, EnrollRequest, EnrollResponse,
     GetTimeRequest, GetTimeResponse, Inventory, MetadataVersions, Reading, RenewRequest, RenewResponse,
@@ -30,6 +24,8 @@ use slipway_trust::{
 use tokio::{net::TcpListener, sync::watch};
 use tonic::{Code, Request, Response, Status as Refusal};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::listen::{Identity, serve};
 
 /// 2027-01-15: after the agent's build time, within the life of everything that the fake signs.
 pub const NOW: i64 = 1_800_000_000_000;
@@ -181,17 +177,14 @@ impl Fleet {
     pub async fn start(now: i64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let identity = Identity::new();
         let fleet = Self {
             addr,
             world: Arc::new(Mutex::new(World::new(Date::from_millis(now)))),
             changed: watch::channel(0).0,
-            ca_pem: certificate.pem(),
+            ca_pem: identity.certificate.pem(),
         };
-        let tls = tls_config(certificate.der().clone(), &key);
-        tokio::spawn(serve(listener, tls, fleet.router()));
+        tokio::spawn(serve(listener, identity, fleet.router()));
         fleet
     }
 
@@ -279,32 +272,6 @@ fn answer(found: Option<Vec<u8>>) -> http::Response<axum::body::Body> {
             *missing.status_mut() = http::StatusCode::NOT_FOUND;
             missing
         }
-    }
-}
-
-fn tls_config(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> rustls::ServerConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-        .unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    tls
-}
-
-async fn serve(listener: TcpListener, tls: rustls::ServerConfig, router: Router) {
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
-    while let Ok((tcp, _)) = listener.accept().await {
-        // A test that holds the clock still cannot wait for the kernel to put small packets together.
-        tcp.set_nodelay(true).unwrap();
-        let (acceptor, router) = (acceptor.clone(), router.clone());
-        tokio::spawn(async move {
-            let Ok(tls) = acceptor.accept(tcp).await else { return };
-            let service = TowerToHyperService::new(router);
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service).await;
-        });
     }
 }
 
