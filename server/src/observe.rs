@@ -49,6 +49,7 @@ struct Inner {
     handshakes: Family<OutcomeLabels, Counter>,
     statements: Gauge<u64, AtomicU64>,
     storage_full: Counter,
+    forged: Counter,
     lives: Family<RoleLabels, Gauge<i64, AtomicI64>>,
     /// When the log was told last that a disk is full, in milliseconds; 0 for never.
     full_said_at: AtomicI64,
@@ -104,6 +105,12 @@ impl Metrics {
             "Calls refused because a disk is full",
             storage_full.clone(),
         );
+        let forged = Counter::default();
+        registry.register(
+            "forged_documents",
+            "Times that a stored document was not the one that was signed, and was not served",
+            forged.clone(),
+        );
         let lives = Family::default();
         registry.register(
             "signature_seconds_left",
@@ -120,6 +127,7 @@ impl Metrics {
             handshakes,
             statements,
             storage_full,
+            forged,
             lives,
             full_said_at,
         }))
@@ -140,6 +148,11 @@ impl Metrics {
             (last == 0 || last <= due).then_some(now.millis())
         })
         .is_ok()
+    }
+
+    /// A stored document is not the one that was signed. It is not served, and somebody should know.
+    pub fn forged(&self) {
+        self.0.forged.inc();
     }
 
     /// How long the newest document of each signed role lives, in seconds; negative when it is over.

@@ -18,6 +18,7 @@ use crate::{
         time::Timestamp,
         trust::{Assignment, Delta},
     },
+    observe::Metrics,
     store::{Db, metadata},
 };
 
@@ -25,6 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Trust {
     keys: KeyRing,
+    metrics: Metrics,
     state: Arc<RwLock<State>>,
 }
 
@@ -38,15 +40,15 @@ struct State {
 }
 
 impl Trust {
-    /// Nothing loaded yet.
-    pub fn new(keys: impl Into<KeyRing>) -> Self {
-        Trust { keys: keys.into(), state: Arc::default() }
+    /// Nothing loaded yet. Stored documents that are not what was signed are counted in `metrics`.
+    pub fn new(keys: impl Into<KeyRing>, metrics: &Metrics) -> Self {
+        Trust { keys: keys.into(), metrics: metrics.clone(), state: Arc::default() }
     }
 
     /// Loads what is stored, verifies it as a device would, and serves it from now on.
     ///
-    /// What does not verify is not served: it is logged as an error, what was verified before stays
-    /// in force, and nothing can be published until an operator restored the database.
+    /// What does not verify is not served: it is logged as an error and counted, what was verified before
+    /// stays in force, and nothing can be published until an operator restored the database.
     pub async fn refresh(&self, db: &Db) -> Result<()> {
         let mut tx = db.read().await?;
         let rows = metadata::metadata_current(&mut tx).await?;
@@ -61,6 +63,7 @@ impl Trust {
             }
             Err(error) => {
                 let error = chain(&error);
+                self.metrics.forged();
                 tracing::error!(
                     error,
                     "signed metadata in the database was changed: not served, nothing is published"
@@ -150,6 +153,7 @@ impl Trust {
         let assignment = assignment.and_then(|held| match set.check_assignment(held) {
             Ok(()) => Some(held.bytes.clone()),
             Err(error) => {
+                self.metrics.forged();
                 tracing::error!(device = %held.device, %error, "a stored assignment does not verify: not served");
                 None
             }

@@ -236,8 +236,8 @@ async fn of_two_publishers_at_once_one_is_first() {
 async fn a_replica_that_was_overtaken_signs_on_top() {
     let (ctx, mut publisher) = ready().await;
     // Another replica with its own memory renews the timestamp.
-    let replica =
-        Context { trust: crate::service::trust::Trust::new(ctx.trust.keys().clone()), ..ctx.clone() };
+    let trust = crate::service::trust::Trust::new(ctx.trust.keys().clone(), &ctx.metrics);
+    let replica = Context { trust, ..ctx.clone() };
     replica.trust.refresh(&ctx.db).await.unwrap();
     ctx.clock.advance(std::time::Duration::from_secs(2 * 86_400));
     assert!(signing::renew(&replica).await.unwrap());

@@ -60,7 +60,7 @@ async fn a_new_device_gets_everything_and_an_up_to_date_one_nothing() {
 #[tokio::test]
 async fn a_replica_looks_into_the_store_before_it_says_that_there_is_no_root() {
     let ctx = Context::for_test().await;
-    let other = Trust::new(ctx.trust.keys().clone());
+    let other = Trust::new(ctx.trust.keys().clone(), &ctx.metrics);
     let refused = other.require_now(&ctx.db).await.unwrap_err();
     assert!(refused.to_string().contains("TRUST_NOT_INITIALIZED"), "{refused}");
     assert_eq!(other.newest_root(&ctx.db).await.unwrap(), None);
@@ -117,7 +117,7 @@ async fn online_signatures_are_renewed_before_they_run_out() {
 async fn expired_signatures_are_no_obstacle_to_start() {
     let (ctx, _) = published().await;
     ctx.clock.advance(days(100));
-    let restarted = Trust::new(ctx.trust.keys().clone());
+    let restarted = Trust::new(ctx.trust.keys().clone(), &ctx.metrics);
     restarted.refresh(&ctx.db).await.unwrap();
     assert_eq!(restarted.versions(PRODUCT), ctx.trust.versions(PRODUCT));
     assert!(signing::renew(&ctx).await.unwrap());
@@ -163,7 +163,7 @@ async fn a_flipped_bit_in_any_stored_file_is_not_served() {
     ctx.trust.refresh(&ctx.db).await.unwrap();
     assert_eq!(ctx.trust.versions(PRODUCT).timestamp, 2);
     assert!(matches!(publish::publish(&ctx, PUBLISHER, draft.publication()).await, Err(Error::Internal(_))));
-    let restarted = Trust::new(ctx.trust.keys().clone());
+    let restarted = Trust::new(ctx.trust.keys().clone(), &ctx.metrics);
     restarted.refresh(&ctx.db).await.unwrap();
     assert!(restarted.current().is_none());
     assert!(matches!(restarted.require(), Err(Error::Internal(_))));
