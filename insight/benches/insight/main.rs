@@ -1,6 +1,7 @@
 //! `cargo xtask bench insight --data DIR`: what is predicted, judged on recordings of real things by the measures
 //! that are published for them, and what it costs.
 
+mod batteries;
 mod cmapss;
 mod nab;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     // `cargo bench` adds arguments of its own.
     let folder = env::args().skip_while(|argument| argument != "--data").nth(1);
     let Some(folder) = folder else {
-        eprintln!("error: where are the recordings? --data DIR, with folders nab and cmapss");
+        eprintln!("error: where are the recordings? --data DIR, with folders nab, cmapss and battery");
         return ExitCode::from(2);
     };
     match measure(Path::new(&folder)) {
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
 fn measure(data: &Path) -> Result<()> {
     row("", "MEASURED", "ASKED", "PUBLISHED");
     anomalies(&data.join("nab"))?;
-    remaining_life(&data.join("cmapss"))
+    remaining_life(&data.join("cmapss"))?;
+    ways_to_a_limit(&data.join("battery"))
 }
 
 /// CPU time of this process: what it costs, whoever else is at work on the machine.
@@ -112,5 +114,22 @@ fn remaining_life(folder: &Path) -> Result<()> {
     row("  NASA's score", &format!("{penalty:.0}"), "at most 320", "");
     row("  share within the 80 % band", &format!("{:.2}", within / count), "0.75 to 0.85", "");
     row("  seconds of CPU to learn", &format!("{:.2}", spent.as_secs_f64()), "", "");
+    Ok(())
+}
+
+fn ways_to_a_limit(folder: &Path) -> Result<()> {
+    let before = cpu();
+    let verdicts = batteries::verdicts(folder)?;
+    let spent = cpu().saturating_sub(before);
+    println!("time to a limit: batteries, each by the others of its cohort, at 50 to 90 % of its life");
+    for batteries::Verdict { cohort, reached, censored, error, linear, coverage } in verdicts {
+        println!("  {cohort}: {reached} reached it, {censored} did not (censored)");
+        row("    mean error, in shares of the life", &format!("{error:.3}"), "", "");
+        let asked = if cohort == "XJTU" { "at most 0.50" } else { "at most 1.10" };
+        row("    in shares of predict_linear's", &format!("{:.2}", error / linear), asked, "");
+        let covered = coverage.map_or("none claimed".to_owned(), |coverage| format!("{coverage:.2}"));
+        row("    share within the 80 % band", &covered, "0.72 to 0.88", "");
+    }
+    row("  seconds of CPU", &format!("{:.1}", spent.as_secs_f64()), "", "");
     Ok(())
 }

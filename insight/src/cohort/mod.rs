@@ -1,15 +1,20 @@
 //! How long a part still lives, from the recorded lives of others of its kind.
 //!
+//! For one series on its way to a limit there is [`approach`].
+//!
 //! A limit on one sensor says little about a machine with twenty: it wears in all of them at once. Where a
 //! cohort has histories that end in a failure, [`Cohort::learn`] fits what its sensors say together to the
 //! life that was left, and [`Unit`] follows one part in constant space. How sure an answer is was measured,
 //! not assumed: the bands are quantiles of the errors on parts that the fit had not seen, among those for
 //! which it said about the same.
 
+pub mod approach;
+mod bands;
 mod features;
 mod ridge;
 
 use self::{
+    bands::Bands,
     features::{Condition, Scale},
     ridge::Ridge,
 };
@@ -20,13 +25,9 @@ pub const LEAST_LIVES: usize = 8;
 const FOLDS: usize = 10;
 /// Readings of a part before its remaining life is estimated.
 const SETTLED: usize = 10;
-/// Answers are told apart into so many kinds of equal number, each with a band of its own.
-const BINS: usize = 8;
 /// Moments further than this many horizons from the end are not learned from: there are many of them in a long
 /// life, and they would have parts that look like new taken for further from their end than they are.
 const FAR: f64 = 1.2;
-/// The share of a band on either side that lies outside.
-const OUTSIDE: f64 = 0.1;
 
 /// Why nothing can be learned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,18 +58,9 @@ pub enum LearnError {
 pub struct Cohort {
     scale: Scale,
     fit: Ridge,
-    bands: Vec<Band>,
+    bands: Bands,
     horizon: f64,
     lives: usize,
-}
-
-/// The errors of answers around `at`: truth less answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Band {
-    at: f64,
-    low: f64,
-    middle: f64,
-    high: f64,
 }
 
 /// How long a part still lives, in readings.
@@ -114,7 +106,7 @@ impl Cohort {
             }
         }
         let all = samples.iter().flatten().map(|sample| (sample.features.as_slice(), sample.left));
-        Ok(Cohort { fit: Ridge::fit(all), bands: bands(answers), scale, horizon, lives: lives.len() })
+        Ok(Cohort { fit: Ridge::fit(all), bands: Bands::of(answers), scale, horizon, lives: lives.len() })
     }
 
     /// How many lives it knows.
@@ -142,7 +134,7 @@ impl Unit {
             return None;
         }
         let answer = cohort.fit.predict(&self.condition.features(&cohort.scale)).clamp(0.0, cohort.horizon);
-        let band = band_at(&cohort.bands, answer)?;
+        let band = cohort.bands.at(answer)?;
         let within = |error: f64| (answer + error).clamp(0.0, cohort.horizon);
         let high = within(band.high);
         Some(Remaining {
@@ -182,45 +174,6 @@ fn check(lives: &[Vec<Vec<f64>>]) -> Result<(), LearnError> {
         }
     }
     Ok(())
-}
-
-/// The errors of answers, by what was answered.
-fn bands(mut answers: Vec<(f64, f64)>) -> Vec<Band> {
-    answers.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let size = answers.len().div_ceil(BINS).max(1);
-    answers
-        .chunks(size)
-        .map(|chunk| {
-            let mut errors: Vec<f64> = chunk.iter().map(|answer| answer.1).collect();
-            errors.sort_by(f64::total_cmp);
-            let at = chunk.iter().map(|answer| answer.0).sum::<f64>() / chunk.len() as f64;
-            let part = |share| quantile(&errors, share);
-            Band { at, low: part(OUTSIDE), middle: part(0.5), high: part(1.0 - OUTSIDE) }
-        })
-        .collect()
-}
-
-/// The band of an answer: between those of the nearest kinds.
-fn band_at(bands: &[Band], answer: f64) -> Option<Band> {
-    let next = bands.partition_point(|band| band.at <= answer);
-    let (Some(below), Some(above)) = (next.checked_sub(1).and_then(|last| bands.get(last)), bands.get(next))
-    else {
-        return if next == 0 { bands.first() } else { bands.last() }.copied();
-    };
-    let share = (answer - below.at) / (above.at - below.at);
-    let between = |low: f64, high: f64| low + share * (high - low);
-    Some(Band {
-        at: answer,
-        low: between(below.low, above.low),
-        middle: between(below.middle, above.middle),
-        high: between(below.high, above.high),
-    })
-}
-
-/// Of sorted numbers.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = (share * (sorted.len().saturating_sub(1)) as f64).round() as usize;
-    sorted.get(place).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

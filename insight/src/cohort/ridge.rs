@@ -13,14 +13,20 @@ impl Ridge {
     /// The weights of least squares with a penalty (Hoerl and Kennard 1970), by Cholesky's decomposition of the
     /// normal equations.
     pub(super) fn fit<'a>(samples: impl Iterator<Item = (&'a [f64], f64)>) -> Self {
+        Self::fit_weighted(samples.map(|(features, target)| (features, target, 1.0)))
+    }
+
+    /// The same, where each sample has a weight of its own.
+    pub(super) fn fit_weighted<'a>(samples: impl Iterator<Item = (&'a [f64], f64, f64)>) -> Self {
         let mut normal: Vec<Vec<f64>> = Vec::new();
         let mut right: Vec<f64> = Vec::new();
-        for (features, target) in samples {
+        for (features, target, weight) in samples {
             if normal.is_empty() {
                 normal = (1..=features.len()).map(|length| vec![0.0; length]).collect();
                 right = vec![0.0; features.len()];
             }
             for ((row, right), feature) in normal.iter_mut().zip(&mut right).zip(features) {
+                let feature = weight * feature;
                 *right += feature * target;
                 for (sum, other) in row.iter_mut().zip(features) {
                     *sum += feature * other;

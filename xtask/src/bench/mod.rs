@@ -17,7 +17,7 @@ pub enum Bench {
     Footprint,
     /// How good predictions are, on recordings of real things by published measures, and what they cost
     Insight {
-        /// Folder of the recordings: `nab` and `cmapss`, as their publishers lay them out
+        /// Folder of the recordings: `nab`, `cmapss` and `battery`; see docs/TESTING.md
         #[arg(long)]
         data: PathBuf,
     },
