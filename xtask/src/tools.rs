@@ -29,6 +29,13 @@ pub const MKFS: Tool = Tool {
 /// `debugfs`, which reads and edits an ext4 image without mounting it.
 pub const DEBUGFS: Tool = Tool { program: "debugfs", ..MKFS };
 
+/// `swtpm`, a TPM 2.0 in software.
+pub const SWTPM: Tool = Tool {
+    program: "swtpm",
+    debian: "swtpm",
+    elsewhere: "install swtpm (`dnf install swtpm`, `brew install swtpm`)",
+};
+
 impl Tool {
     /// The program's path, if the machine has it.
     pub fn find(&self) -> Option<PathBuf> {

@@ -172,6 +172,7 @@ impl KeyStore for Keys {
 
 /// A P-256 key of the device, for as long as it is used.
 #[derive(Debug)]
+#[cfg_attr(feature = "tpm", expect(clippy::large_enum_variant, reason = "a device has two of them at most"))]
 pub enum Key {
     /// In memory.
     File(KeyPair),

@@ -64,7 +64,7 @@ impl<'a> Tpm<'a> {
     /// An ECDSA signature of `digest`, DER.
     pub fn sign(&mut self, blobs: &Blobs, digest: &[u8; 32]) -> Result<Vec<u8>, TpmError> {
         self.with_storage_key(|tpm, parent| {
-            let (in_private, in_public) = (blobs.private.clone(), blobs.public.clone());
+            let (in_private, in_public) = (blobs.private, blobs.public.clone());
             let command = TpmLoadCommand { handles: [parent], in_private, in_public };
             let loaded: TpmLoadResponse = tpm.ask(LOAD, &command, true)?;
             tpm.with_loaded(loaded.handles[0], |tpm, key| {
