@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use slipway_proto::v1::{
     access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
     fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
@@ -10,10 +11,12 @@ use slipway_proto::v1::{
 };
 use tonic::{
     Request, Status,
+    body::Body,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+use tower::{Service as _, ServiceExt as _};
 
 use crate::{
     args::Connection,
@@ -27,6 +30,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer is the metadata of a product with all its releases (5 MiB).
 const MESSAGE_MAX: usize = 16 << 20;
+/// Files are at most 8 MiB: slower than that is as good as nothing.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A watched stream may be silent for hours; this finds out that the other end is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -89,6 +94,45 @@ impl Api {
     /// Trust and releases.
     pub fn releases(&self) -> ReleaseServiceClient<Authorized> {
         ReleaseServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// A file that the server gives out over HTTP, of at most `limit` bytes; none when it has no such file.
+    ///
+    /// # Errors
+    /// A connection that broke or stood still; an answer that is neither.
+    pub async fn file(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Status> {
+        let request = http::Request::get(path).body(Body::empty());
+        let request = request.map_err(|error| Status::internal(format!("{path} is no path: {error}")))?;
+        let answer = async {
+            let mut channel = self.channel.clone();
+            let ready = channel.ready().await.map_err(|error| Status::from_error(error.into()))?;
+            let answer = ready.call(request).await.map_err(|error| Status::from_error(error.into()))?;
+            match answer.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(None),
+                status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                    return Err(Status::unavailable(format!("the server answered {status} for {path}")));
+                }
+                status => {
+                    return Err(Status::permission_denied(format!(
+                        "the server answered {status} for {path}"
+                    )));
+                }
+            }
+            let mut body = answer.into_body();
+            let mut bytes = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame?;
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                if bytes.len() + data.len() > limit {
+                    return Err(Status::data_loss(format!("{path} is longer than {limit} bytes")));
+                }
+                bytes.extend_from_slice(data);
+            }
+            Ok(Some(bytes))
+        };
+        let late = |_| Status::unavailable(format!("{path} did not arrive within a minute"));
+        tokio::time::timeout(FILE_TIMEOUT, answer).await.map_err(late)?
     }
 
     /// Rollouts.

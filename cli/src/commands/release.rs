@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, ListArgs, ReleaseCommand},
-    commands::{drafts, listed, pages, release_publish, withdraw},
+    commands::{drafts, listed, pages, release_bundle, release_publish, withdraw},
     connect::Api,
     error::Failure,
     human, names,
@@ -21,6 +21,7 @@ pub async fn run(command: ReleaseCommand, connection: &Connection, console: &Con
         ReleaseCommand::Draft(args) => release_publish::draft(args, connection, console).await,
         ReleaseCommand::Sign(args) => drafts::sign(args, connection, console).await,
         ReleaseCommand::Withdraw(args) => withdraw::withdraw(args, connection, console).await,
+        ReleaseCommand::Bundle(args) => release_bundle::bundle(args, connection, console).await,
         ReleaseCommand::List(args) => list(args, &Api::open(connection, console).await?, console).await,
         ReleaseCommand::Show { release } => {
             let api = Api::open(connection, console).await?;

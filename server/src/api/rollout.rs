@@ -21,7 +21,7 @@ use crate::{
         rollout::{Act, Rollout},
     },
     service::{
-        Context, Error, prospects,
+        Context, Error, hand_assignments, prospects,
         rollout_watch::Watcher,
         rollouts::{self, Asked},
     },
@@ -116,6 +116,17 @@ impl RolloutService for Api {
         let actor = principal::token(&request)?.actor();
         let asked = request.into_inner();
         self.act(&actor, &asked.name, Act::Abort, &asked.etag).await
+    }
+
+    async fn assign_release(
+        &self,
+        request: Request<v1::AssignReleaseRequest>,
+    ) -> Result<Response<v1::AssignReleaseResponse>, Status> {
+        let actor = principal::token(&request)?.actor();
+        let asked = request.into_inner();
+        let device = id_in("devices", &asked.device, "device")?;
+        let made = hand_assignments::assign(&self.ctx, &actor, &device, &asked.release).await?;
+        Ok(Response::new(v1::AssignReleaseResponse { assignment: made.bytes.to_vec() }))
     }
 
     type WatchRolloutStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRolloutResponse, Status>> + Send>>;
