@@ -6,4 +6,5 @@ mod lengths;
 mod machine_paths;
 mod migrations;
 mod source;
+mod threats;
 mod walls;
