@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod bad_input;
+mod bundles;
 mod by_hand;
 mod by_mistake;
 mod ceremonies;
