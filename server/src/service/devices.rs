@@ -279,7 +279,8 @@ async fn chunk(ctx: &Context, after: &str, limit: i64) -> Result<Vec<Seen>> {
 fn seen(ctx: &Context, device: Device, written: Option<Contact>) -> Seen {
     let waiting = ctx.presence.get(&device.id);
     let contact = [written, waiting].into_iter().flatten().max_by_key(|contact| contact.seen_at);
-    let is_online = contact.is_some_and(|contact| contact.is_online(ctx.clock.now()));
+    let is_online = device.state != DeviceState::Revoked
+        && contact.is_some_and(|contact| contact.is_online(ctx.clock.now()));
     Seen { device, contact, is_online }
 }
 

@@ -49,6 +49,9 @@ async fn pages_hold_every_match_once() {
     assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec!["b".into()]], 1));
     ctx.presence.flush(&ctx).await.unwrap();
     assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec!["b".into()]], 1));
+    // Whoever is not let in any more is not there, whenever it was heard of last.
+    revoke(&ctx, "tokens/a", "b", "stolen").await.unwrap();
+    assert_eq!(ids(&ctx, 2, "online = \"true\"").await, (vec![vec![]], 0));
 }
 
 #[tokio::test]
