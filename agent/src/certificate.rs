@@ -177,7 +177,7 @@ mod tests {
             (IsCa::Ca(BasicConstraints::Constrained(0)), true),
         ] {
             let mut params = CertificateParams::new(vec!["x".to_owned()]).unwrap();
-            params.is_ca = is_ca.clone();
+            params.is_ca = is_ca;
             let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
             assert_eq!(is_authority(der.der()), expected, "{is_ca:?}");
         }

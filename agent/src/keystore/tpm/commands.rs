@@ -186,7 +186,7 @@ fn storage_key() -> TpmtPublic {
 }
 
 /// The key of a device: not restricted, because what TLS has signed was hashed outside.
-fn signing_key() -> TpmtPublic {
+pub fn signing_key() -> TpmtPublic {
     let none = TpmtSymDef { algorithm: TpmAlgId::Null, ..TpmtSymDef::default() };
     let scheme = TpmtEccScheme { scheme: TpmAlgId::Ecdsa, details: TpmuAsymScheme::Hash(sha256()) };
     p256(of_this_tpm() | TpmaObject::SIGN_ENCRYPT, none, scheme)
@@ -210,4 +210,31 @@ fn p256(object_attributes: TpmaObject, symmetric: TpmtSymDef, scheme: TpmtEccSch
 
 fn sha256() -> TpmsSchemeHash {
     TpmsSchemeHash { hash_alg: TpmAlgId::Sha256 }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn whatever_answers_nothing_is_believed_that_is_not_whole() {
+        let address: Address = "/dev/null".parse().unwrap();
+        let mut rng = StdRng::seed_from_u64(20);
+        for round in 0..20_000 {
+            // A success of either form, with anything in it.
+            let mut body = vec![0; rng.random_range(0..120)];
+            rng.fill_bytes(&mut body);
+            let claimed = u32::try_from(body.len()).unwrap().saturating_sub(rng.random_range(0..12));
+            if round % 2 == 0 && body.len() > 8 {
+                body[4..8].copy_from_slice(&claimed.to_be_bytes());
+            }
+            let length = u32::try_from(10 + body.len()).unwrap().to_be_bytes();
+            let tag = [0x80, 1 + (round % 3 != 0) as u8];
+            let answer = [&tag[..], &length, &[0; 4], &body].concat();
+            let mut tpm = Tpm { address: &address, stream: Some(Stream::saying(answer)) };
+            assert_eq!(tpm.create().unwrap_err().code(), "TPM_UNAVAILABLE", "round {round}");
+        }
+    }
 }

@@ -119,7 +119,67 @@ pub fn signature(r: &[u8], s: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use tpm2_protocol::data::{Tpm2bEccParameter, TpmsEccPoint};
+
     use super::*;
+    use crate::keystore::tpm::commands::signing_key;
+
+    /// A key whose x begins with a zero that the TPM left out.
+    fn blobs() -> Blobs {
+        let number = |bytes: &[u8]| Tpm2bEccParameter::try_from(bytes).unwrap();
+        let mut inner = signing_key();
+        inner.unique = TpmuPublicId::Ecc(TpmsEccPoint { x: number(&[7; 31]), y: number(&[9; 32]) });
+        let private = Tpm2bPrivate::try_from([5; 126].as_slice()).unwrap();
+        Blobs { public: Tpm2bPublic { inner }, private }
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_file() {
+        let pem = blobs().to_pem();
+        assert!(pem.starts_with("-----BEGIN TSS2 PRIVATE KEY-----\n"), "{pem}");
+        assert_eq!(Blobs::from_pem(pem.as_bytes()), Some(blobs()));
+        let point = blobs().point().unwrap();
+        assert_eq!(point, [&[4, 0][..], &[7; 31], &[9; 32]].concat());
+    }
+
+    #[test]
+    fn a_file_that_was_changed_is_another_key_or_none() {
+        let pem = blobs().to_pem();
+        for length in 0..pem.len() - 2 {
+            assert_eq!(Blobs::from_pem(&pem.as_bytes()[..length]), None, "{length}");
+        }
+        let der =
+            STANDARD.decode(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
+        for place in 0..der.len() {
+            for bit in [1, 0x80] {
+                let mut changed = der.clone();
+                changed[place] ^= bit;
+                let read = Blobs::from_pem(to_pem(LABEL, &changed).as_bytes());
+                assert_ne!(read, Some(blobs()), "{place}");
+                read.and_then(|blobs| blobs.point());
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_key_that_signs_what_it_is_given_is_one() {
+        let changed = |change: fn(&mut Tpm2bPublic)| {
+            let mut blobs = blobs();
+            change(&mut blobs.public);
+            blobs.point()
+        };
+        assert!(changed(|_| ()).is_some());
+        assert!(changed(|public| public.inner.object_attributes |= TpmaObject::RESTRICTED).is_none());
+        assert!(changed(|public| public.inner.object_attributes = TpmaObject::DECRYPT).is_none());
+        assert!(changed(|public| public.inner.unique = TpmuPublicId::Null).is_none());
+        assert!(
+            changed(|public| {
+                let TpmuPublicParms::Ecc(kind) = &mut public.inner.parameters else { return };
+                kind.curve_id = TpmEccCurve::NistP384;
+            })
+            .is_none()
+        );
+    }
 
     #[test]
     fn numbers_of_a_signature_are_short_and_positive() {
