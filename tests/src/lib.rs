@@ -1,6 +1,7 @@
 //! The real thing for tests: a server on a real port with real TLS, real databases, real agents.
 
 pub mod bare;
+pub mod call_log;
 pub mod clock;
 pub mod desk;
 pub mod drawer;
