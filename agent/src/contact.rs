@@ -10,7 +10,7 @@ use slipway_trust::{DeviceFacts, Sha256, check_release};
 use tonic::Code;
 
 use crate::{
-    bundle::Supply,
+    bundle::{self, Supply},
     config::{Config, StateDir},
     consent::Consent,
     link::{self, Link},
@@ -145,8 +145,11 @@ impl Contact {
             Ok(_) => round.delivered.push(report.sequence),
             Err(status) => match status.code() {
                 Code::NotFound | Code::InvalidArgument => {
-                    // It will never be taken; those behind it must not wait for it.
-                    round.remark = Some(link::reason(&status));
+                    // It will never be taken; those behind it must not wait for it. Of what came from a
+                    // file the server hears by the inventory alone, which is nothing to remark.
+                    if !report.update.contains(bundle::UPDATE) {
+                        round.remark = Some(link::reason(&status));
+                    }
                     round.delivered.push(report.sequence);
                 }
                 // The server cannot take this one now. It may take others, and above all it may have an
@@ -317,6 +320,10 @@ impl Contact {
                 // Sending it again would be refused again, for ever.
                 round.remark = Some(link::reason(&status));
                 round.readings = Some(sequence);
+            }
+            // Not now: the device waits for an operator's yes. They are kept.
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                round.remark = Some(link::reason(&status))
             }
             Err(status) => return Err(link::reason(&status)),
         }

@@ -24,6 +24,8 @@ fn claim(id: &str, uses: u32) -> Claim {
         uses,
         used: 0,
         device_id: String::new(),
+        device_id_pattern: "pump-*".to_owned(),
+        approve: true,
         created_at: at(0),
         created_by: "test".to_owned(),
         expires_at: at(100),

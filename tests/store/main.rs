@@ -9,6 +9,7 @@ mod changes;
 mod claims;
 mod devices;
 mod inbox;
+mod manufacturers;
 mod metadata;
 mod objects;
 mod presence;

@@ -42,7 +42,8 @@ impl Shell<'_> {
             return None;
         }
         let batch = self.readings.as_mut()?.batch();
-        self.readings_flow &= batch.is_some();
+        // Until the server has it, or there are new ones: a server that does not take it is not pressed.
+        self.readings_flow = false;
         batch
     }
 

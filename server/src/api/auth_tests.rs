@@ -89,7 +89,7 @@ async fn no_call_without_the_right_to_it() {
                     assert_eq!(said == "ROLE_REQUIRED", !roles.contains(role), "{method} {role:?}: {said}");
                 }
             }
-            Access::Device => {
+            Access::Device | Access::Approved => {
                 for (role, bearer) in &bearers {
                     let said = door.door_says(method, Some(bearer)).await;
                     assert_eq!(said, "DEVICE_CERTIFICATE_REQUIRED", "{method} {role:?}");
@@ -182,4 +182,30 @@ async fn whoever_is_refused_is_named_as_far_as_that_is_proved() {
     assert_eq!(logged(&door, check_in, None, Some(key)).await, ("devices/pump-1".to_owned(), none));
     let stranger = Sha256::of(b"stranger");
     assert_eq!(logged(&door, check_in, None, Some(stranger)).await, (anyone, format!("key {stranger}")));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_yes_may_check_in_and_nothing_else() {
+    let door = Door::new().await;
+    let pending = enrolled(&door.ctx, "pump-1", |device| device.state = DeviceState::Pending).await;
+    let registered = enrolled(&door.ctx, "pump-2", |device| device.state = DeviceState::Registered).await;
+    let key = |device: &DeviceEntry| Some(Sha256::of(device.id().as_bytes()));
+    let authenticated = async |path: &str, key: Option<Sha256>| {
+        let mut request = Request::post(path).body(()).unwrap();
+        request.extensions_mut().insert(Peer::new(1, SocketAddr::from(([192, 0, 2, 1], 1)), key));
+        let rule = access_table::find(path).unwrap();
+        let (mut parts, ()) = request.into_parts();
+        authenticate(&door.ctx, &rule, &mut parts).await.map_err(|denied| denied.error.to_string())
+    };
+    for allowed in ["DeviceService/CheckIn", "EnrollmentService/Renew"] {
+        authenticated(&format!("{PACKAGE}{allowed}"), key(&pending)).await.unwrap();
+    }
+    let refused = ["DeviceService/ReportUpdate", "DeviceService/SendTelemetry"];
+    let paths = refused.map(|method| format!("{PACKAGE}{method}")).into_iter();
+    for path in paths.chain(["/segments/ab".to_owned()]) {
+        let said = authenticated(&path, key(&pending)).await.unwrap_err();
+        assert!(said.contains("DEVICE_PENDING"), "{path}: {said}");
+    }
+    let said = authenticated("/slipway.v1.DeviceService/CheckIn", key(&registered)).await.unwrap_err();
+    assert!(said.contains("DEVICE_UNKNOWN"), "who has not enrolled is no device yet: {said}");
 }

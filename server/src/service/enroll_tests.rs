@@ -193,12 +193,12 @@ async fn what_cannot_be_registered() {
         Err(Error::Refused(refusal)) => (refusal.reason, refusal.field.unwrap_or_default()),
         other => panic!("{other:?}"),
     };
-    let fresh = registration("pump-2", &other);
+    let (fresh, third) = (registration("pump-2", &other), slipway_trust::Sha256::of(b"a third key"));
     for (bad, reason, field) in [
         (Registration { hardware: "gw-b".into(), ..good.clone() }, Reason::DeviceExists, ""),
         (Registration { product: "valve".into(), ..good.clone() }, Reason::DeviceExists, ""),
         (Registration { device_id: "pump-3".into(), ..good.clone() }, Reason::DeviceExists, ""),
-        (Registration { device_id: "pump-1".into(), ..fresh.clone() }, Reason::DeviceExists, ""),
+        (Registration { key: third, ..good.clone() }, Reason::DeviceExists, ""),
         (
             Registration { device_id: "Pump".into(), ..good.clone() },
             Reason::RegistrationInvalid,

@@ -149,6 +149,8 @@ fn every_obstacle_is_found() {
             open(),
             &[],
         ),
+        (with(&|d| d.state = DeviceState::Pending), open(), &["DEVICE_PENDING"]),
+        (with(&|d| d.state = DeviceState::Registered), open(), &["NOT_ENROLLED"]),
         (with(&|d| d.state = DeviceState::Revoked), open(), &["REVOKED"]),
         (
             with(&|d| {
@@ -304,5 +306,14 @@ fn waves_partition_the_line() {
             let below = if found.number == 1 { 0 } else { waves[found.number as usize - 2].upper };
             assert!((below..found.upper).contains(&place));
         }
+    }
+}
+
+#[test]
+fn who_is_not_in_the_fleet_yet_belongs_to_no_wave() {
+    for state in [DeviceState::Pending, DeviceState::Registered] {
+        let device = Device { state, ..device() };
+        let verdict = verdict(&facts(&device, &[]), &open(), START);
+        assert_eq!((verdict.wave, verdict.is_expected()), (0, false), "{state:?}");
     }
 }
