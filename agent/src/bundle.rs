@@ -25,6 +25,8 @@ use crate::{
     verify::{TrustError, TrustStore},
 };
 
+/// Stands in the names of updates that no server knows.
+pub const UPDATE: &str = "/updates/bundle-";
 /// Its layout is wrong.
 const INVALID: &str = "BUNDLE_INVALID";
 

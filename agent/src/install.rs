@@ -9,7 +9,7 @@ use slipway_trust::{DeviceFacts, check_release};
 use tokio::sync::watch;
 
 use crate::{
-    bundle::{Bundle, Bundles, Supply},
+    bundle::{Bundle, Bundles, Supply, UPDATE},
     clock::Clock,
     config::{Config, StateDir},
     journal::Journal,
@@ -128,8 +128,8 @@ impl Installer<'_> {
             Some(work) => (work.update.clone(), None),
             None => {
                 // The server does not know it; at the next contact it hears what runs.
-                let id = format!("bundle-{:016x}", self.device.rng.next_u64());
-                let update = format!("devices/{}/updates/{id}", self.device.config.device_id);
+                let number = self.device.rng.next_u64();
+                let update = format!("devices/{}{UPDATE}{number:016x}", self.device.config.device_id);
                 let offer = Offer { update: update.clone(), release: release.clone(), deadline: None };
                 (update, Some(Box::new(offer)))
             }

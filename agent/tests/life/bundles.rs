@@ -425,7 +425,7 @@ async fn what_does_not_work_falls_back_and_is_tried_three_times() {
         assert_eq!((device.running(), device.content(Slot::A).as_slice()), (Slot::A, FACTORY));
     }
     assert_eq!(device.refusal(&stick).await.0, "RELEASE_QUARANTINED");
-    // The server hears of each.
+    // The server hears of each, should it want to.
     let running = device.run();
     fleet
         .until(|world| {

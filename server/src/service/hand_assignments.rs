@@ -3,7 +3,7 @@
 //!
 //! It opens no update. What the device makes of it shows in its inventory once it calls again.
 
-use slipway_trust::{DeviceFacts, check_release};
+use slipway_trust::{DeviceFacts, ReleaseEntry, check_release};
 
 use super::{Context, Error, Result, assignments, devices, update_steps::TRIES};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         facts::Facts,
         refusal::{Reason, Refusal},
         release,
+        time::Timestamp,
         trust::Assignment,
     },
     store::{
@@ -35,7 +36,7 @@ pub async fn assign(ctx: &Context, actor: &str, device_id: &str, name: &str) -> 
         let facts = ctx.devices.look(&mut tx, &device).await?;
         let trust = ctx.trust.require()?;
         let entry = trust.release(product, &version).ok_or_else(|| release::not_found(name))?;
-        check(&facts, entry)?;
+        check(&facts, entry, now)?;
         let held = assignment_get(&mut tx, device_id).await?;
         if let Some(held) = held.filter(|held| held.release.as_deref() == Some(name) && !held.is_due(now)) {
             return Ok(held);
@@ -66,11 +67,20 @@ pub async fn assign(ctx: &Context, actor: &str, device_id: &str, name: &str) -> 
 }
 
 /// What the device would refuse, or what it has to do instead.
-fn check(facts: &Facts, entry: &slipway_trust::ReleaseEntry) -> std::result::Result<(), Refusal> {
+fn check(facts: &Facts, entry: &ReleaseEntry, now: Timestamp) -> std::result::Result<(), Refusal> {
     let refuse = |problem: String, hint: &str| Err(Refusal::new(Reason::AssignmentRefused, problem, hint));
     let id = &facts.id;
-    if facts.state == DeviceState::Revoked {
-        return refuse(format!("the device {id} was revoked"), "enrol it again");
+    let is_over = facts.quarantined_until.is_some_and(|until| until <= now);
+    let standing = match facts.state {
+        DeviceState::Active => None,
+        DeviceState::Quarantined if is_over => None,
+        DeviceState::Quarantined => Some(("is quarantined", "`slipway device unquarantine` ends that")),
+        DeviceState::Pending => Some(("waits for an operator's yes", "`slipway device approve` says yes")),
+        DeviceState::Registered => Some(("has not enrolled yet", "enrol it first")),
+        DeviceState::Revoked => Some(("was revoked", "enrol it again")),
+    };
+    if let Some((problem, hint)) = standing {
+        return refuse(format!("the device {id} {problem}"), hint);
     }
     if let Some(active) = facts.active.as_ref().filter(|active| *active.version != *entry.version.as_str()) {
         let (version, rollout) = (&active.version, &active.rollout_id);

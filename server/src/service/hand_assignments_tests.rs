@@ -60,7 +60,9 @@ async fn what_a_device_would_refuse_is_not_assigned() {
     enrolled(&ctx, "other", |device| device.hardware = "gw-z".to_owned()).await;
     enrolled(&ctx, "gone", |device| device.state = DeviceState::Revoked).await;
     enrolled(&ctx, "valve", |device| device.product = "valve".to_owned()).await;
-    for id in ["other", "gone", "valve"] {
+    enrolled(&ctx, "waits", |device| device.state = DeviceState::Pending).await;
+    enrolled(&ctx, "ill", |device| device.state = DeviceState::Quarantined).await;
+    for id in ["other", "gone", "valve", "waits", "ill"] {
         let refused = assign(&ctx, OPERATOR, id, "releases/pump/2.0.0").await.unwrap_err();
         assert_eq!(reason(refused), Reason::AssignmentRefused, "{id}");
     }
