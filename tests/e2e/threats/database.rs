@@ -61,6 +61,7 @@ async fn row_72_metadata_that_is_edited_by_hand_is_served_to_nobody_and_told() {
     member.settle().await;
     let honest = get(&world.anonymous(), "/tuf/metadata/timestamp.json").await;
     assert_eq!((honest.0, alarms(&world).await), (200, 0));
+    let manifest = slipway_trust::fake::manifest("2.0.0", 2).to_bytes().expect("a manifest");
     // Each is given a longer life than its keys gave it: the same form, the same length.
     for role in
         ["role = 'root'", "role = 'targets'", "role = 'pump'", "role = 'snapshot'", "role = 'timestamp'"]
@@ -78,7 +79,11 @@ async fn row_72_metadata_that_is_edited_by_hand_is_served_to_nobody_and_told() {
         }
         assert_eq!(get(&world.anonymous(), "/tuf/targets/pump/1.0.0.json").await.0, 404, "{role}");
         is_told_nothing(&mut member).await;
-        let publication = PublishReleaseRequest { product: "pump".into(), ..Default::default() };
+        let publication = PublishReleaseRequest {
+            product: "pump".into(),
+            manifest: manifest.clone(),
+            ..Default::default()
+        };
         let refused =
             world.admin().releases().publish_release(publication).await.expect_err("not on such ground");
         assert_eq!(refused.code(), tonic::Code::Internal, "{role}: {refused:?}");
