@@ -4,9 +4,9 @@
 //! Documents are read once, strictly, into a [`Value`]; the canonical bytes and the typed bodies
 //! are both made from that value, so that there is a single reading of a document.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ use crate::limits;
 /// Why bytes are no document, or a value has no canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CanonError {
-    /// Not JSON, or JSON with a duplicate key, a float, an integer beyond 2^53 - 1, or too deep.
+    /// Not JSON, or JSON with a duplicate key, a float, an integer beyond 2^53 - 1, too deep or too dense.
     #[error("{0}")]
     Json(String),
     /// A number with a fraction or beyond 2^53 - 1.
@@ -26,11 +26,14 @@ pub enum CanonError {
     Depth,
 }
 
-/// Reads JSON strictly: duplicate keys, floats, integers beyond 2^53 - 1, nesting beyond the limit
-/// and anything after the value are errors.
+/// Reads JSON strictly: duplicate keys, floats, integers beyond 2^53 - 1, nesting beyond the limit, more
+/// values than documents of this length have, and anything after the value are errors.
 pub fn parse(bytes: &[u8]) -> Result<Value, CanonError> {
-    serde_json::from_slice::<Strict>(bytes)
-        .map(|strict| strict.0)
+    let left = Cell::new(limits::JSON_VALUES + bytes.len() / limits::JSON_BYTES_PER_VALUE);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { left: &left }.deserialize(&mut reader);
+    value
+        .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| CanonError::Json(error.to_string()))
 }
 
@@ -128,75 +131,83 @@ fn write_json_string(text: &str, out: &mut Vec<u8>) {
 
 /// A value read without the liberties that `serde_json::Value` takes. Depth is bounded by the
 /// recursion limit of `serde_json`, which equals [`limits::JSON_DEPTH`].
-struct Strict(Value);
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    /// Values that may still come.
+    left: &'a Cell<usize>,
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(D::Error::custom("more values than documents of this length have"));
+        };
+        self.left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON with unique keys and integers of at most 2^53 - 1")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
-        Ok(Strict(Value::Bool(value)))
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Strict, E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
         if value > limits::INTEGER {
             return Err(E::custom(format_args!("the integer {value} is beyond 2^53 - 1")));
         }
-        Ok(Strict(value.into()))
+        Ok(value.into())
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Strict, E> {
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
         if value.unsigned_abs() > limits::INTEGER {
             return Err(E::custom(format_args!("the integer {value} is beyond 2^53 - 1")));
         }
-        Ok(Strict(value.into()))
+        Ok(value.into())
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strict, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         Err(E::custom(format_args!("{value:?} is not an integer of at most 2^53 - 1")))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
-        Ok(Strict(Value::String(value.to_owned())))
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Strict, E> {
-        Ok(Strict(Value::String(value)))
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
     }
 
-    fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict(Value::Null))
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
-        Ok(Strict(Value::Array(list)))
+        Ok(Value::Array(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Strict, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = members.next_key::<String>()? {
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} appears twice")));
             }
-            let Strict(member) = members.next_value()?;
+            let member = members.next_value_seed(self)?;
             map.insert(key, member);
         }
-        Ok(Strict(Value::Object(map)))
+        Ok(Value::Object(map))
     }
 }
 
@@ -254,6 +265,11 @@ mod tests {
             assert!(canonical(bad).is_err(), "{:.40}", bad);
         }
         assert!(parse(b"\"\xff\"").is_err());
+        // Thirty times as large in memory as it is long.
+        let dense = |values: usize| format!("[0{}]", ",[]".repeat(values));
+        assert!(parse(dense(1000).as_bytes()).is_ok() && parse(dense(100_000).as_bytes()).is_err());
+        let long = format!("[\"{}\"{}]", "x".repeat(40_000), ",1".repeat(3_000));
+        assert!(parse(long.as_bytes()).is_ok(), "what is long may have more");
         assert!(parse(b"{}\0").is_err());
     }
 }

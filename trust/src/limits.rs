@@ -27,6 +27,11 @@ pub const DELEGATIONS: usize = 32;
 pub const DELEGATED_ROLES: usize = 1024;
 /// Nesting of JSON; deeper input could exhaust the stack. `serde_json` stops at the same depth.
 pub const JSON_DEPTH: usize = 128;
+/// Values in any document, however short.
+pub const JSON_VALUES: usize = 1024;
+/// Of a long document, so many bytes have to come for each value more: the densest that we write, the list
+/// of releases, has 27. Without this bound a document could take thirty times its length in memory.
+pub const JSON_BYTES_PER_VALUE: usize = 16;
 /// Largest integer that every JSON implementation reads exactly: 2^53 - 1.
 pub const INTEGER: u64 = (1 << 53) - 1;
 /// Signatures on one file: more than any ceremony has people.
