@@ -43,11 +43,14 @@ async fn devices(world: &World, attempts: &[&'static Attempt]) -> Vec<Case> {
         let claim = &claims[&(attempt.after == After::Rotation)];
         let mut victim = Victim::enrolled(world, claim, &format!("pump-{number}")).await;
         victim.switch_on();
-        cases.push(Case { attempt, lasting: victim.lasting(), victim });
+        cases.push(Case { attempt, lasting: Vec::new(), victim });
     }
     let base = roll_out(world, BASE, "").await;
     all(cases.iter().map(|case| case.victim.until_it_runs(BASE))).await;
     world.slipway(&["rollout", "abort", &base]);
+    for case in &mut cases {
+        case.lasting = case.victim.lasting();
+    }
     cases
 }
 
