@@ -76,7 +76,7 @@ pub async fn install(
     tokio::select! {
         done = work.install() => done,
         broken = broken.broke() => Err(broken.into()),
-        _ = stop.wait_for(|stop| *stop) => Err(InstallError::Stopped),
+        Ok(_) = stop.wait_for(|stop| *stop) => Err(InstallError::Stopped),
     }
 }
 
