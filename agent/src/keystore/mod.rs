@@ -297,3 +297,27 @@ fn take_place(from: &Path, to: &Path) -> Result<(), IdentityError> {
 fn remove(path: &Path) -> Result<(), IdentityError> {
     durable::remove(path).map_err(io_error("remove", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_this_agent_has_not_is_refused_by_name() {
+        let state = StateDir::new(Path::new(""));
+        for store in ["", "file"] {
+            assert!(matches!(Keys::of(&state, store, ""), Ok(Keys::File(_))), "{store}");
+        }
+        let unknown = Keys::of(&state, "hsm", "").unwrap_err();
+        assert_eq!(unknown, "key_store is \"hsm\"; it has to be file or tpm");
+        let tpm = Keys::of(&state, "tpm", "").map(|_| ());
+        match cfg!(feature = "tpm") {
+            true => assert_eq!(tpm, Ok(())),
+            false => {
+                let missing =
+                    "key_store is tpm, at /dev/tpmrm0; this slipway-agent was built without TPM support";
+                assert_eq!(tpm, Err(missing.to_owned()));
+            }
+        }
+    }
+}
