@@ -73,6 +73,25 @@ async fn a_token_of_the_wrong_role_publishes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selector_with_a_typing_error_is_shown_to_match_nobody() {
+    let fleet = Fleet::start(2, b"factory", &[], &[]);
+    let said = |arguments: &[&str]| {
+        let profile = fleet.path("server/client.toml");
+        let output = attempt("slipway", &[&["--profile", profile.as_str()], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let create = |scope| said(&["token", "create", "desk", "--role", "client", "--scope", scope]);
+    assert!(create("product = \"pump\"").contains("2 devices match"));
+    assert!(create("id = \"pump-1\"").contains("1 device matches"));
+    let wrong = create("labels.custmer = \"acme\"");
+    assert!(wrong.contains("no device matches labels.custmer = \"acme\" now"), "{wrong}");
+    let limit =
+        ["limit", "set", "heat", "--metric", "temp", "--value", "1", "--selector", "product = \"pmp\""];
+    assert!(said(&limit).contains("no device matches"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_larger_than_the_slot_is_rejected_before_a_byte_is_written() {
     let slot = (MIB + 10).to_string();
     let mut fleet = Fleet::start(1, b"factory", &["--check-in-interval", "1"], &["--slot-size", &slot]);

@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, LimitCommand, LimitSet},
-    commands::{listed, pages},
+    commands::{device::say_matches, listed, pages},
     connect::Api,
     duration,
     error::Failure,
@@ -23,6 +23,7 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
             let request = v1::CreateLimitRequest { limit: Some(limit(args)) };
             let limit = api.alerts().create_limit(request).await?.into_inner();
             console.say(&format!("limit {} is set: {}", names::short(&limit.name), sentence(&limit)));
+            say_matches(&limit.selector, &api, console).await;
             console.show("Limit", &limit, |limit| render_list(std::slice::from_ref(limit)))
         }
         LimitCommand::List(extent) => {

@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, Extent, RoleName, TokenCommand, TokenCreate},
-    commands::{check_new, listed, pages, write_secret},
+    commands::{check_new, device::say_matches, listed, pages, write_secret},
     connect::Api,
     duration,
     error::Failure,
@@ -52,6 +52,7 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     let request = v1::CreateTokenRequest { token: Some(token), ttl: args.ttl.map(duration::to_wire) };
     let made = api.access().create_token(request).await?.into_inner();
     let token = made.token.clone().unwrap_or_default();
+    say_matches(&token.scope, api, console).await;
     if let Some(path) = &args.out {
         let end = format!("slipway token revoke {}", names::short(&token.name));
         write_secret(path, "token", &made.secret, &end)?;
