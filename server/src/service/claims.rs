@@ -151,6 +151,10 @@ fn check(new: &NewClaim) -> std::result::Result<Duration, Refusal> {
         let hint = "use what ids have (a-z, 0-9, '-', '_' and '.'), * for any characters and ? for one";
         return invalid("device_id_pattern", message, hint);
     }
+    if !new.device_id.is_empty() && !new.device_id_pattern.is_empty() {
+        let message = format!("a claim for the one device {} needs no pattern", new.device_id);
+        return invalid("device_id_pattern", message, "leave the pattern or the device id out");
+    }
     if new.request_id.len() > limits::REQUEST_ID {
         let message = format!("a request id of {} bytes is too long", new.request_id.len());
         return Err(Refusal::new(Reason::ClaimInvalid, message, "use a UUID").field("request_id"));
@@ -236,6 +240,7 @@ mod tests {
             NewClaim { device_id: "A".into(), ..new() },
             NewClaim { device_id: "a".into(), uses: 2, ..new() },
             NewClaim { device_id_pattern: "[a-z]".into(), ..new() },
+            NewClaim { device_id_pattern: "a*".into(), device_id: "a".into(), ..new() },
             NewClaim { ttl: Some(Duration::from_secs(1)), ..new() },
             NewClaim { labels: Labels::from([("a b".into(), "x".into())]), ..new() },
         ] {

@@ -63,6 +63,8 @@ pub(super) async fn identify(ctx: &Context, asked: &Enrollment, from: IpAddr) ->
             let key = enroll::check(asked)?;
             Ok(Identified { id: asked.device_id.clone(), key, authority: None })
         }
+        // No claim, no certificate and no key: nobody.
+        Right::Key if asked.csr.is_empty() => Err(not_registered("it shows none").into()),
         Right::Key => {
             let key = enroll::check(asked)?;
             let mut tx = ctx.db.read().await?;
@@ -119,7 +121,7 @@ impl Standing {
     ) -> Result<Grant> {
         match self {
             // A registered device is there.
-            Standing::Key(_) => Err(not_registered(&who.key).into()),
+            Standing::Key(_) => Err(not_registered(&by_key(&who.key.spki_sha256)).into()),
             Standing::Claim(claim) => {
                 claim.admits(&who.id, &asked.hardware, &asked.product, now)?;
                 claim.check_uses()?;
@@ -149,13 +151,13 @@ impl Standing {
 fn registered<'a>(known: Option<&'a Device>, key: &RequestedKey) -> Result<&'a Device> {
     let has =
         |device: &&Device| device.spki_sha256 == key.spki_sha256 && device.enrolled_by.starts_with("keys/");
-    Ok(known.filter(has).ok_or_else(|| not_registered(key))?)
+    Ok(known.filter(has).ok_or_else(|| not_registered(&by_key(&key.spki_sha256)))?)
 }
 
-fn not_registered(key: &RequestedKey) -> Refusal {
+fn not_registered(key: &str) -> Refusal {
     Refusal::new(
         Reason::KeyNotRegistered,
-        format!("this machine shows no claim, and its key is not registered ({})", by_key(&key.spki_sha256)),
+        format!("this machine shows no claim, and its key is not registered ({key})"),
         "register the key (slipway device import), or enrol with a claim file that has a token",
     )
     .field("csr_der")

@@ -160,9 +160,9 @@ pub async fn hardware_known(tx: &mut Tx, product: &str) -> Result<BTreeSet<Strin
     let of_devices: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
         "SELECT DISTINCT hardware FROM devices WHERE product = $1"
     ).bind(product).fetch_all(conn).await)?;
-    // A claim holds a list of models.
+    // A claim holds a list of models, and so does an authority of a manufacturer.
     let of_claims: Vec<(String,)> = on!(tx, conn => sqlx::query_as(
-        "SELECT DISTINCT hardware FROM claims WHERE product = $1"
+        "SELECT hardware FROM claims WHERE product = $1 UNION SELECT hardware FROM manufacturers WHERE product = $1"
     ).bind(product).fetch_all(conn).await)?;
     let mut known: BTreeSet<String> = of_devices.into_iter().map(|(model,)| model).collect();
     for (models,) in of_claims {
