@@ -1,11 +1,19 @@
 //! A set that is offered, and every point at which the power can go.
 
-use std::{fs, sync::Mutex};
+use std::{
+    fs,
+    sync::{Mutex, atomic::AtomicI64},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use slipway_proto::v1::TrustDelta;
+use slipway_trust::{
+    Date, Signer, Targets,
+    fake::{self, DEVICE, Delta, Fake, PRODUCT},
+};
 
 use super::*;
-use crate::link::GetError;
+use crate::{clock::Clock, link::GetError, verify::TrustStore};
 
 fn certificate(is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(vec!["one".to_owned()]).unwrap();
@@ -115,4 +123,48 @@ fn a_device_names_every_server_that_it_would_believe() {
     let mut set = Authorities::from(&read(one.as_bytes()).unwrap()[..]);
     set.before = read(two.as_bytes()).unwrap();
     assert_eq!(set.ids(), [ids(&one), ids(&two)].concat());
+}
+
+/// 2027-01-15, after the agent's build time.
+const NOW: i64 = 1_800_000_000;
+
+/// The repository with other targets, signed by `by`, and everything else of it by the server's own keys.
+fn naming(fake: &mut Fake, file: &[u8], by: &dyn Signer) -> TrustDelta {
+    let mut body = Targets::parse("targets", &fake.repository.targets).unwrap();
+    body.version += 1;
+    body.targets.insert(SERVER_CA.to_owned(), Target::of(file));
+    fake.repository.targets = fake::signed(&body, &[by]);
+    fake.sign_online(2);
+    let Delta { roots, timestamp, snapshot, targets, product, assignment } =
+        fake.delta(fake.assignment(1, None));
+    TrustDelta { roots, timestamp, snapshot, targets, product, assignment }
+}
+
+#[test]
+fn whoever_has_all_keys_of_the_server_names_no_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, shown) = (StateDir::new(folder.path()), Arc::new(AtomicI64::new(NOW * 1000)));
+    let clock = Clock::from_source({
+        let shown = shown.clone();
+        Arc::new(move || shown.load(Ordering::Relaxed))
+    });
+    let mut fake = Fake::new(Date::from_unix(NOW));
+    TrustStore::pin(&state, &fake.repository.roots[0]).unwrap();
+    let (mut trust, _) = TrustStore::open(&state, PRODUCT, DEVICE, &clock).unwrap();
+    let keys = Fake::new(Date::from_unix(NOW)).keys;
+    for thief in [&keys.director, &keys.timestamp, &keys.snapshot] {
+        let mut stolen = Fake::new(Date::from_unix(NOW));
+        let forged = naming(&mut stolen, b"the thief's", thief);
+        assert!(trust.apply(&forged).is_err());
+        assert!(trust.server_ca().is_none());
+    }
+    let mut honest = naming(&mut fake, b"the owners'", &keys.targets);
+    fake.sign_online(3);
+    let Delta { timestamp, snapshot, .. } = fake.delta(fake.assignment(1, None));
+    (honest.timestamp, honest.snapshot) = (timestamp, snapshot);
+    trust.apply(&honest).unwrap();
+    assert!(trust.server_ca().is_some_and(|named| named.is(b"the owners'")));
+    // What has expired may have been replaced long ago.
+    shown.fetch_add(400 * 86_400_000, Ordering::Relaxed);
+    assert!(trust.server_ca().is_none());
 }

@@ -10,11 +10,22 @@ use slipway_trust::{Date, Manifest};
 
 use crate::judges;
 
-/// A server with one published release.
+/// The file of the server's CAs, which the top-level targets list themselves.
+const SERVER_CA: &str = "_trust/server-ca.pem";
+
+/// A server with one published release, whose CAs the owners signed.
 fn server() -> Fleet {
     let fleet = Fleet::start(0, b"", &[], &[]);
     fleet.publish(b"one image", "1.0.0");
+    let (keys, file) = (fleet.path("keys"), fleet.path("server/server-ca.pem"));
+    let mut line = vec!["trust", "rotate", "server-ca", "--server-ca", &file, "--keys", &keys];
+    line.extend(["--no-passphrase", "--yes"]);
+    fleet.slipway(&line);
     fleet
+}
+
+fn server_ca(fleet: &Fleet) -> Vec<u8> {
+    fs::read(fleet.data().join("server-ca.pem")).expect("the CAs")
 }
 
 /// The root that the publisher keeps, and one of somebody else.
@@ -63,6 +74,9 @@ fn python_tuf_starts_from_our_root_and_fetches_a_release() {
     let folder = fleet.path("python");
     assert_success(&read_with_python(python, &fleet, &ours, "pump/1.0.0.json", &folder));
     assert_manifest(&fs::read(format!("{folder}/target")).expect("the target"), "1.0.0");
+    let folder = fleet.path("python-ca");
+    assert_success(&read_with_python(python, &fleet, &ours, SERVER_CA, &folder));
+    assert_eq!(fs::read(format!("{folder}/target")).expect("the target"), server_ca(&fleet));
 
     let refused = read_with_python(python, &fleet, &other, "pump/1.0.0.json", &fleet.path("other"));
     assert!(!refused.status.success(), "a root of somebody else leads nowhere");
@@ -78,6 +92,9 @@ fn tough_starts_from_our_root_and_fetches_a_release() {
     let read = read_with_tough(reader, &fleet, &ours, "pump/1.0.0.json");
     assert_success(&read);
     assert_manifest(&read.stdout, "1.0.0");
+    let read = read_with_tough(reader, &fleet, &ours, SERVER_CA);
+    assert_success(&read);
+    assert_eq!(read.stdout, server_ca(&fleet));
 
     let refused = read_with_tough(reader, &fleet, &other, "pump/1.0.0.json");
     assert!(!refused.status.success(), "a root of somebody else leads nowhere");

@@ -123,8 +123,14 @@ impl World {
     }
 
     /// Ends it, and starts it again on what it left, with the default configuration and on another port.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_after(|| ()).await
+    }
+
+    /// The same, and between the two `act` does what is done while it is stopped.
+    pub async fn restart_after(mut self, act: impl FnOnce()) -> Self {
         self.running.stop().await;
+        act();
         let deps = Deps { clock: self.clock.clone(), rng: Rng::seeded(8) };
         self.running = start(Config::in_dir(&self.desk.data), deps).await.expect("a server");
         self.desk.port = self.running.addr.port();
