@@ -91,7 +91,8 @@ mod tests {
     fn is_what_the_contract_says() {
         let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("a descriptor set");
         let messages = set.file.iter().flat_map(|file| &file.message_type);
-        let delta = messages.into_iter().find(|message| message.name() == "TrustDelta").expect("in the contract");
+        let delta =
+            messages.into_iter().find(|message| message.name() == "TrustDelta").expect("in the contract");
         let fields: Vec<_> = delta.field.iter().map(|field| (field.number(), field.name())).collect();
         let expected = ["roots", "timestamp", "snapshot", "targets", "product", "assignment"];
         assert_eq!(fields, (1..).zip(expected).collect::<Vec<_>>());

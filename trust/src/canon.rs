@@ -32,9 +32,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, CanonError> {
     let left = Cell::new(limits::JSON_VALUES + bytes.len() / limits::JSON_BYTES_PER_VALUE);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { left: &left }.deserialize(&mut reader);
-    value
-        .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| CanonError::Json(error.to_string()))
+    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| CanonError::Json(error.to_string()))
 }
 
 /// The canonical bytes of a value: what is signed.
