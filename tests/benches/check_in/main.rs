@@ -31,13 +31,14 @@ fn main() {
     }
     // One thread for all callers leaves the rest of the machine to the servers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(measure());
+    // Its commands wait for processes, which one thread that also drives calls must not.
+    let fleet = Fleet::start(DEVICES, b"factory", &[], &[]);
+    runtime.block_on(measure(&fleet));
 }
 
-async fn measure() {
+async fn measure(fleet: &Fleet) {
     println!("{DEVICES} devices, {CALLS} calls each, best of {ROUNDS} rounds");
-    let fleet = Fleet::start(DEVICES, b"factory", &[], &[]);
-    let bare = Bare::start(&fleet);
+    let bare = Bare::start(fleet);
     let server_ca = read(&fleet.data().join("server-ca.pem"));
     let (mut ours, mut plain) = (Vec::new(), Vec::new());
     for device in &fleet.devices {
