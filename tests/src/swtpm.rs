@@ -83,6 +83,7 @@ impl SoftTpm {
             .args(place)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn();
         self.process = Some(child.expect("swtpm: apt-get install swtpm").into());
     }
