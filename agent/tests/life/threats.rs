@@ -8,7 +8,7 @@ use std::sync::{
 use slipway_agent::{clock::Clock, machine::Slot};
 use slipway_proto::v1::UpdateState::{Rejected, RolledBack, Succeeded};
 use slipway_trust::{
-    Date, Signer as _,
+    Date,
     fake::{self, Delta},
     repo,
 };

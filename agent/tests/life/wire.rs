@@ -179,11 +179,10 @@ async fn row_48_a_byte_a_second_is_given_up_told_and_gone_on_with_later() {
     let slots = FileSlots::open_folder(folder.path(), 0, StdRng::seed_from_u64(2));
     let image = slots.open_spare(Slot::B, files.image.len() as u64).unwrap();
     tokio::time::pause();
-    let start = tokio::time::Instant::now();
     let mut told = Vec::new();
     let note = |note| {
         if let Note::Trouble(reason) = note {
-            told.push((start.elapsed(), reason));
+            told.push(reason);
             if told.len() == 3 {
                 files.sends(Manner::Whole);
             }
@@ -192,16 +191,16 @@ async fn row_48_a_byte_a_second_is_given_up_told_and_gone_on_with_later() {
     let mut rng = StdRng::seed_from_u64(3);
     let progress =
         fetch(&link, &image, &files.segments(), Progress::default(), &mut rng, note).await.unwrap();
-    for (_, reason) in &told {
+    for reason in &told {
         assert_eq!(reason.code, "DOWNLOAD_INTERRUPTED");
         assert!(reason.detail.contains("sends less than 1 KiB/s"), "{}", reason.detail);
     }
-    let first = told[0].0.as_secs();
-    assert!((59..=61).contains(&first), "given up after {first} s");
     let frames: usize = files.frames.values().map(Vec::len).sum();
     assert_eq!(progress.fetched, frames as u64, "no byte twice");
     let asked = files.asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 5, "{asked:?}");
-    assert!(asked[1] >= 55 && asked[2] >= asked[1] + 55 && asked[3] >= asked[2] + 55, "{asked:?}");
+    // A byte a second: so many bytes further each time, so many seconds were it.
+    let minutes = asked[..4].windows(2).all(|pair| (55..=61).contains(&(pair[1] - pair[0])));
+    assert!(minutes, "each time given up after a minute: {asked:?}");
     assert!(*files.image == std::fs::read(folder.path().join("slot-b.img")).unwrap());
 }
