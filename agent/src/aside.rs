@@ -36,7 +36,7 @@ impl Aside {
     /// # Errors
     /// What the server said, or why it could not be asked.
     pub async fn challenge(&self, device_id: &str) -> Result<Vec<u8>, Reason> {
-        let request = ChallengeRequest { device_id: device_id.to_owned() };
+        let request = ChallengeRequest { device_id: device_id.to_owned(), ..ChallengeRequest::default() };
         let answer = self.0.enrollment().challenge(request).await;
         answer.map(|answer| answer.into_inner().nonce).map_err(|status| reason(&status))
     }
