@@ -20,6 +20,9 @@ use crate::{
     machine::Reason,
 };
 
+// More are not even read.
+const _: () = assert!(TrustDelta::ROOTS == limits::ROOTS_PER_POLL);
+
 /// What a signed time begins with, so that no metadata can be taken for one.
 const TIME: &[u8] = b"slipway-time/v1\n";
 

@@ -1,7 +1,8 @@
 //! A fleet that has settled costs the database nothing.
 
 use slipway_proto::v1::{DataClass, GetTrustRequest, Rollout};
-use slipway_tests::{member::Member, world::World};
+use slipway_server::service::signing;
+use slipway_tests::{member::Member, relay::Relay, world::World};
 
 use crate::steps::{plan, roll_out};
 
@@ -107,5 +108,55 @@ async fn devices_at_which_a_paused_rollout_looks_are_quiet_too() {
     world.admin().rollouts().pause_rollout(request).await.expect("paused");
     roll_out(&world.admin(), standing("labels.site = \"west\"")).await;
     assert_eq!(cost(&world, &mut members).await, 0);
+    world.stop().await;
+}
+
+/// What a check-in takes on a connection that is open: the bytes that TCP carries, up and down.
+async fn bytes(relay: &Relay, member: &mut Member) -> [u64; 2] {
+    let before = relay.bytes();
+    member.check_in().await.expect("an answer");
+    // What the client says after the answer, for example how much more it would take, belongs to it.
+    let mut seen = relay.bytes();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        if relay.bytes() == seen {
+            break [0, 1].map(|way: usize| seen[way] - before[way]);
+        }
+        seen = relay.bytes();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_in_takes_a_few_hundred_bytes_on_the_wire_and_a_signature_now_and_then_some_more() {
+    let world = World::start().await;
+    world.init_trust();
+    world.publish(b"an image", "1.0.0");
+    let mut member = world.member("pump-1", &[]).await;
+    let relay = Relay::to(world.port()).await;
+    member.move_to(relay.port, &world.read("server-ca.pem"));
+    member.settle().await;
+    // Headers that were said before are said in a byte.
+    let first = bytes(&relay, &mut member).await;
+    let (before, statements) = (signed(&world).await, world.running.context.db.statements());
+    let mut idle = [0, 0];
+    for _ in 0..5 {
+        let one = bytes(&relay, &mut member).await;
+        idle = [idle[0].max(one[0]), idle[1].max(one[1])];
+    }
+    assert!(signed(&world).await == before, "something was signed");
+    println!("the second check-in of a connection: {} bytes up, {} down", first[0], first[1]);
+    println!("an idle check-in: {} bytes up, {} down", idle[0], idle[1]);
+    println!("{} statements meanwhile", world.running.context.db.statements() - statements);
+
+    // Days later the server has said anew that nothing happened.
+    world.clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    assert!(signing::renew(&world.running.context).await.expect("signed"), "it was due");
+    let held = member.have;
+    let renewed = bytes(&relay, &mut member).await;
+    assert!(member.have.timestamp > held.timestamp && member.have.product == held.product);
+    println!("one after the timestamp was signed anew: {} bytes up, {} down", renewed[0], renewed[1]);
+
+    assert!(idle[0] <= 300 && idle[1] <= 300, "{idle:?}");
+    assert!(renewed[0] <= 300 && renewed[1] <= 1_000, "{renewed:?}");
     world.stop().await;
 }

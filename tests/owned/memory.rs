@@ -16,7 +16,7 @@ use crate::{
 
 /// More than an agent may grow for any answer, in KiB: the longest message that it reads, what is made of it,
 /// and what of the last one was not given back yet.
-const LIMIT: u64 = 72 << 10;
+const LIMIT: u64 = 48 << 10;
 
 /// An empty entry of a list, so often that they fill the longest message. Field 1 of everything.
 fn empty_entries() -> Vec<u8> {
