@@ -18,6 +18,9 @@ use crate::{
     fleet::{Fleet, NOW},
 };
 
+/// Names and contents, in the order of the file.
+type Entries = Vec<(String, Vec<u8>)>;
+
 /// Every broken repository of the fake, from a stick.
 #[tokio::test]
 async fn broken_metadata_is_refused_by_the_same_names_as_from_a_server() {
@@ -58,7 +61,7 @@ async fn what_is_no_whole_bundle_in_its_order_is_refused_before_anything_is_writ
     };
     let good = Stick::of(&mut fleet.world.lock().unwrap(), 3);
     let first = good.segments();
-    let changed = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let changed = |change: &dyn Fn(&mut Entries)| {
         let mut stick = good.clone();
         change(&mut stick.0);
         stick.pack()
