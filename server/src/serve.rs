@@ -17,8 +17,9 @@ use crate::{
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
-        enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence, renew::Renewals,
-        stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
+        enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence,
+        renew::Renewals, stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing,
+        wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},

@@ -149,6 +149,10 @@ mod tests {
         let late = LIMIT + DAY;
         assert_eq!(outcome(|device| device.standing.renewal = Approval::Waiting, LIMIT, late), wait);
         assert_eq!(outcome(|device| device.standing.renewal = Approval::Approved, LIMIT, late), None);
+        // Who waits for a yes keeps its certificate; who has not enrolled has none to keep.
+        assert_eq!(outcome(|device| device.state = DeviceState::Pending, LIMIT, LIMIT), None);
+        let registered = outcome(|device| device.state = DeviceState::Registered, LIMIT, Duration::ZERO);
+        assert_eq!(registered, Some(Reason::RenewalRefused));
         assert_eq!(
             outcome(|device| device.state = DeviceState::Revoked, LIMIT, late),
             Some(Reason::DeviceRevoked)

@@ -45,9 +45,9 @@ pub mod server_ca;
 pub mod signed_time;
 pub mod signing;
 pub mod stop;
+pub mod tally;
 #[cfg(test)]
 pub mod testing;
-pub mod tally;
 pub mod token_cache;
 pub mod tokens;
 pub mod trust;
