@@ -31,8 +31,11 @@ pub struct Victim {
     /// How far its clock is off, in milliseconds.
     off: Arc<AtomicI64>,
     lives: AtomicU64,
-    running: Option<(watch::Sender<bool>, JoinHandle<Result<(), slipway_agent::RunError>>)>,
+    running: Option<(watch::Sender<bool>, Life)>,
 }
+
+/// An agent at work, and how it ends.
+type Life = JoinHandle<Result<(), slipway_agent::RunError>>;
 
 impl Victim {
     /// Enrols with a claim; its agent does not run yet.
