@@ -144,6 +144,14 @@ mod tests {
             before.record(&ctx.db, &[("device-ca".to_owned(), key)], now).await.unwrap();
             assert_eq!(ids(&KnownKeys::read(&ctx.db).await.unwrap()), [key.to_string()]);
         }
+        // A generation that was given up before anybody relied on it is missed by nobody.
+        let both = ["device-ca", "server-ca-2"].map(|name| (name.to_owned(), Sha256::of(b"b")));
+        for in_use in [&both[..], &both[..1]] {
+            let known = KnownKeys::read(&ctx.db).await.unwrap();
+            known.record(&ctx.db, in_use, now).await.unwrap();
+            let known = KnownKeys::read(&ctx.db).await.unwrap();
+            assert_eq!(known.of_authority("server-ca-2").len(), in_use.len() - 1);
+        }
         super::super::fake_trust::Publisher::initialize(&ctx).await;
         let known = KnownKeys::read(&ctx.db).await.unwrap();
         known.record(&ctx.db, &[("device-ca".to_owned(), Sha256::of(b"c"))], now).await.unwrap();
