@@ -18,6 +18,7 @@ mod lost_keys;
 mod lying;
 mod pages;
 mod quiet;
+mod restored;
 mod rollback;
 mod rotations;
 mod scale_out;
