@@ -25,6 +25,11 @@ pub const CONTACT_WAIT: u64 = 30;
 /// How often readings are taken unless configured, in seconds.
 pub const TELEMETRY_INTERVAL: u64 = 60;
 
+/// What [`Config`] has beside attributes.
+const SETTINGS: &str = "server device_id product hardware component slots slot_size health_command \
+                        health_deadline_seconds contact_wait_seconds telemetry_interval_seconds \
+                        new_key_at_renewal key_store tpm bundles";
+
 /// Why the agent cannot start with this state folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -201,6 +206,12 @@ impl Config {
         if self.attributes.len() > 64 {
             return Err(format!("attributes has {} entries; at most 64 are sent", self.attributes.len()));
         }
+        // A line at the end of the file belongs to the section that stands there.
+        if let Some(setting) = SETTINGS.split(' ').find(|name| self.attributes.contains_key(*name)) {
+            return Err(format!(
+                "{setting} stands below [attributes], where it sets nothing; move the line above that one"
+            ));
+        }
         Ok(())
     }
 }
@@ -328,61 +339,5 @@ pub fn machine_name() -> io::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        Config {
-            server: "https://127.0.0.1:7443".to_owned(),
-            device_id: "pump-1".to_owned(),
-            product: "pump".to_owned(),
-            hardware: "gw-a".to_owned(),
-            component: "system".to_owned(),
-            slots: PathBuf::from("slots"),
-            slot_size: 0,
-            health_command: "test -s \"$SLIPWAY_SLOT\"".to_owned(),
-            health_deadline_seconds: 60,
-            contact_wait_seconds: 30,
-            telemetry_interval_seconds: 60,
-            new_key_at_renewal: false,
-            key_store: String::new(),
-            tpm: String::new(),
-            bundles: Bundles::Assigned,
-            attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
-        }
-    }
-
-    #[test]
-    fn reads_what_it_writes() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path());
-        assert!(matches!(Config::read(&state), Err(ConfigError::NotEnrolled { .. })));
-        config().write(&state).unwrap();
-        assert_eq!(Config::read(&state).unwrap(), config());
-    }
-
-    #[test]
-    fn refuses_unknown_keys_with_their_line_and_values_out_of_range() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path());
-        let text = toml::to_string(&config()).unwrap();
-        fs::write(state.config(), format!("helth_command = \"true\"\n{text}")).unwrap();
-        let message = Config::read(&state).unwrap_err().to_string();
-        assert!(message.contains("line 1") && message.contains("helth_command"), "{message}");
-
-        let wrong = Config { health_deadline_seconds: 0, ..config() };
-        assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
-        let wrong = Config { server: "http://x".to_owned(), ..config() };
-        assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
-    }
-
-    #[test]
-    fn one_agent_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path());
-        let lock = state.lock().unwrap();
-        assert!(matches!(state.lock(), Err(ConfigError::Locked { .. })));
-        drop(lock);
-        state.lock().unwrap();
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

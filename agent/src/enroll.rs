@@ -77,9 +77,16 @@ pub enum EnrollError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The manufacturer's key cannot be used.
-    #[error("--manufacturer-key names no private key in PEM (PKCS #8)")]
-    ManufacturerKey,
+    /// The manufacturer's certificate or key cannot be used.
+    #[error("{} cannot be used as {option}: {what}", path.display())]
+    Manufacturer {
+        /// The option that names it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The root in the claim is not to be trusted.
     #[error("the root in the claim file is not to be trusted")]
     Root(#[source] TrustError),
@@ -274,10 +281,7 @@ async fn ask(
     mut request: EnrollRequest,
 ) -> Result<Result<tonic::Response<EnrollResponse>, tonic::Status>, EnrollError> {
     if let Some((chain, key)) = &order.manufacturer {
-        let key =
-            identity::read(key).ok().and_then(|pem| KeyPair::from_pem(&String::from_utf8(pem).ok()?).ok());
-        let key = key.ok_or(EnrollError::ManufacturerKey)?;
-        let chain = identity::read_certificates(chain)?;
+        let (chain, key) = manufacturer(chain, key)?;
         let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
         let asked = ChallengeRequest {
             manufacturer_certificate_der: chain.first().cloned().unwrap_or_default(),
@@ -292,6 +296,23 @@ async fn ask(
         request.manufacturer = Some(ManufacturerProof { certificate_chain_der: chain, nonce, signature });
     }
     Ok(link.enrollment().enroll(request).await)
+}
+
+fn manufacturer(chain: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, KeyPair), EnrollError> {
+    let wrong = |option, path: &Path, what: &str| EnrollError::Manufacturer {
+        option,
+        path: path.to_path_buf(),
+        what: what.to_owned(),
+    };
+    let of_chain = |error: IdentityError| wrong("--manufacturer-cert", chain, &error.to_string());
+    let of_key = |what: &str| wrong("--manufacturer-key", key, what);
+    let certificates = identity::read_certificates(chain).map_err(of_chain)?;
+    let pem = identity::read(key).map_err(|error| of_key(&error.to_string()))?;
+    let pair = String::from_utf8(pem).ok().and_then(|pem| KeyPair::from_pem(&pem).ok());
+    let pair = pair.ok_or_else(|| {
+        of_key("it is no private key in PKCS #8 (`openssl pkcs8 -topk8 -nodes -in KEY` makes one of others)")
+    })?;
+    Ok((certificates, pair))
 }
 
 /// The public key of the device in `state`, SubjectPublicKeyInfo as base64 of its DER: for whoever registers

@@ -202,6 +202,10 @@ fn advice(error: &anyhow::Error) -> (Option<String>, Option<String>) {
         });
         return (hint, Some(reason));
     }
+    if let Some(EnrollError::Claim { .. }) = error.downcast_ref() {
+        let hint = "name the file that `slipway claim create` or `slipway claim file` wrote";
+        return (Some(hint.to_owned()), None);
+    }
     let install = error.downcast_ref();
     if let Some(InstallError::Refused(reason)) = install {
         let hint = match reason.code.as_str() {
@@ -209,7 +213,10 @@ fn advice(error: &anyhow::Error) -> (Option<String>, Option<String>) {
                 "make a new bundle, which takes today's metadata along: `slipway release bundle`"
             }
             "BUNDLE_INVALID" => "copy it to the stick again, or make a new one: `slipway release bundle`",
-            "BUNDLE_UNREADABLE" => "plug the stick in again and repeat the command: it goes on where it was",
+            "BUNDLE_UNREADABLE" => {
+                "look at the path; if the stick was pulled out, plug it in again and repeat the command, which \
+                 goes on where it was"
+            }
             "BUNDLE_NOT_ASSIGNED" => {
                 "name this device when the bundle is made: `slipway release bundle … --device ID`"
             }

@@ -1,0 +1,73 @@
+//! What `agent.toml` may say, and who may work with it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn config() -> Config {
+    Config {
+        server: "https://127.0.0.1:7443".to_owned(),
+        device_id: "pump-1".to_owned(),
+        product: "pump".to_owned(),
+        hardware: "gw-a".to_owned(),
+        component: "system".to_owned(),
+        slots: PathBuf::from("slots"),
+        slot_size: 0,
+        health_command: "test -s \"$SLIPWAY_SLOT\"".to_owned(),
+        health_deadline_seconds: 60,
+        contact_wait_seconds: 30,
+        telemetry_interval_seconds: 60,
+        new_key_at_renewal: false,
+        key_store: String::new(),
+        tpm: String::new(),
+        bundles: Bundles::Assigned,
+        attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+    }
+}
+
+#[test]
+fn reads_what_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateDir::new(folder.path());
+    assert!(matches!(Config::read(&state), Err(ConfigError::NotEnrolled { .. })));
+    config().write(&state).unwrap();
+    assert_eq!(Config::read(&state).unwrap(), config());
+}
+
+#[test]
+fn refuses_unknown_keys_with_their_line_and_values_out_of_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateDir::new(folder.path());
+    let text = toml::to_string(&config()).unwrap();
+    fs::write(state.config(), format!("helth_command = \"true\"\n{text}")).unwrap();
+    let message = Config::read(&state).unwrap_err().to_string();
+    assert!(message.contains("line 1") && message.contains("helth_command"), "{message}");
+
+    fs::write(state.config(), format!("{text}bundles = \"off\"\n")).unwrap();
+    let message = Config::read(&state).unwrap_err().to_string();
+    assert!(message.contains("bundles stands below [attributes]"), "{message}");
+
+    let wrong = Config { health_deadline_seconds: 0, ..config() };
+    assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
+    let wrong = Config { server: "http://x".to_owned(), ..config() };
+    assert!(matches!(wrong.write(&state), Err(ConfigError::Invalid { .. })));
+}
+
+#[test]
+fn every_setting_is_known_as_one() {
+    let full = Config { key_store: "file".to_owned(), tpm: "/dev/tpm0".to_owned(), ..config() };
+    let table = toml::Table::try_from(full).unwrap();
+    let names = table.keys().map(String::as_str).filter(|name| *name != "attributes");
+    let known = BTreeSet::from_iter(SETTINGS.split(' '));
+    assert_eq!(BTreeSet::from_iter(names), known);
+}
+
+#[test]
+fn one_agent_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateDir::new(folder.path());
+    let lock = state.lock().unwrap();
+    assert!(matches!(state.lock(), Err(ConfigError::Locked { .. })));
+    drop(lock);
+    state.lock().unwrap();
+}
