@@ -5,10 +5,11 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use slipway_payload::{
     FRAME_MAX, Segment,
@@ -72,7 +73,10 @@ impl Bundle {
                 Reason::new(INVALID, format!("{} is no bundle: {error}", path.display()))
             }
         };
-        let file = File::open(path).map_err(|error| unreadable(&error))?;
+        // A pipe on a stick would have the agent wait for somebody to write into it.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let opened = File::options().read(true).custom_flags(flags).open(path);
+        let file = opened.map_err(|error| unreadable(&error))?;
         if !file.metadata().map_err(|error| unreadable(&error))?.is_file() {
             return Err(Reason::new(INVALID, format!("{} is no regular file", path.display())));
         }

@@ -1,6 +1,6 @@
 //! Sticks that lie, are cut, are old, or are for somebody else.
 
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use slipway_agent::{Config, bundle::Bundles, clock::Clock, install, machine::Slot, verify::TrustStore};
@@ -138,10 +138,15 @@ async fn what_is_no_whole_bundle_in_its_order_is_refused_before_anything_is_writ
     let mixed = changed(&|entries| entries[first].1 = entries[first + 1].1.clone());
     assert_eq!(device.refusal(&mixed).await.0, "SEGMENT_DIGEST_MISMATCH");
     assert!(device.is_untouched());
-    // Files that have no end, and none that can be read.
-    for (path, code) in
-        [("/dev/zero", "BUNDLE_INVALID"), ("/", "BUNDLE_INVALID"), ("/nowhere", "BUNDLE_UNREADABLE")]
-    {
+    // Files that have no end, that nobody writes into, and none that can be read.
+    let pipe = device.folder().join("pipe").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, code) in [
+        ("/dev/zero", "BUNDLE_INVALID"),
+        ("/", "BUNDLE_INVALID"),
+        (pipe.as_str(), "BUNDLE_INVALID"),
+        ("/nowhere", "BUNDLE_UNREADABLE"),
+    ] {
         let (_stop, stopped) = watch::channel(false);
         let clock = Clock::from_source(Arc::new(|| NOW));
         let outcome = install(&device.state(), path.as_ref(), clock, StdRng::seed_from_u64(1), stopped).await;
