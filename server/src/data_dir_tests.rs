@@ -100,6 +100,10 @@ fn a_generation_follows_the_one_before_and_whoever_pinned_either_comes_along() {
         assert!(is_believed(&second, pinned));
     }
     assert!(!is_believed(&first, two), "before the next start");
+    // Cut off after the key was written: this one is finished, and no third begun.
+    fs::remove_file(dir.path("keys/server-ca-2.cross.pem")).unwrap();
+    assert_eq!(dir.next_generation(NOW).unwrap(), 2);
+    assert!(!dir.path("keys/server-ca-3.pem").exists());
     let names: Vec<_> = second.ids().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["device-ca", "server-ca", "server-ca-2"]);
     assert_eq!(second.server_ids().len(), 2);
