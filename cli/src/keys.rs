@@ -3,6 +3,7 @@
 //! passphrase. `root.json` is the newest root that is trusted here.
 
 mod file;
+mod publishers;
 mod root_file;
 
 use std::{
@@ -10,8 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::json;
-use slipway_trust::{PublicKey, Signer, repo::RoleSpec, signed::Authority};
+use slipway_trust::{PublicKey, Signer, signed::Authority};
 
 pub use self::{
     file::{KeyFile, read_public},
@@ -102,19 +102,22 @@ impl KeyDir {
     /// # Errors
     /// What the file system says.
     pub fn files(&self, role: KeyRole) -> Result<Vec<KeyFile>, Failure> {
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Failure::file("look into the key directory", &self.path, &error)),
-        };
-        let mut files: Vec<(u32, KeyFile)> = entries
-            .filter_map(|entry| {
-                let name = entry.ok()?.file_name().into_string().ok()?;
-                Some((number_of(role, &name)?, KeyFile::new(&self.path.join(&name))))
-            })
+        let mut files: Vec<(u32, KeyFile)> = (self.names()?.into_iter())
+            .filter_map(|name| Some((private_number(role, &name)?, KeyFile::new(&self.path.join(&name)))))
             .collect();
         files.sort_by_key(|(number, _)| *number);
         Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    /// What lies in the directory; nothing when it does not exist.
+    fn names(&self) -> Result<Vec<String>, Failure> {
+        match fs::read_dir(&self.path) {
+            Ok(entries) => {
+                Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Failure::file("look into the key directory", &self.path, &error)),
+        }
     }
 
     /// The files that the first `count` keys of a role have.
@@ -127,15 +130,23 @@ impl KeyDir {
         names.iter().map(|name| KeyFile::new(&self.path.join(name))).collect()
     }
 
-    /// The files that `count` further keys of a role get.
+    /// The files that `count` further keys of a role get: numbers that neither half of a key has. Where only
+    /// a public half lies, the private one is with its holder, and may be in force.
     ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says; no number is left.
     pub fn further(&self, role: KeyRole, count: u32) -> Result<Vec<KeyFile>, Failure> {
-        let numbers = self.files(role)?.into_iter().filter_map(|file| number_of(role, &file.name()));
+        let names = self.names()?;
+        let numbers = names.iter().filter_map(|name| number_of(role, name.strip_suffix(".pub")?));
+        let numbers = numbers.chain(names.iter().filter_map(|name| private_number(role, name)));
         let highest = numbers.max().unwrap_or(0);
+        let last = highest.checked_add(count).ok_or_else(|| {
+            Failure::new(format!("no number is left for a new {} key", role.name()))
+                .hint(format!("the highest in use is {highest}: look into {}", self.path.display()))
+                .reason("FILE_UNUSABLE")
+        })?;
         let path = |number| self.path.join(format!("{}-{number}.pem", role.name()));
-        Ok((highest + 1..=highest + count).map(|number| KeyFile::new(&path(number))).collect())
+        Ok((highest + 1..=last).map(|number| KeyFile::new(&path(number))).collect())
     }
 
     /// Reads a key; asks for its passphrase if it is encrypted and none that is known fits.
@@ -190,49 +201,6 @@ impl KeyDir {
         fitting.into_iter().take(authority.threshold()).map(|file| self.load(file)).collect()
     }
 
-    /// Who publishes a product that nobody published yet: what `publishers.json` says, or the one
-    /// publisher of this directory.
-    ///
-    /// # Errors
-    /// No such file and no such key; a file that cannot be read.
-    pub fn publishers(&mut self) -> Result<RoleSpec, Failure> {
-        let path = self.publishers_path();
-        match fs::read(&path) {
-            Ok(bytes) => read_publishers(&bytes).ok_or_else(|| {
-                Failure::new(format!("{} cannot be read", path.display()))
-                    .hint(format!(
-                        "bring it back from its copy: cp COPY/publishers.json {}/",
-                        self.path.display()
-                    ))
-                    .reason("FILE_UNUSABLE")
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let keys = self.all_public(KeyRole::Publisher)?;
-                match keys.as_slice() {
-                    [] => Err(self.missing(KeyRole::Publisher, true)),
-                    [one] => Ok(RoleSpec::single(*one)),
-                    several => Ok(RoleSpec { keys: several.to_vec(), threshold: 1 }),
-                }
-            }
-            Err(error) => Err(Failure::file("read", &path, &error)),
-        }
-    }
-
-    /// Keeps who publishes products from now on.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn store_publishers(&self, spec: &RoleSpec) -> Result<(), Failure> {
-        let keys: Vec<String> = spec.keys.iter().map(PublicKey::to_string).collect();
-        let text = format!("{:#}\n", json!({"keys": keys, "threshold": spec.threshold}));
-        let path = self.publishers_path();
-        private_file::replace(&path, text.as_bytes()).map_err(|error| Failure::file("write", &path, &error))
-    }
-
-    fn publishers_path(&self) -> PathBuf {
-        self.path.join("publishers.json")
-    }
-
     /// No such key: one that a root names can only come from its copy, the others were never made.
     fn missing(&self, role: KeyRole, is_empty: bool) -> Failure {
         let (path, name) = (self.path.display(), role.name());
@@ -261,19 +229,17 @@ impl KeyDir {
     }
 }
 
-/// `root.pem` is number 1, and so is `root-1.pem`.
-fn number_of(role: KeyRole, name: &str) -> Option<u32> {
-    match name.strip_prefix(role.name())?.strip_suffix(".pem")? {
+/// The number of a private half.
+fn private_number(role: KeyRole, name: &str) -> Option<u32> {
+    number_of(role, name.strip_suffix(".pem")?)
+}
+
+/// `root` is number 1, and so is `root-1`.
+fn number_of(role: KeyRole, stem: &str) -> Option<u32> {
+    match stem.strip_prefix(role.name())? {
         "" => Some(1),
         rest => rest.strip_prefix('-')?.parse().ok(),
     }
-}
-
-fn read_publishers(bytes: &[u8]) -> Option<RoleSpec> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    let keys = value["keys"].as_array()?.iter().map(|key| key.as_str()?.parse().ok());
-    let keys: Vec<PublicKey> = keys.collect::<Option<_>>()?;
-    Some(RoleSpec { keys, threshold: value["threshold"].as_u64()?.try_into().ok()? })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use slipway_trust::{SecretKey, Targets};
+use slipway_trust::{SecretKey, Targets, repo::RoleSpec};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -83,6 +83,54 @@ fn several_keys_of_a_role_are_found_and_counted() {
     let other = RoleSpec::single(SecretKey::from_seed([9; 32]).public_key());
     let refusal = keys.signers(KeyRole::Publisher, &authority(&other)).err().unwrap();
     assert_eq!(refusal.reason_code(), Some("PUBLISHER_NOT_AUTHORIZED"));
+}
+
+#[test]
+fn new_keys_take_names_that_neither_half_of_a_key_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = KeyDir::new(dir.path(), Source::Terminal);
+    let made: Vec<PublicKey> =
+        keys.first(KeyRole::Publisher, 2).iter().map(|file| file.create(None).unwrap()).collect();
+    // Their holders took the private halves home.
+    for number in [1, 2] {
+        fs::remove_file(dir.path().join(format!("publisher-{number}.pem"))).unwrap();
+    }
+    let names: Vec<String> = keys.further(KeyRole::Publisher, 2).unwrap().iter().map(KeyFile::name).collect();
+    assert_eq!(names, ["publisher-3.pem", "publisher-4.pem"]);
+    fs::write(dir.path().join("publisher-4294967295.pub"), "").unwrap();
+    assert!(keys.further(KeyRole::Publisher, 1).is_err(), "no number is left");
+
+    let first = KeyFile::new(&dir.path().join("publisher-1.pem"));
+    assert_eq!(first.create(None).unwrap_err().reason_code(), Some("FILE_UNUSABLE"));
+    assert!(!first.exists(), "half a key");
+    assert_eq!(read_public(&dir.path().join("publisher-1.pub")).unwrap(), made[0]);
+}
+
+#[test]
+fn drafted_publishers_get_new_products_only_once_they_are_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let spec = |n: u8| RoleSpec::single(SecretKey::from_seed([n; 32]).public_key());
+    let published = |spec: &RoleSpec| {
+        let mut targets = Targets::empty(1, slipway_trust::Date::from_unix(0));
+        targets.delegate_director(&RoleSpec::single(SecretKey::from_seed([7; 32]).public_key()));
+        targets.delegate_product("pump", spec).unwrap();
+        targets
+    };
+    file(&keys, KeyRole::Publisher).create(None).unwrap();
+    // The key of the first day has no publishers.json; a draft that stays a draft gives it no company.
+    keys.draft_publishers(&spec(1), &spec(2)).unwrap();
+    keys.draft_publishers(&spec(1), &spec(3)).unwrap();
+    assert_eq!(keys.publishers().unwrap(), spec(1));
+    assert_eq!(keys.publishers_after(&published(&spec(1))).unwrap(), spec(1));
+    // Either draft may be the one that is published.
+    assert_eq!(keys.publishers_after(&published(&spec(2))).unwrap(), spec(2));
+    assert_eq!(keys.publishers_after(&published(&spec(3))).unwrap(), spec(3));
+    keys.draft_publishers(&spec(3), &spec(4)).unwrap();
+    assert_eq!(keys.publishers().unwrap(), spec(3));
+    assert_eq!(keys.publishers_after(&published(&spec(4))).unwrap(), spec(4));
+    keys.store_publishers(&spec(4)).unwrap();
+    assert_eq!(keys.publishers_after(&published(&spec(3))).unwrap(), spec(4));
 }
 
 #[test]

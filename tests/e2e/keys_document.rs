@@ -21,7 +21,20 @@ async fn every_command_of_the_ceremony_works() {
     assert!(out.contains("1.0.0 (withdrawn)"), "{out}");
     let shown = out.matches("+ CA with SHA-256 ").count();
     assert_eq!(shown, 3 * (2 + 1), "who drafts and who signs sees both CAs, and then the one: {out}");
+    // As sha256sum prints what it read from openssl.
+    let printed: Vec<&str> = out.lines().filter_map(|line| line.strip_suffix("  -")).collect();
+    assert_eq!(printed.len(), 2, "{out}");
+    for digest in printed {
+        assert!(
+            out.contains(&format!("+ CA with SHA-256 {digest}\n")),
+            "{digest} is what signers see: {out}"
+        );
+    }
     let shown = world.slipway(&["trust", "show"]);
+    for number in [2, 3] {
+        let key = world.read(&format!("../company/publisher-{number}.pub"));
+        assert!(shown.contains(key.trim()), "publisher {number}: {shown}");
+    }
     assert!(shown.starts_with("root      version 4"), "{shown}");
     assert_eq!(world.read("server-ca.pem").matches("BEGIN CERTIFICATE").count(), 1);
     world.stop().await;

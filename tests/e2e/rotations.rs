@@ -120,6 +120,7 @@ async fn a_lost_key_is_replaced_by_those_who_are_left() {
     let refused = run(&["trust", "publish", &draft]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("root 2, for root 1, is signed by 1 of the 2 keys that it needs"), "{said}");
+    assert!(said.contains("`slipway trust sign DRAFT --key FILE`"), "{said}");
     world.slipway(&["trust", "sign", &draft, "--key", &format!("{keys}/root-2.pem"), "--yes"]);
     world.slipway(&["trust", "publish", &draft]);
     let shown = world.slipway(&["trust", "show"]);

@@ -134,7 +134,7 @@ pub async fn draft(args: ReleaseDraft, connection: &Connection, console: &Consol
     sign::next_counter(&current, &terms.product, &version)?;
     let delegate = match current.targets.authority(&terms.product) {
         Some(_) => None,
-        None => Some(keys.publishers()?),
+        None => Some(keys.publishers_after(&current.targets)?),
     };
     let plan = plan(asked, version, cut(&image, console).await?);
     let now = Date::from_millis(console.clock.now());

@@ -232,7 +232,11 @@ fn make(
     let mut made = Vec::new();
     for file in keys.first(role, count.keys) {
         made.push(match file.exists() {
-            false => file.create(passphrase)?,
+            false => {
+                // Without a root no key is in force: a public half alone is that of a key that was lost.
+                file.remove_public()?;
+                file.create(passphrase)?
+            }
             true => {
                 let public = keys.load(&file)?.public_key();
                 file.write_public(public)?;

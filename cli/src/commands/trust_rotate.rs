@@ -39,9 +39,8 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
     change.people(&args, &current, &mut keys, console)?;
     change.server_ca = (!server_ca.is_empty()).then(|| Target::of(&server_ca));
     let documents = change.documents(&current, &args.roles, Date::from_millis(console.clock.now()))?;
-    if let Some(publishers) =
-        change.publishers.as_ref().filter(|_| args.roles.contains(&RotatedRole::Publisher))
-    {
+    if let Some(publishers) = change.publishers.as_ref().filter(|_| current.listed().is_empty()) {
+        // There is no product whose publication could bring them into force.
         keys.store_publishers(publishers)?;
     }
     if documents.is_empty() {
@@ -66,6 +65,9 @@ pub async fn rotate(args: TrustRotate, connection: &Connection, console: &Consol
     };
     sign_here(&mut draft, &review, &mut keys)?;
     drafts::publish_trust(&draft, false, &api, console).await?;
+    if let Some(publishers) = &change.publishers {
+        keys.store_publishers(publishers)?;
+    }
     match draft.documents.get("root") {
         Some(root) => keys.root_file().store(root),
         None => Ok(()),
@@ -94,7 +96,13 @@ fn sign_here(draft: &mut Draft, review: &Review, keys: &mut KeyDir) -> Result<()
             _ => KeyRole::Publisher,
         };
         for (_, authority) in review.authorities(role) {
-            for signer in keys.signers(kind, &authority)? {
+            let signers = keys.signers(kind, &authority).map_err(|failure| match failure.reason_code() {
+                Some("SIGNATURES_MISSING") => failure.hint(
+                    "make a draft (--out DRAFT), and have the others sign it: slipway trust sign DRAFT --key FILE",
+                ),
+                _ => failure,
+            })?;
+            for signer in signers {
                 review.sign(draft, &*signer)?;
             }
         }
@@ -215,7 +223,15 @@ impl Change {
             match role {
                 KeyRole::Root => self.root.root = spec,
                 KeyRole::Targets => self.root.targets = spec,
-                KeyRole::Publisher => self.publishers = Some(spec),
+                KeyRole::Publisher => {
+                    // Not those yet: what is drafted may stay a draft.
+                    let in_force = match keys.has_publishers() {
+                        true => keys.publishers_after(&current.targets)?,
+                        false => held,
+                    };
+                    keys.draft_publishers(&in_force, &spec)?;
+                    self.publishers = Some(spec);
+                }
             }
         }
         Ok(())

@@ -44,8 +44,19 @@ impl KeyFile {
     /// Both are durable when this returns.
     ///
     /// # Errors
-    /// A file of that name exists; what the file system says.
+    /// A file with either half exists; what the file system says.
     pub fn create(&self, passphrase: Option<&Passphrase>) -> Result<PublicKey, Failure> {
+        let beside = self.public_path();
+        if !self.exists() && beside.exists() {
+            // Its private half is with its holder, and it may be in force.
+            return Err(Failure::new(format!(
+                "cannot make the key {}: {} is the public half of another",
+                self.0.display(),
+                beside.display()
+            ))
+            .hint("give the new key a name that is not taken; or remove that file if nobody uses its key")
+            .reason("FILE_UNUSABLE"));
+        }
         let key = SecretKey::from_seed(*rng::key_seed());
         let pem = match passphrase {
             None => key.to_pem(),
@@ -54,7 +65,6 @@ impl KeyFile {
         let pem = pem.map_err(|error| self.unusable(&error))?;
         private_file::create(&self.0, pem.as_bytes())
             .map_err(|error| Failure::file("write the key", &self.0, &error))?;
-        // A public half that lies there already is that of a key that was lost.
         self.put_public(key.public_key())?;
         Ok(key.public_key())
     }
@@ -96,6 +106,20 @@ impl KeyFile {
     /// What the file system says.
     pub fn write_public(&self, key: PublicKey) -> Result<(), Failure> {
         if self.public_path().exists() { Ok(()) } else { self.put_public(key) }
+    }
+
+    /// Removes the public half, where there is one.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove_public(&self) -> Result<(), Failure> {
+        let path = self.public_path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::file("remove the public key", &path, &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn put_public(&self, key: PublicKey) -> Result<(), Failure> {

@@ -131,7 +131,7 @@ impl Hands {
     ) -> Result<Self, Failure> {
         let top = current.targets_authority();
         let Some(authority) = current.targets.authority(product) else {
-            let delegate = keys.publishers()?;
+            let delegate = keys.publishers_after(&current.targets)?;
             let publishers = keys.signers(KeyRole::Publisher, &authority_of(product, &delegate)?)?;
             let targets = keys.signers(KeyRole::Targets, &top)?;
             return Ok(Self { publishers, targets, delegate: Some(delegate) });

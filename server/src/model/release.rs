@@ -116,7 +116,7 @@ pub fn not_found(name: &str) -> Refusal {
     Refusal::new(
         Reason::ReleaseNotFound,
         format!("there is no release {}", quoted(name)),
-        "name it as releases/PRODUCT/VERSION; `slipway release list` shows those there are",
+        "name it as PRODUCT/VERSION; `slipway release list` shows those there are",
     )
     .fact("release", name)
 }

@@ -9,7 +9,7 @@ use super::{
     signing::{self, Brought, Next, SigningError},
     trust_init::{not_named, refused},
     trust_set::{TrustSet, foreign_role},
-    trust_signatures,
+    trust_signatures::{self, DraftOf},
 };
 use crate::{
     limits,
@@ -152,12 +152,19 @@ fn check_signatures(
     let root = &current.trusted.root().body;
     let held = current.trusted.targets().map(|held| held.bytes.as_slice());
     if let Some(bytes) = targets {
-        trust_signatures::check("targets", "targets", bytes, &root.authority(&root.targets))?;
+        trust_signatures::check(
+            DraftOf::Release,
+            "targets",
+            "targets",
+            bytes,
+            &root.authority(&root.targets),
+        )?;
     }
     let product = publication.product;
     let top = targets.or(held).and_then(|bytes| Targets::parse("targets", bytes).ok());
     match top.and_then(|top| top.authority(product)) {
         Some(authority) => trust_signatures::check(
+            DraftOf::Release,
             &format!("the metadata of {product}"),
             "product_metadata",
             publication.product_metadata,

@@ -9,7 +9,7 @@ use super::{
     signing::{self, Brought, Next, SigningError},
     trust_init::refused,
     trust_set::TrustSet,
-    trust_signatures,
+    trust_signatures::{self, DraftOf},
 };
 use crate::{
     model::{
@@ -143,7 +143,13 @@ fn prepare(
     }
     let top = current.trusted.targets().map(|held| &held.body);
     if let Some(authority) = top.and_then(|top| top.authority(product)) {
-        trust_signatures::check(&what, "product_metadata", asked.product_metadata, &authority)?;
+        trust_signatures::check(
+            DraftOf::Release,
+            &what,
+            "product_metadata",
+            asked.product_metadata,
+            &authority,
+        )?;
     }
     let products = vec![(product.to_owned(), asked.product_metadata.to_vec())];
     let next = signing::next(current, &ctx.trust.keys(), Brought { products, ..Brought::default() }, now);

@@ -4,9 +4,24 @@ use slipway_trust::{repo::Signatures, signed::Authority};
 
 use crate::model::refusal::{Reason, Refusal};
 
+/// What the document came in: each kind has its own command to sign it.
+#[derive(Debug, Clone, Copy)]
+pub enum DraftOf {
+    /// A release, or the withdrawal of one.
+    Release,
+    /// Who may sign.
+    Trust,
+}
+
 /// Refuses a document that too few keys of `authority` signed, and lists those whose signatures would
 /// help. What cannot be read at all is left to whoever reads it.
-pub fn check(what: &str, field: &str, bytes: &[u8], authority: &Authority) -> Result<(), Refusal> {
+pub fn check(
+    draft: DraftOf,
+    what: &str,
+    field: &str,
+    bytes: &[u8],
+    authority: &Authority,
+) -> Result<(), Refusal> {
     let Ok(signatures) = Signatures::of(what, bytes, authority) else { return Ok(()) };
     let missing = signatures.missing();
     if missing == 0 {
@@ -19,15 +34,18 @@ pub fn check(what: &str, field: &str, bytes: &[u8], authority: &Authority) -> Re
         false => format!("{missing} more of these have to sign:\n  {}", open.join("\n  ")),
     };
     let message = format!("{what} is signed by {signed} of the {threshold} keys that it needs; {whose}");
-    Err(Refusal::new(
-        Reason::MetadataRefused,
-        message,
-        "let their holders sign the draft (`slipway release sign DRAFT --key FILE`), then publish it again",
-    )
-    .field(field)
-    .fact("code", "SIGNATURES_MISSING")
-    .fact("missing", missing)
-    .fact("may_sign", open.join(",")))
+    let noun = match draft {
+        DraftOf::Release => "release",
+        DraftOf::Trust => "trust",
+    };
+    let hint = format!(
+        "let their holders sign the draft (`slipway {noun} sign DRAFT --key FILE`), then publish it again"
+    );
+    Err(Refusal::new(Reason::MetadataRefused, message, hint)
+        .field(field)
+        .fact("code", "SIGNATURES_MISSING")
+        .fact("missing", missing)
+        .fact("may_sign", open.join(",")))
 }
 
 #[cfg(test)]
@@ -51,7 +69,7 @@ mod tests {
             for n in keys {
                 bytes = repo::add_signature(&bytes, &key(*n)).unwrap();
             }
-            check("the metadata of pump", "product_metadata", &bytes, &authority)
+            check(DraftOf::Release, "the metadata of pump", "product_metadata", &bytes, &authority)
         };
         assert_eq!(signed(&[1, 2, 3]), Ok(()));
         let refusal = signed(&[2, 9]).unwrap_err();

@@ -9,7 +9,7 @@ use super::{
     signing::{self, Brought, Next, SigningError},
     trust_init::{not_named, refused},
     trust_set::{ONLINE_ROLES, TrustSet, foreign_role},
-    trust_signatures,
+    trust_signatures::{self, DraftOf},
 };
 use crate::{
     chain::chain,
@@ -160,7 +160,7 @@ fn prepare(
         if brings_targets { Some(update.targets) } else { held.map(|held| held.bytes.as_slice()) }
     {
         let authority = next_root.authority(&next_root.targets);
-        trust_signatures::check("targets", "targets", bytes, &authority)?;
+        trust_signatures::check(DraftOf::Trust, "targets", "targets", bytes, &authority)?;
     }
     let next_targets = targets.as_ref().or(held.map(|held| &held.body));
     let mut products = Vec::new();
@@ -173,7 +173,13 @@ fn prepare(
         let held = current.file(&product).map(|file| &file.bytes[..]);
         let authority = next_targets.and_then(|targets| targets.authority(&product));
         if let (Some(bytes), Some(authority)) = (brought.or(held), authority) {
-            trust_signatures::check(&format!("the metadata of {product}"), "products", bytes, &authority)?;
+            trust_signatures::check(
+                DraftOf::Trust,
+                &format!("the metadata of {product}"),
+                "products",
+                bytes,
+                &authority,
+            )?;
         }
     }
     let server_ca = match targets.is_some() || !update.server_ca.is_empty() {
@@ -221,7 +227,13 @@ fn new_root(current: &TrustSet, bytes: &[u8]) -> Result<Option<Root>> {
         (format!("for root {}", held.version), held.authority(&held.root)),
         ("for itself".to_owned(), root.authority(&root.root)),
     ] {
-        trust_signatures::check(&format!("root {}, {by},", root.version), "root", bytes, &authority)?;
+        trust_signatures::check(
+            DraftOf::Trust,
+            &format!("root {}, {by},", root.version),
+            "root",
+            bytes,
+            &authority,
+        )?;
     }
     Ok(Some(root))
 }
