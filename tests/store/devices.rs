@@ -5,8 +5,8 @@ use slipway_server::{
     store::{
         StoreError,
         devices::{
-            device_get, device_get_by_key, device_insert, device_update, devices_changed, devices_count,
-            devices_page,
+            device_get, device_get_by_key, device_insert, device_register_again, device_update,
+            devices_changed, devices_count, devices_page,
         },
     },
 };
@@ -19,6 +19,7 @@ contract! {
     one_key_is_one_device;
     a_key_is_found_before_its_first_use;
     a_stale_writer_is_refused;
+    what_a_registration_says_is_written_anew;
     pages_are_in_byte_order;
     changes_are_found_by_time;
     extremes_fit;
@@ -118,6 +119,30 @@ async fn a_stale_writer_is_refused(backend: Backend) {
     let now = device_get(&mut tx, "a").await.unwrap().unwrap();
     assert_eq!((now.state, now.failures, now.updated_at), (DeviceState::Revoked, 2, at(10)));
     assert_eq!(now, first, "the writer knows what it wrote");
+}
+
+async fn what_a_registration_says_is_written_anew(backend: Backend) {
+    insert(&backend, &[device("a"), device("b")]).await;
+    let mut tx = backend.db.write().await.unwrap();
+    let mut stale = device_get(&mut tx, "a").await.unwrap().unwrap();
+    let mut found = Device {
+        product: "valve".to_owned(),
+        hardware: "gw-b".to_owned(),
+        state: DeviceState::Registered,
+        spki_sha256: Sha256::of(b"another"),
+        enrolled_by: "keys/another".to_owned(),
+        labels: [("site".to_owned(), "south".to_owned())].into(),
+        created_at: at(10),
+        ..stale.clone()
+    };
+    assert!(device_register_again(&mut tx, &mut found, at(10)).await.unwrap());
+    assert_eq!((found.generation, found.updated_at), (2, at(10)));
+    assert_eq!(device_get(&mut tx, "a").await.unwrap(), Some(found.clone()));
+    assert_eq!(device_get(&mut tx, "b").await.unwrap(), Some(device("b")));
+    assert!(!device_register_again(&mut tx, &mut stale, at(11)).await.unwrap());
+    let mut thief = Device { spki_sha256: device("b").spki_sha256, ..found };
+    let refused = device_register_again(&mut tx, &mut thief, at(12)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
 }
 
 async fn pages_are_in_byte_order(backend: Backend) {

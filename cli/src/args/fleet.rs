@@ -108,7 +108,7 @@ pub enum DeviceCommand {
     },
     /// Register machines by their public keys; they enrol without a token
     #[command(
-        after_help = "The file begins with its header:\n  device_id,public_key,hardware,product,label:site\n  pump-1,MFkwEwYHKoZI…,gw-a,pump,north\n\n`slipway-agent key --state DIR` prints the public key of a machine.\nA file that was imported before changes nothing."
+        after_help = "The file begins with its header:\n  device_id,public_key,hardware,product,label:site\n  pump-1,MFkwEwYHKoZI…,gw-a,pump,north\n\n`slipway-agent key --state DIR` prints the public key of a machine.\nA file that was imported before changes nothing; a corrected line corrects a machine that has not enrolled yet."
     )]
     Import(DeviceImport),
     /// Say yes to devices that enrolled pending

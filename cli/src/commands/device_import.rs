@@ -1,6 +1,6 @@
 //! `slipway device import`: machines that are known by their keys before they enrol.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::json;
 use slipway_proto::v1;
@@ -11,11 +11,13 @@ use crate::{
     args::DeviceImport,
     connect::Api,
     error::Failure,
-    human,
+    human, input,
     output::{Console, Format},
     registrations::{self, Line},
 };
 
+/// A million machines fit.
+const FILE_LIMIT: u64 = 256 << 20;
 /// What the server takes at once, each time all of it or nothing.
 const BATCH: usize = 1_000;
 
@@ -24,7 +26,7 @@ const BATCH: usize = 1_000;
 /// # Errors
 /// What is wrong with the file, and where; or why the server refused it.
 pub async fn run(args: DeviceImport, api: &Api, console: &Console) -> Result<(), Failure> {
-    let text = fs::read_to_string(&args.file).map_err(|error| Failure::file("read", &args.file, &error))?;
+    let text = input::read_text(&args.file, FILE_LIMIT)?;
     let lines = registrations::read(&args.file, &text, &args.product)?;
     let is_one = lines.len() <= BATCH;
     let mut sum = v1::ImportDevicesResponse::default();
@@ -39,12 +41,22 @@ pub async fn run(args: DeviceImport, api: &Api, console: &Console) -> Result<(),
         return console.json(&json!({
             "createdCount": sum.created_count,
             "unchangedCount": sum.unchanged_count,
+            "correctedCount": sum.corrected_count,
+            "revokedCount": sum.revoked_count,
             "validateOnly": args.dry_run,
         }));
     }
     let would = if args.dry_run { "would be " } else { "" };
+    let corrected = match sum.corrected_count {
+        0 => String::new(),
+        count => format!("{count} {would}corrected, "),
+    };
+    let revoked = match sum.revoked_count {
+        0 => String::new(),
+        count => format!(" ({count} revoked, which this does not undo)"),
+    };
     console.say(&format!(
-        "{} {would}registered, {} there already",
+        "{} {would}registered, {corrected}{} there already{revoked}",
         human::counted(sum.created_count.into(), "device"),
         sum.unchanged_count
     ));
@@ -65,6 +77,8 @@ async fn import(
         let answer = answer.map_err(|status| located(path, batch, status))?.into_inner();
         sum.created_count += answer.created_count;
         sum.unchanged_count += answer.unchanged_count;
+        sum.corrected_count += answer.corrected_count;
+        sum.revoked_count += answer.revoked_count;
     }
     Ok(sum)
 }

@@ -135,6 +135,8 @@ impl FleetService for Api {
         Ok(Response::new(ImportDevicesResponse {
             created_count: done.created,
             unchanged_count: done.unchanged,
+            corrected_count: done.corrected,
+            revoked_count: done.revoked,
         }))
     }
 

@@ -208,6 +208,16 @@ impl Device {
         components.iter().find(|c| c.component == SYSTEM).or_else(|| components.first())
     }
 
+    /// Whether it ever got a certificate: one that was only registered has none.
+    pub fn has_enrolled(&self) -> bool {
+        !self.certificate_serial.is_empty()
+    }
+
+    /// Whether nobody changed its record since it was made.
+    pub fn is_as_made(&self) -> bool {
+        self.updated_at == self.created_at
+    }
+
     /// Changes whenever the record does.
     pub fn etag(&self) -> String {
         format!("{:x}", self.generation)

@@ -34,7 +34,12 @@ pub async fn create(ctx: &Context, actor: &str, asked: Authority) -> Result<Auth
         if known.is_same(&authority) {
             return Ok(known.clone());
         }
-        return Err(exists(&format!("there is another authority {}", known.id)).into());
+        let message = format!("there is another authority {}", known.id);
+        let hint = "remove that one first (slipway authority remove), or choose another name";
+        return Err(exists(message, hint.to_owned()).into());
+    }
+    if let Some(known) = all.iter().find(|known| known.certificate == authority.certificate) {
+        return Err(same_certificate(&known.id).into());
     }
     if all.len() >= MAX_AUTHORITIES {
         let message = format!("there are {MAX_AUTHORITIES} authorities already");
@@ -47,7 +52,9 @@ pub async fn create(ctx: &Context, actor: &str, asked: Authority) -> Result<Auth
     match manufacturer_insert(&mut tx, &authority).await {
         Ok(()) => {}
         Err(StoreError::Conflict { .. }) => {
-            return Err(exists("this certificate is there under another name").into());
+            // Another call was first, with the name or with the certificate.
+            let message = format!("another call made {} or took its certificate just now", authority.id);
+            return Err(exists(message, "slipway authority list shows what is there".to_owned()).into());
         }
         Err(error) => return Err(error.into()),
     }
@@ -106,8 +113,14 @@ fn invalid(field: &str, message: String, hint: &str) -> Refusal {
     Refusal::new(Reason::AuthorityInvalid, message, hint).field(format!("authority.{field}"))
 }
 
-fn exists(message: &str) -> Refusal {
-    let hint = "remove that one first (slipway authority remove), or choose another name";
+fn same_certificate(id: &str) -> Refusal {
+    let hint = format!(
+        "one certificate is one authority: use {id} as it is, or remove it first (slipway authority remove {id})"
+    );
+    exists(format!("this certificate is there already, under the name {id}"), hint)
+}
+
+fn exists(message: String, hint: String) -> Refusal {
     Refusal::new(Reason::AuthorityExists, message, hint).field("authority_id")
 }
 

@@ -193,7 +193,13 @@ async fn what_cannot_be_an_authority() {
         (Authority { id: "acme-2".into(), ..good.clone() }, Reason::AuthorityExists),
     ] {
         match create(&ctx, "t", bad.clone()).await {
-            Err(Error::Refused(refusal)) => assert_eq!(refusal.reason, expected, "{bad:?}"),
+            Err(Error::Refused(refusal)) => {
+                assert_eq!(refusal.reason, expected, "{bad:?}");
+                if bad.id == "acme-2" {
+                    assert!(refusal.message.ends_with("under the name acme"), "{refusal:?}");
+                    assert!(!refusal.hint.contains("another name"), "it would not help: {refusal:?}");
+                }
+            }
             other => panic!("{other:?}"),
         }
     }

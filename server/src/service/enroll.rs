@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use super::{
     Context, Error, Result,
     enroll_rights::{self, Identified},
+    renew,
     tally::Tally,
 };
 use crate::{
@@ -114,7 +115,8 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment, from: IpAddr) -> Result<E
         return Ok(Enrolled { device, certificate, next_check_in });
     }
     // Whoever wins every round has this id or this key by now.
-    Err(exists(&who.id).into())
+    let message = "other calls take this id or this key at the same time".to_owned();
+    Err(exists(message, "try again in a moment").into())
 }
 
 /// The device's row, new or as it is; none when another call changed it meanwhile.
@@ -131,17 +133,24 @@ async fn admit(
     let right = enroll_rights::right(ctx, tx, asked, who, known.as_ref()).await?;
     if let Some(device) = known {
         if device.spki_sha256 != who.key.spki_sha256 {
-            return Err(exists(&who.id).into());
+            let message = format!("there is a device {} with another key", who.id);
+            return Err(
+                exists(message, "choose another --device-id; if it is this machine, remove its state directory and use a new id").into()
+            );
         }
         check_product(&asked.product, &device.product)?;
         return match device.state {
             DeviceState::Registered => let_in(tx, device, asked, certificate, now).await,
-            _ if device.enrolled_by != right.name() => Err(exists(&who.id).into()),
+            _ if device.enrolled_by != right.name() => Err(exists(
+                format!("the device {} enrolled by another right", who.id),
+                "use what it enrolled with; to enrol this machine anew, remove its state directory and use a new id",
+            )
+            .into()),
             _ => issue_again(ctx, tx, device, certificate, now).await,
         };
     }
     if device_get_by_key(tx, &who.key.spki_sha256).await?.is_some() {
-        return Err(exists(&who.id).into());
+        return Err(key_taken().into());
     }
     let grant = right.spend(tx, asked, who, now).await?;
     let device = new_device(asked, who, grant, certificate, now);
@@ -182,6 +191,7 @@ async fn issue_again(
     now: Timestamp,
 ) -> Result<Option<Device>> {
     // No way around what a renewal would be refused for.
+    renew::count(&ctx.renewals, &device.id, now)?;
     let question = Asked { proved: device.spki_sha256, wanted: device.spki_sha256 };
     decide(&device, &question, ctx.renew_after_expiry, now)?;
     device.certificate_serial.clone_from(&certificate.serial);
@@ -284,14 +294,19 @@ pub(super) fn read_csr(der: &[u8], device_id: &str) -> std::result::Result<Reque
     Ok(key)
 }
 
-/// The refusal for an id or a key that is taken.
-pub(super) fn exists(device_id: &str) -> Refusal {
-    Refusal::new(
-        Reason::DeviceExists,
-        format!("there is a device {device_id} with another key or right, or another device with this key"),
-        "choose another --device-id; to enrol this machine anew, remove its state directory and use a new id",
+/// The refusal for a key that is taken. Who is told has proved that the key is his; which device has it, he
+/// may not know.
+pub(super) fn key_taken() -> Refusal {
+    exists(
+        "this key belongs to another device".to_owned(),
+        "give the id that this machine enrolled with; to enrol it anew, remove its state directory, with the key \
+         in it, and use a new id",
     )
-    .field("device_id")
+    .field("csr_der")
+}
+
+fn exists(message: String, hint: &str) -> Refusal {
+    Refusal::new(Reason::DeviceExists, message, hint).field("device_id")
 }
 
 #[cfg(test)]

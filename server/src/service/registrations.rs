@@ -18,7 +18,7 @@ use crate::{
     store::{
         StoreError, Tx,
         audit::audit_append,
-        devices::{device_get, device_get_by_key, device_insert},
+        devices::{device_get, device_get_by_key, device_insert, device_register_again},
     },
 };
 
@@ -32,9 +32,31 @@ pub struct Imported {
     pub created: u32,
     /// Devices that are there already.
     pub unchanged: u32,
+    /// Devices that have not enrolled, and of which something was wrong.
+    pub corrected: u32,
+    /// How many of `unchanged` are revoked.
+    pub revoked: u32,
 }
 
-/// Registers all of them, or none. With `validate_only` everything is checked and nothing is written.
+/// What one registration asks to be written.
+#[derive(Debug)]
+enum Change {
+    /// A device that is not there.
+    New(Device),
+    /// One that is there, and is registered with another product, hardware or labels; with what was wrong.
+    Correct(Device, String),
+    /// One that was revoked before it enrolled, and is registered anew.
+    Anew(Device),
+}
+
+impl Change {
+    fn device(&self) -> &Device {
+        let (Change::New(device) | Change::Correct(device, _) | Change::Anew(device)) = self;
+        device
+    }
+}
+
+/// Registers or corrects all of them, or none. With `validate_only` everything is checked and nothing is written.
 pub async fn import(
     ctx: &Context,
     actor: &str,
@@ -44,24 +66,25 @@ pub async fn import(
     check(registrations)?;
     if validate_only {
         let mut tx = ctx.db.read().await?;
-        return Ok(compare(&mut tx, registrations).await?.0);
+        return Ok(compare(&mut tx, registrations, ctx.clock.now()).await?.0);
     }
     for _ in 0..ROUNDS {
         let now = ctx.clock.now();
         let mut tx = ctx.db.write().await?;
-        let (imported, new) = compare(&mut tx, registrations).await?;
-        let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(imported) };
-        let detail = format!("{} registered, {} to {}", new.len(), first.device_id, last.device_id);
+        let (imported, mut changes) = compare(&mut tx, registrations, now).await?;
+        if changes.is_empty() {
+            return Ok(imported);
+        }
         // Before the rows: whoever changes devices takes these locks in this order.
-        audit_append(&mut tx, now, actor, "ImportDevices", "devices/-", &detail).await?;
-        match insert(&mut tx, &new, now).await {
-            Ok(()) => {}
-            Err(StoreError::Conflict { .. }) => continue,
+        append(&mut tx, actor, &changes, now).await?;
+        match write(&mut tx, &mut changes, now).await {
+            Ok(true) => {}
+            Ok(false) | Err(StoreError::Conflict { .. }) => continue,
             Err(error) => return Err(error.into()),
         }
         tx.commit().await?;
-        for registration in new {
-            ctx.devices.refresh(ctx, &registration.device_id).await?;
+        for change in changes {
+            ctx.devices.refresh(ctx, &change.device().id).await?;
         }
         return Ok(imported);
     }
@@ -69,41 +92,141 @@ pub async fn import(
     Err(Refusal::new(Reason::EtagMismatch, message, "try again in a moment").into())
 }
 
-async fn insert(tx: &mut Tx, new: &[&Registration], now: Timestamp) -> std::result::Result<(), StoreError> {
-    for registration in new {
-        device_insert(tx, &device(registration, now)).await?;
+/// Each device that was there gets an entry of its own, those that were not have one together.
+async fn append(tx: &mut Tx, actor: &str, changes: &[Change], now: Timestamp) -> Result<()> {
+    let new = || changes.iter().filter(|change| matches!(change, Change::New(_))).map(Change::device);
+    if let (Some(first), Some(last)) = (new().next(), new().next_back()) {
+        let detail = format!("{} registered, {} to {}", new().count(), first.id, last.id);
+        audit_append(tx, now, actor, "ImportDevices", "devices/-", &detail).await?;
+    }
+    for change in changes {
+        let detail = match change {
+            Change::New(_) => continue,
+            Change::Correct(_, what) => format!("corrected: {what}"),
+            Change::Anew(device) => format!(
+                "registered anew: key {}, product {}, hardware {}",
+                device.spki_sha256, device.product, device.hardware
+            ),
+        };
+        let name = format!("devices/{}", change.device().id);
+        audit_append(tx, now, actor, "ImportDevices", &name, &detail).await?;
     }
     Ok(())
 }
 
-/// Which of them are new; refused when one is in the way of a device that is there.
-async fn compare<'a>(
-    tx: &mut Tx,
-    registrations: &'a [Registration],
-) -> Result<(Imported, Vec<&'a Registration>)> {
-    let (mut imported, mut new) = (Imported::default(), Vec::new());
-    for (index, registration) in registrations.iter().enumerate() {
-        let taken = |what: String| {
-            let hint = "correct the line; nothing was registered. slipway device show says what is there";
-            Refusal::new(Reason::DeviceExists, what, hint).field(format!("registrations[{index}]"))
-        };
-        match device_get(tx, &registration.device_id).await? {
-            Some(known) if registration.is(&known) => imported.unchanged += 1,
-            Some(known) => {
-                let what = difference(registration, &known);
-                return Err(taken(format!("there is a device {} with another {what}", known.id)).into());
-            }
-            None => {
-                if let Some(other) = device_get_by_key(tx, &registration.key).await? {
-                    let what = format!("the key of {} is that of {}", registration.device_id, other.id);
-                    return Err(taken(what).into());
+/// False when another call was faster.
+async fn write(tx: &mut Tx, changes: &mut [Change], now: Timestamp) -> std::result::Result<bool, StoreError> {
+    for change in changes {
+        match change {
+            Change::New(device) => device_insert(tx, device).await?,
+            Change::Correct(device, _) | Change::Anew(device) => {
+                if !device_register_again(tx, device, now).await? {
+                    return Ok(false);
                 }
-                imported.created += 1;
-                new.push(registration);
             }
         }
     }
-    Ok((imported, new))
+    Ok(true)
+}
+
+/// What is to be written for them; refused when one is in the way of a device that is there.
+async fn compare(
+    tx: &mut Tx,
+    registrations: &[Registration],
+    now: Timestamp,
+) -> Result<(Imported, Vec<Change>)> {
+    let (mut imported, mut changes) = (Imported::default(), Vec::new());
+    for (index, registration) in registrations.iter().enumerate() {
+        let refused = |refusal: Refusal| refusal.field(format!("registrations[{index}]"));
+        let known = device_get(tx, &registration.device_id).await?;
+        let is_revoked = known.as_ref().is_some_and(|known| known.state == DeviceState::Revoked);
+        let Some(change) = change(registration, known, now).map_err(refused)? else {
+            imported.unchanged += 1;
+            imported.revoked += u32::from(is_revoked);
+            continue;
+        };
+        match &change {
+            Change::New(_) | Change::Anew(_) => imported.created += 1,
+            Change::Correct(..) => imported.corrected += 1,
+        }
+        let holder = device_get_by_key(tx, &registration.key).await?;
+        if let Some(other) = holder.filter(|other| other.id != registration.device_id) {
+            let message = format!("the key of {} is that of {}", registration.device_id, other.id);
+            let hint = "correct the line, or give this machine a key of its own: remove its state directory";
+            return Err(refused(taken(message, hint)).into());
+        }
+        changes.push(change);
+    }
+    Ok((imported, changes))
+}
+
+/// What one of them means for the device of its id; none when there is nothing to do.
+fn change(
+    registration: &Registration,
+    known: Option<Device>,
+    now: Timestamp,
+) -> std::result::Result<Option<Change>, Refusal> {
+    let Some(known) = known else { return Ok(Some(Change::New(device(registration, now)))) };
+    let id = &known.id;
+    if known.state == DeviceState::Registered && known.spki_sha256 == registration.key {
+        return Ok(correct(registration, known, now));
+    }
+    // A line sends its file again and again: that takes no revoke back, and is not refused for one.
+    if registration.is(&known) {
+        return Ok(None);
+    }
+    let is_revoked = known.state == DeviceState::Revoked;
+    if is_revoked && !known.has_enrolled() {
+        let generation = known.generation;
+        return Ok(Some(Change::Anew(Device { generation, ..device(registration, now) })));
+    }
+    if is_revoked {
+        let message = format!("the device {id} had enrolled, and is revoked");
+        let hint = "a revoked device does not come back: give the machine a new key and a new id";
+        return Err(taken(message, hint));
+    }
+    if known.has_enrolled() {
+        let what = difference(registration, &known);
+        let message = format!("there is a device {id} with another {what}, and it has enrolled");
+        let hint = "an import does not change a device that has enrolled: correct the line, or revoke the \
+                    device and register the machine with a new key and a new id";
+        return Err(taken(message, hint));
+    }
+    let message = format!("there is a device {id} with another key");
+    let hint = format!("correct the line; if it is right, slipway device revoke {id} and import it again");
+    Err(taken(message, &hint))
+}
+
+/// The device as the line has it. Labels that somebody changed since it was registered stay.
+fn correct(registration: &Registration, known: Device, now: Timestamp) -> Option<Change> {
+    let mut device = known.clone();
+    device.product.clone_from(&registration.product);
+    device.hardware.clone_from(&registration.hardware);
+    if known.is_as_made() {
+        device.labels.clone_from(&registration.labels);
+    }
+    if device == known {
+        return None;
+    }
+    if known.is_as_made() {
+        // It stays one whose labels are those of the file.
+        device.created_at = now;
+    }
+    let pairs =
+        [("product", &device.product, &known.product), ("hardware", &device.hardware, &known.hardware)];
+    let mut what: Vec<_> = pairs
+        .into_iter()
+        .filter(|(_, is, was)| is != was)
+        .map(|(field, is, was)| format!("{field} {is} instead of {was}"))
+        .collect();
+    if device.labels != known.labels {
+        what.push(format!("labels {:?} instead of {:?}", device.labels, known.labels));
+    }
+    Some(Change::Correct(device, what.join(", ")))
+}
+
+fn taken(message: String, hint: &str) -> Refusal {
+    Refusal::new(Reason::DeviceExists, message, format!("{hint}; nothing was registered"))
 }
 
 fn difference(registration: &Registration, known: &Device) -> &'static str {

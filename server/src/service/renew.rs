@@ -57,7 +57,11 @@ pub enum Proof {
 pub type Renewals = Tally<String>;
 
 /// Counts one more of a device that proved who it is, or says when the next one is taken.
-fn count(renewals: &Renewals, device_id: &str, now: Timestamp) -> std::result::Result<(), Refusal> {
+pub(super) fn count(
+    renewals: &Renewals,
+    device_id: &str,
+    now: Timestamp,
+) -> std::result::Result<(), Refusal> {
     renewals.count(device_id.to_owned(), now).map_err(|pause| {
         Refusal::new(
             Reason::RateLimited,
@@ -116,7 +120,7 @@ pub async fn renew(ctx: &Context, asked: &Renewal) -> Result<Issued> {
             Ok(None) => {}
             // Another device took the key between the look and the write.
             Err(Error::Store(StoreError::Conflict { .. })) => {
-                return Err(enroll::exists(&asked.device_id).into());
+                return Err(enroll::key_taken().into());
             }
             Err(error) => return Err(error),
         }
@@ -253,7 +257,7 @@ fn is_key_of(device: &Device, key: &Sha256) -> bool {
 /// A key is one device's, whether it is used or announced.
 async fn check_free(tx: &mut Tx, device: &Device, key: &Sha256) -> Result<()> {
     match device_get_by_key(tx, key).await? {
-        Some(other) if other.id != device.id => Err(enroll::exists(&device.id).into()),
+        Some(other) if other.id != device.id => Err(enroll::key_taken().into()),
         _ => Ok(()),
     }
 }

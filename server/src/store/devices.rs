@@ -130,6 +130,30 @@ pub async fn device_update(tx: &mut Tx, device: &mut Device, now: Timestamp) -> 
     Ok(true)
 }
 
+/// Writes what a registration says of a device that has not enrolled (product, hardware, state, key, right,
+/// labels, creation) if nobody was faster; the rest is as in [`device_update`].
+pub async fn device_register_again(
+    tx: &mut Tx,
+    device: &mut Device,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let row = Row::from(&*device);
+    let changed = on!(tx, conn => sqlx::query(
+        "UPDATE devices SET product = $3, hardware = $4, state = $5, spki_sha256 = $6, enrolled_by = $7, \
+         labels = $8, created_at = $9, updated_at = $10, generation = generation + 1 \
+         WHERE id = $1 AND generation = $2")
+        .bind(row.id).bind(row.generation).bind(row.product).bind(row.hardware).bind(row.state)
+        .bind(row.spki_sha256).bind(row.enrolled_by).bind(row.labels).bind(row.created_at).bind(now.millis())
+        .execute(conn).await.map(|done| done.rows_affected()))?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    device.generation += 1;
+    device.updated_at = now;
+    changes_bump(tx, Kind::Devices).await?;
+    Ok(true)
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
