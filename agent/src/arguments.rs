@@ -47,8 +47,8 @@ Options:
       --state <DIR>           Folder for what the device knows; made when missing
       --slots <DIR>           Folder that stands for a disk with two slots; made when missing
       --hardware <MODEL>      Hardware model, for example gw-a
-      --device-id <ID>        Name in the fleet [default: with a token /etc/machine-id, else the host
-                              name; without one what the server knows it by]
+      --device-id <ID>        Name in the fleet [default: with a token /etc/machine-id, else the
+                              host name; without one what the server knows it by]
       --manufacturer-cert <PEM>
                               Enrol with this certificate of its manufacturer, and those that lead
                               to the authority, instead of a token

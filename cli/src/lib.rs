@@ -14,6 +14,7 @@ pub mod draft;
 pub mod duration;
 pub mod error;
 pub mod human;
+pub mod input;
 pub mod json;
 pub mod keys;
 pub mod names;

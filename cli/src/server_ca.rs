@@ -1,6 +1,6 @@
 //! The file of the server's CAs that devices are told to go by.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rustls::{
     RootCertStore,
@@ -8,14 +8,14 @@ use rustls::{
 };
 use slipway_trust::{Sha256, limits};
 
-use crate::error::Failure;
+use crate::{error::Failure, input};
 
 /// Reads it; whether devices can live with it is for the server to say.
 ///
 /// # Errors
 /// A file that cannot be read, or holds no certificates.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    let bytes = input::read(path, limits::SERVER_CA_BYTES as u64)?;
     fingerprints(&bytes).map(|_| bytes)
 }
 

@@ -1,7 +1,5 @@
 //! `slipway authority`: manufacturers whose machines may enrol by their own certificates.
 
-use std::fs;
-
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use slipway_proto::v1;
 
@@ -10,9 +8,12 @@ use crate::{
     commands::{labels, listed, pages},
     connect::Api,
     error::Failure,
-    human, names,
+    human, input, names,
     output::{Console, columns},
 };
+
+/// A certificate, with what people write around it.
+const CERTIFICATE_LIMIT: u64 = 1 << 20;
 
 /// Runs one command of this noun.
 ///
@@ -41,7 +42,7 @@ pub async fn run(
 
 async fn import(args: AuthorityImport, api: &Api, console: &Console) -> Result<(), Failure> {
     let path = &args.certificate;
-    let pem = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    let pem = input::read(path, CERTIFICATE_LIMIT)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.unwrap_or_default();
     let [certificate] = found.as_slice() else {
