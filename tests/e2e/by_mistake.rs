@@ -92,6 +92,29 @@ async fn a_selector_with_a_typing_error_is_shown_to_match_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_replaced_without_a_gap() {
+    let fleet = Fleet::start(0, b"", &[], &[]);
+    let (profile, old, new) = (fleet.path("server/client.toml"), fleet.path("old"), fleet.path("new"));
+    fleet.slipway(&["token", "create", "a desk", "--role", "viewer", "--out", &old]);
+    let listed = fleet.slipway(&["token", "list"]);
+    let id = listed.lines().find(|line| line.contains("a desk")).and_then(|line| line.split(' ').next());
+    let id = id.expect("the token");
+    fleet.slipway(&["token", "rotate", id, "--ttl", "5d", "--out", &new]);
+    let whoami =
+        |token: &str| attempt("slipway", &["--profile", &profile, "--token-file", token, "token", "whoami"]);
+    for token in [&old, &new] {
+        let said = String::from_utf8_lossy(&whoami(token).stdout).into_owned();
+        assert!(said.contains("a desk") && said.contains("viewer"), "{said}");
+    }
+    fleet.slipway(&["token", "revoke", id]);
+    assert!(whoami(&new).status.success() && !whoami(&old).status.success());
+    let again = attempt("slipway", &["--profile", &profile, "token", "rotate", id]);
+    assert_failed(&again, "", &[id, "revoked"]);
+    let unknown = attempt("slipway", &["--profile", &profile, "token", "rotate", "nobody"]);
+    assert_failed(&unknown, "TOKEN_NOT_FOUND", &["nobody"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_larger_than_the_slot_is_rejected_before_a_byte_is_written() {
     let slot = (MIB + 10).to_string();
     let mut fleet = Fleet::start(1, b"factory", &["--check-in-interval", "1"], &["--slot-size", &slot]);

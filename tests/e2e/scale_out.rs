@@ -1,6 +1,6 @@
 //! Two replicas on one PostgreSQL and one bucket: whichever is asked, it is one server.
 
-use std::{fs, path::Path, time::Duration};
+use std::{error::Error as _, fs, path::Path, time::Duration};
 
 use slipway_proto::v1::{
     AlertState, CreateLimitRequest, CreateTokenRequest, GetCallerRequest, GetTrustRequest, Limit,
@@ -215,9 +215,12 @@ async fn who_is_revoked_at_one_replica_is_refused_at_the_other_within_seconds() 
     let start = stopwatch();
     let status = loop {
         match member.check_in().await {
+            // The connection was cut with the call on it; on the next one it is said why.
+            Err(status) if status.source().is_some() => {}
             Err(status) => break status,
-            Ok(_) => assert!(start.elapsed() < SECONDS, "a revoked device is still served"),
+            Ok(_) => {}
         }
+        assert!(start.elapsed() < SECONDS, "a revoked device is still served");
     };
     assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
 }

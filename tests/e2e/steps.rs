@@ -18,7 +18,7 @@ use tonic_types::StatusExt as _;
 /// What is verified, written and fetched as a whole.
 pub const MIB: usize = 1 << 20;
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(45);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// So many bytes that do not compress, the same ones for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {

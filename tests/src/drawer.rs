@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{clock::wait_for, desk::HARDWARE, world::World};
 
 /// How long anything may take that has to happen, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A year.

@@ -15,6 +15,8 @@ pub enum TokenCommand {
         after_help = "Example:\n  slipway token create 'acme service desk' --role client --scope 'labels.customer = \"acme\"'"
     )]
     Create(TokenCreate),
+    /// Make a token that may do what another one may; that one works until it is revoked
+    Rotate(TokenRotate),
     /// Tokens, newest first
     List(Extent),
     /// End a token at once
@@ -41,6 +43,21 @@ pub struct TokenCreate {
     pub scope: String,
 
     /// How long it lives [default: 90d]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub ttl: Option<Duration>,
+
+    /// Write the token to a file, mode 0600, instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `token rotate`.
+#[derive(Debug, clap::Args)]
+pub struct TokenRotate {
+    /// The id of the token to replace
+    pub token: String,
+
+    /// How long the new one lives [default: 90d]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub ttl: Option<Duration>,
 

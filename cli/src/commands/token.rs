@@ -1,9 +1,11 @@
 //! `slipway token`: who may do what.
 
+use std::{path::Path, time::Duration};
+
 use slipway_proto::v1;
 
 use crate::{
-    args::{Connection, Extent, RoleName, TokenCommand, TokenCreate},
+    args::{Connection, Extent, RoleName, TokenCommand, TokenCreate, TokenRotate},
     commands::{check_new, device::say_matches, listed, pages, write_secret},
     connect::Api,
     duration,
@@ -20,6 +22,7 @@ pub async fn run(command: TokenCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         TokenCommand::Create(args) => create(args, &api, console).await,
+        TokenCommand::Rotate(args) => rotate(args, &api, console).await,
         TokenCommand::List(extent) => list(extent, &api, console).await,
         TokenCommand::Revoke { token } => {
             let name = names::full("tokens", &token);
@@ -48,12 +51,48 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     };
     let token =
         v1::Token { display_name: args.name, role: role.into(), scope: args.scope, ..v1::Token::default() };
-    check_new(args.out.as_deref(), "token")?;
-    let request = v1::CreateTokenRequest { token: Some(token), ttl: args.ttl.map(duration::to_wire) };
+    make(token, args.ttl, args.out.as_deref(), api, console).await
+}
+
+/// The same right once more. The old token goes on, because whoever uses it has to be given the new one first.
+async fn rotate(args: TokenRotate, api: &Api, console: &Console) -> Result<(), Failure> {
+    let name = names::full("tokens", &args.token);
+    let tokens = all(0, api, console).await?;
+    let old = tokens.into_iter().find(|token| token.name == name).ok_or_else(|| {
+        Failure::new(format!("there is no token {}", names::short(&name)))
+            .hint("slipway token list shows those there are")
+            .reason("TOKEN_NOT_FOUND")
+    })?;
+    let id = names::short(&old.name).to_owned();
+    if old.revoked {
+        return Err(Failure::new(format!("token {id} was revoked: it has no right to pass on"))
+            .hint("make a new one: slipway token create"));
+    }
+    let token = v1::Token {
+        display_name: old.display_name,
+        role: old.role,
+        scope: old.scope,
+        ..v1::Token::default()
+    };
+    make(token, args.ttl, args.out.as_deref(), api, console).await?;
+    console
+        .say(&format!("token {id} works as before; when nobody uses it any more: slipway token revoke {id}"));
+    Ok(())
+}
+
+async fn make(
+    token: v1::Token,
+    ttl: Option<Duration>,
+    out: Option<&Path>,
+    api: &Api,
+    console: &Console,
+) -> Result<(), Failure> {
+    check_new(out, "token")?;
+    let request = v1::CreateTokenRequest { token: Some(token), ttl: ttl.map(duration::to_wire) };
     let made = api.access().create_token(request).await?.into_inner();
     let token = made.token.clone().unwrap_or_default();
     say_matches(&token.scope, api, console).await;
-    if let Some(path) = &args.out {
+    if let Some(path) = out {
         let end = format!("slipway token revoke {}", names::short(&token.name));
         write_secret(path, "token", &made.secret, &end)?;
         console.say(&format!("token {} written to {}", names::short(&token.name), path.display()));
@@ -67,8 +106,8 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
     }
 }
 
-async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failure> {
-    let tokens = pages(console, extent.max, |page_size, page_token| {
+async fn all(max: usize, api: &Api, console: &Console) -> Result<Vec<v1::Token>, Failure> {
+    pages(console, max, |page_size, page_token| {
         let mut access = api.access();
         async move {
             let page =
@@ -76,7 +115,11 @@ async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failur
             Ok((page.tokens, page.next_page_token))
         }
     })
-    .await?;
+    .await
+}
+
+async fn list(extent: Extent, api: &Api, console: &Console) -> Result<(), Failure> {
+    let tokens = all(extent.max, api, console).await?;
     let now = console.clock.now();
     console.show_all("Token", &tokens, |tokens| {
         let rows: Vec<_> = tokens
