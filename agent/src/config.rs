@@ -314,7 +314,7 @@ impl StateDir {
             _ => ConfigError::Io { action: "open", path: path.clone(), source },
         })?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(ConfigError::Locked { path: self.0.clone() }),
             Err(error) => Err(ConfigError::Io { action: "lock", path, source: error.into() }),
         }
@@ -323,8 +323,14 @@ impl StateDir {
 
 /// Holds the state folder; released when dropped or when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock {
-    _file: File,
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a process that was forked a moment ago and is not another program yet
+    /// holds it too.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 /// A name for this machine: `/etc/machine-id`, else the host name.

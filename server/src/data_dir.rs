@@ -25,7 +25,18 @@ pub const FORMAT: u32 = 1;
 pub struct DataDir {
     root: PathBuf,
     made: Vec<String>,
-    _lock: File,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a process that was forked a moment ago and is not another program yet
+    /// holds it too.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 /// Why a data directory cannot be used.
@@ -274,7 +285,7 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
     if foreign { Err(DataDirError::Foreign { path: root.to_owned() }) } else { Ok(()) }
 }
 
-fn take_lock(root: &Path) -> Result<File, DataDirError> {
+fn take_lock(root: &Path) -> Result<Lock, DataDirError> {
     let path = root.join("lock");
     let io = |action, source| DataDirError::Io { action, path: path.clone(), source };
     let mut file = OpenOptions::new()
@@ -296,7 +307,7 @@ fn take_lock(root: &Path) -> Result<File, DataDirError> {
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(|error| io("write", error))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 #[cfg(test)]

@@ -6,14 +6,12 @@ use slipway_proto::v1::{CreateTokenRequest, Role, Token};
 use slipway_server::{
     clock::Clock,
     config::Config,
-    data_dir::DataDirError,
     rng::Rng,
-    serve::{Deps, Running, StartError, start},
+    serve::{Deps, Running, start},
 };
 use tempfile::TempDir;
 
 use crate::{
-    clock::wait_for,
     desk::{Desk, HARDWARE},
     member::Member,
     operator::Caller,
@@ -133,17 +131,8 @@ impl World {
     pub async fn restart_after(mut self, act: impl FnOnce()) -> Self {
         self.running.stop().await;
         act();
-        // A process that another test starts at this moment holds what is open here until it is another program,
-        // and with it the lock of the folder.
-        self.running = wait_for("the folder to be free", Duration::from_secs(60), || async {
-            let deps = Deps { clock: self.clock.clone(), rng: Rng::seeded(8) };
-            match start(Config::in_dir(&self.desk.data), deps).await {
-                Ok(running) => Some(running),
-                Err(StartError::DataDir(DataDirError::InUse { .. })) => None,
-                Err(error) => panic!("a server: {error}"),
-            }
-        })
-        .await;
+        let deps = Deps { clock: self.clock.clone(), rng: Rng::seeded(8) };
+        self.running = start(Config::in_dir(&self.desk.data), deps).await.expect("a server");
         self.desk.port = self.running.addr.port();
         self
     }
