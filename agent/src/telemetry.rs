@@ -15,6 +15,7 @@ use crate::{
     machine::Reason,
     readings::Readings,
     replay::Series,
+    rng,
     spool::{Limits, Recovered, Spool, SpoolError},
 };
 
@@ -77,7 +78,7 @@ impl Telemetry {
         now: i64,
     ) -> Result<(Self, Recovered), TelemetryError> {
         let seed = u64::try_from(now / 1000).unwrap_or(0);
-        let (spool, recovered) = Spool::open(&state.path().join("spool"), Limits::default(), seed)?;
+        let (spool, recovered) = Spool::open(&state.path().join("spool"), Limits::default(), seed, rng::from_kernel)?;
         let telemetry = Self {
             state: state.clone(),
             interval,

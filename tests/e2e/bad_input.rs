@@ -191,7 +191,7 @@ async fn batches_and_inventories_over_their_limits() {
     let member = world.member("pump-1", &[]).await;
     let now = world.clock.now().millis() / 1000;
     let reading = reading(now, 1.0);
-    let statements = |readings| SendTelemetryRequest { sequence: 1, readings };
+    let statements = |readings| SendTelemetryRequest { sequence: 1, readings, ..Default::default() };
     let many = statements(vec![reading.clone(); 1001]);
     let status = member.caller.device().send_telemetry(many).await.unwrap_err();
     assert_refused(&status, Code::InvalidArgument, "BATCH_TOO_LARGE", &["1001", "1000"]);

@@ -187,7 +187,7 @@ async fn a_device_that_has_to_be_approved_is_offered_nothing_until_it_is() {
     let answer = second.check_in().await.expect("an answer");
     assert!(answer.offer.is_none(), "nothing is offered");
     let now = world.clock.now().seconds();
-    let batch = SendTelemetryRequest { sequence: 1, readings: vec![reading(now, 1.0)] };
+    let batch = SendTelemetryRequest { sequence: 1, readings: vec![reading(now, 1.0)], ..Default::default() };
     let refused = second.caller.device().send_telemetry(batch.clone()).await.expect_err("no readings");
     assert_eq!(reason(&refused), "DEVICE_PENDING");
     assert!(explain(&admin, "pump-1").await.updates.is_empty());

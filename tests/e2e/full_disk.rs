@@ -126,7 +126,7 @@ fn batch(sequence: u64) -> SendTelemetryRequest {
         boot_id: "0123456789abcdef".repeat(4),
         ..reading(1_790_000_000 + i64::try_from(sequence * 1000 + number).unwrap_or(0), 1.0)
     };
-    SendTelemetryRequest { sequence, readings: (0..1000).map(reading).collect() }
+    SendTelemetryRequest { sequence, readings: (0..1000).map(reading).collect(), ..Default::default() }
 }
 
 async fn member(fleet: &Fleet) -> Member {

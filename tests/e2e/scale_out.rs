@@ -289,7 +289,7 @@ async fn an_alert_of_one_replica_reaches_a_watcher_of_the_other() {
     member.move_to(pair.ports[0], &pair.ca());
     let now = slipway_server::clock::Clock::System.now().millis() / 1000;
     let readings = (0..12).map(|second| reading(now - 12 + second, 300.0)).collect();
-    let request = SendTelemetryRequest { sequence: 1, readings };
+    let request = SendTelemetryRequest { sequence: 1, readings, ..Default::default() };
     member.caller.device().send_telemetry(request).await.expect("taken");
     let alert = loop {
         let message = tokio::time::timeout(SECONDS, stream.message()).await.expect("within seconds");

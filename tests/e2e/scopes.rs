@@ -41,7 +41,7 @@ async fn world() -> World {
 async fn measure(world: &World, member: &Member, sequence: u64, value: f64) {
     let now = world.clock.now().millis();
     let readings = (0..12).map(|second| reading(now / 1000 + second, value));
-    let request = SendTelemetryRequest { sequence, readings: readings.collect() };
+    let request = SendTelemetryRequest { sequence, readings: readings.collect(), ..Default::default() };
     member.caller.device().send_telemetry(request).await.expect("taken");
     world.clock.advance(Duration::from_secs(60));
 }

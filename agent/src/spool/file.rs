@@ -4,7 +4,8 @@
 //! file   = "SLS" schema:u8  first:u64 sequence:u64 acknowledged:u64  crc32c:u32  record*  zeros
 //! record = length:u32  crc32c:u32  kind:u8  body          (little-endian; the checksum covers kind and body)
 //! set    = number:u64  readings:u64  SendTelemetryRequest without a sequence
-//! mark   = sequence:u64  first:u64  last:u64              (batch `sequence` is the sets first..=last)
+//! mark   = sequence:u64  first:u64  last:u64  nonce:16     (batch `sequence` is the sets first..=last; the
+//!                                                          first versions wrote no nonce)
 //! ack    = last:u64                                       (the server has every set up to it)
 //! ```
 //!
@@ -49,13 +50,18 @@ pub(super) enum Record {
     Ack { last: u64 },
 }
 
-/// A batch: its sequence and its sets.
+/// A batch: its sequence, its sets, and what tells it from the batch of a copy of this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub sequence: u64,
     pub first: u64,
     pub last: u64,
+    /// None for a batch that was marked before there were nonces: the server may have it without one.
+    pub nonce: Option<Nonce>,
 }
+
+/// Drawn when a batch is marked.
+pub(super) type Nonce = [u8; 16];
 
 /// A record's bytes within its file, with its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +206,10 @@ pub(super) fn set_body(number: u64, readings: usize, set: &SendTelemetryRequest)
 }
 
 pub(super) fn mark_body(mark: Mark) -> Vec<u8> {
-    [mark.sequence, mark.first, mark.last].iter().flat_map(|number| number.to_le_bytes()).collect()
+    let numbers = [mark.sequence, mark.first, mark.last];
+    let mut body: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    body.extend(mark.nonce.iter().flatten());
+    body
 }
 
 fn read_record(kind: u8, body: &[u8], place: Place) -> Option<Record> {
@@ -209,7 +218,12 @@ fn read_record(kind: u8, body: &[u8], place: Place) -> Option<Record> {
     };
     match kind {
         SET => Some(Record::Set { number: number(0)?, place, readings: usize::try_from(number(1)?).ok()? }),
-        MARK => Some(Record::Mark(Mark { sequence: number(0)?, first: number(1)?, last: number(2)? })),
+        MARK => Some(Record::Mark(Mark {
+            sequence: number(0)?,
+            first: number(1)?,
+            last: number(2)?,
+            nonce: body.get(24..40).and_then(|bytes| bytes.try_into().ok()),
+        })),
         ACK => Some(Record::Ack { last: number(0)? }),
         _ => None,
     }

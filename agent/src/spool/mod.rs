@@ -1,8 +1,9 @@
 //! Readings that the server does not have yet: a bounded ring of files that survives power cuts.
 //!
 //! A batch is marked on disk before it is handed out: handed out again, also after a crash, it has
-//! the same sequence and the same readings, and the server drops the repeat. When the ring is full or
-//! the disk is, the oldest readings go first. Reports of updates are not here: they are in the journal,
+//! the same sequence, the same nonce and the same readings, and the server drops the repeat. A device that
+//! was set back to a copy of itself uses a sequence again for other readings: the nonce tells them apart.
+//! When the ring is full or the disk is, the oldest readings go first. Reports of updates are not here: they are in the journal,
 //! in the same record as the state they report, and are never dropped.
 
 mod file;
@@ -19,6 +20,7 @@ use std::{
 use file::{Active, Header, Mark, Place};
 use found::Found;
 use prost::Message as _;
+use rand::{RngExt as _, rngs::StdRng};
 use slipway_proto::v1::{Reading, SendTelemetryRequest};
 
 use crate::durable;
@@ -66,6 +68,10 @@ impl SpoolError {
     }
 }
 
+/// Where nonces come from: asked anew for each, because a generator in memory is part of what a snapshot
+/// of a running machine copies.
+pub type Draw = fn() -> io::Result<StdRng>;
+
 /// What opening found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -88,6 +94,7 @@ struct Set {
 pub struct Spool {
     folder: PathBuf,
     limits: Limits,
+    draw: Draw,
     /// Numbers of the files, oldest first; the last one is appended to.
     files: VecDeque<u64>,
     active: Active,
@@ -106,11 +113,16 @@ pub struct Spool {
 impl Spool {
     /// Opens or makes the spool in `folder`. Sequences go on where they were; a spool that is new, or
     /// lost a part, goes on above `seed`, which has to grow from start to start (seconds since the
-    /// epoch do): a sequence used twice would make the server drop what is new.
+    /// epoch do): sequences say in which order batches were made.
     ///
     /// # Errors
     /// When files cannot be read or made. Torn and damaged ones are not errors.
-    pub fn open(folder: &Path, limits: Limits, seed: u64) -> Result<(Self, Recovered), SpoolError> {
+    pub fn open(
+        folder: &Path,
+        limits: Limits,
+        seed: u64,
+        draw: Draw,
+    ) -> Result<(Self, Recovered), SpoolError> {
         let failed = |action, path: &Path| {
             let path = path.to_path_buf();
             move |source| SpoolError { action, path, source }
@@ -149,6 +161,7 @@ impl Spool {
         let mut spool = Self {
             folder: folder.to_path_buf(),
             limits,
+            draw,
             files: state.files,
             active,
             pending: state.pending,
@@ -173,7 +186,8 @@ impl Spool {
             let readings: Vec<Reading> = rest.by_ref().take(SET_READINGS).collect();
             let count = readings.len();
             let number = self.at.first;
-            let body = file::set_body(number, count, &SendTelemetryRequest { sequence: 0, readings });
+            let body =
+                file::set_body(number, count, &SendTelemetryRequest { readings, ..Default::default() });
             let place = self.write(file::SET, &body, RESERVE)?;
             self.at.first += 1;
             let file = self.files.back().copied().unwrap_or_default();
@@ -206,7 +220,8 @@ impl Spool {
             let request = body.and_then(|body| SendTelemetryRequest::decode(&*body).ok());
             readings.extend(request.unwrap_or_default().readings);
         }
-        Ok(Some(SendTelemetryRequest { sequence: mark.sequence, readings }))
+        let nonce = mark.nonce.map(Vec::from).unwrap_or_default();
+        Ok(Some(SendTelemetryRequest { sequence: mark.sequence, nonce, readings }))
     }
 
     /// The server has every batch up to `sequence`. Repeats and older ones change nothing.
@@ -260,7 +275,11 @@ impl Spool {
             }
             last = set.number;
         }
-        let mark = Mark { sequence: self.at.sequence + 1, first, last };
+        let mut draw = (self.draw)().map_err(|source| {
+            let path = PathBuf::from("/dev/urandom");
+            SpoolError { action: "draw from", path, source }
+        })?;
+        let mark = Mark { sequence: self.at.sequence + 1, first, last, nonce: Some(draw.random()) };
         self.write(file::MARK, &file::mark_body(mark), 0)?;
         self.at.sequence = mark.sequence;
         // Writing may have had to give up the oldest sets, those of this batch.

@@ -1,9 +1,19 @@
 use std::{fs, fs::OpenOptions};
 
+use rand::SeedableRng as _;
+
 use super::*;
 
 const SMALL: Limits = Limits { total: 64 << 10, file: 16 << 10 };
 const SEED: u64 = 1_000_000;
+
+fn draw() -> io::Result<StdRng> {
+    Ok(StdRng::seed_from_u64(1))
+}
+
+fn draw_otherwise() -> io::Result<StdRng> {
+    Ok(StdRng::seed_from_u64(2))
+}
 
 fn reading(value: u64) -> Reading {
     Reading {
@@ -23,7 +33,7 @@ fn values(batch: &SendTelemetryRequest) -> Vec<u64> {
 }
 
 fn open(folder: &Path) -> Spool {
-    Spool::open(folder, SMALL, SEED).unwrap().0
+    Spool::open(folder, SMALL, SEED, draw).unwrap().0
 }
 
 /// Everything that waits, acknowledged on the way.
@@ -67,7 +77,7 @@ fn hands_out_in_order_and_forgets_what_the_server_has() {
 #[test]
 fn a_batch_has_at_most_a_thousand_readings() {
     let folder = tempfile::tempdir().unwrap();
-    let mut spool = Spool::open(folder.path(), Limits::default(), SEED).unwrap().0;
+    let mut spool = Spool::open(folder.path(), Limits::default(), SEED, draw).unwrap().0;
     spool.append(readings(0..1700)).unwrap();
     spool.append(readings(1700..1800)).unwrap();
     let mut sizes = Vec::new();
@@ -88,7 +98,7 @@ fn a_restart_changes_neither_batch_nor_sequence() {
     spool.sync().unwrap();
     drop(spool);
     // A later seed does not matter to a spool that is whole.
-    let (mut spool, recovered) = Spool::open(folder.path(), SMALL, SEED * 2).unwrap();
+    let (mut spool, recovered) = Spool::open(folder.path(), SMALL, SEED * 2, draw).unwrap();
     assert_eq!(recovered, Recovered::default());
     assert_eq!(spool.batch().unwrap().unwrap(), batch);
     spool.acknowledge(batch.sequence).unwrap();
@@ -138,6 +148,42 @@ fn a_batch_under_way_that_is_given_up_never_returns_in_part() {
 }
 
 #[test]
+fn a_copy_of_the_device_has_batches_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [original, restored] = ["original", "restored"].map(|name| folder.path().join(name));
+    let mut spool = open(&original);
+    spool.append(readings(0..3)).unwrap();
+    let sealed = spool.batch().unwrap().unwrap();
+    assert_eq!(sealed.nonce.len(), 16);
+    drop(spool);
+    copy(&original, &restored);
+    let next = |folder: &Path, draw: Draw, values| {
+        let mut spool = Spool::open(folder, SMALL, SEED, draw).unwrap().0;
+        assert_eq!(spool.batch().unwrap().as_ref(), Some(&sealed), "sealed before the copy was made");
+        spool.acknowledge(sealed.sequence).unwrap();
+        spool.append(readings(values)).unwrap();
+        spool.batch().unwrap().unwrap()
+    };
+    let first = next(&original, draw, 3..5);
+    let second = next(&restored, draw_otherwise, 5..9);
+    assert_eq!(first.sequence, second.sequence);
+    assert_ne!(first.nonce, second.nonce);
+}
+
+#[test]
+fn a_batch_that_was_marked_without_a_nonce_keeps_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    spool.append(readings(0..3)).unwrap();
+    let mark = Mark { sequence: SEED + 1, first: 1, last: 1, nonce: None };
+    spool.write(file::MARK, &file::mark_body(mark), 0).unwrap();
+    spool.sync().unwrap();
+    drop(spool);
+    let batch = open(folder.path()).batch().unwrap().unwrap();
+    assert_eq!((batch.sequence, batch.nonce.as_slice(), values(&batch)), (SEED + 1, &[][..], vec![0, 1, 2]));
+}
+
+#[test]
 fn sequences_never_return() {
     let folder = tempfile::tempdir().unwrap();
     let mut last = 0;
@@ -151,7 +197,7 @@ fn sequences_never_return() {
     }
     fs::remove_dir_all(folder.path()).unwrap();
     let later = SEED + 1000;
-    let mut spool = Spool::open(folder.path(), SMALL, later).unwrap().0;
+    let mut spool = Spool::open(folder.path(), SMALL, later, draw).unwrap().0;
     spool.append(readings(0..1)).unwrap();
     assert_eq!(spool.batch().unwrap().unwrap().sequence, later + 1, "a new spool goes on above the old");
 }
@@ -182,7 +228,7 @@ fn a_power_cut_at_any_byte_loses_the_end_and_nothing_else() {
             if garbage {
                 std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 40], cut).unwrap();
             }
-            let (mut spool, _) = Spool::open(&crashed, SMALL, SEED + 50).unwrap();
+            let (mut spool, _) = Spool::open(&crashed, SMALL, SEED + 50, draw).unwrap();
             let first = spool.batch().unwrap();
             if let Some(first) = first.filter(|first| first.sequence <= SEED + 50) {
                 assert!(first == batch || first == in_flight, "cut at {cut}: {first:?}");
@@ -199,7 +245,7 @@ fn a_power_cut_at_any_byte_loses_the_end_and_nothing_else() {
             }
             drop(spool);
             assert_eq!(
-                Spool::open(&crashed, SMALL, SEED + 60).unwrap().1.damaged,
+                Spool::open(&crashed, SMALL, SEED + 60, draw).unwrap().1.damaged,
                 0,
                 "what was cut stays cut"
             );
@@ -228,7 +274,7 @@ fn a_flipped_bit_costs_one_file_and_no_sequence() {
         let mut bytes = fs::read(&path).unwrap();
         bytes[byte] ^= 0x10;
         fs::write(&path, bytes).unwrap();
-        let (mut spool, _) = Spool::open(&crashed, SMALL, SEED + 50).unwrap();
+        let (mut spool, _) = Spool::open(&crashed, SMALL, SEED + 50, draw).unwrap();
         while let Some(batch) = spool.batch().unwrap() {
             let repeat = batch == handed_out;
             assert!(repeat || batch.sequence > handed_out.sequence, "byte {byte}");

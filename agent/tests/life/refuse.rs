@@ -257,8 +257,11 @@ async fn readings_that_the_owner_took_back_meanwhile_are_not_sent() {
         (vec![DataClass::Diagnostic, DataClass::Location], vec![]),
     ] {
         let passed_over = Arc::new(AtomicBool::new(false));
-        let batch =
-            SendTelemetryRequest { sequence: 1, readings: classes.into_iter().map(reading).collect() };
+        let batch = SendTelemetryRequest {
+            sequence: 1,
+            readings: classes.into_iter().map(reading).collect(),
+            ..Default::default()
+        };
         let readings = Earlier { batch: Some(batch), passed_over: passed_over.clone() };
         let running = device.run_with(Some(Box::new(readings)));
         fleet.until(|_| passed_over.load(Ordering::SeqCst).then_some(())).await;

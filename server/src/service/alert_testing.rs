@@ -121,7 +121,7 @@ pub(super) fn month(now: Timestamp, last: f64, slope: f64) -> Vec<v1::Reading> {
 
 /// Sends a batch and consumes it.
 pub(super) async fn report(ctx: &Context, device: &DeviceEntry, sequence: u64, readings: Vec<v1::Reading>) {
-    let request = v1::SendTelemetryRequest { sequence, readings };
+    let request = v1::SendTelemetryRequest { sequence, readings, ..Default::default() };
     ingest::batch(ctx, device, request).await.unwrap();
     while forecasts::consume(ctx).await.unwrap().batches > 0 {}
 }

@@ -106,6 +106,7 @@ async fn a_crash_before_the_commit_replays_and_never_counts_twice() {
         let request = v1::SendTelemetryRequest {
             sequence: u64::try_from(index).unwrap() + 1,
             readings: readings.clone(),
+            ..Default::default()
         };
         ingest::batch(&ctx, &pump, request).await.unwrap();
     }
@@ -145,7 +146,8 @@ async fn two_consumers_at_once_count_once() {
     let now = ctx.clock.now();
     for (index, readings) in month(now, 230.0, 2.0).chunks(2).enumerate() {
         let sequence = u64::try_from(index).unwrap() + 1;
-        let request = v1::SendTelemetryRequest { sequence, readings: readings.to_vec() };
+        let request =
+            v1::SendTelemetryRequest { sequence, readings: readings.to_vec(), ..Default::default() };
         ingest::batch(&ctx, &pump, request).await.unwrap();
     }
     let all = futures_util::future::join_all((0..4).map(|_| consume(&ctx))).await;
@@ -218,7 +220,8 @@ async fn only_consumed_readings_are_deleted() {
     let pump = device(&ctx, "pump-1", "north").await;
     let now = ctx.clock.now();
     report(&ctx, &pump, 1, vec![reading(now, 1.0)]).await;
-    let waits = v1::SendTelemetryRequest { sequence: 2, readings: vec![reading(now, 1.0)] };
+    let waits =
+        v1::SendTelemetryRequest { sequence: 2, readings: vec![reading(now, 1.0)], ..Default::default() };
     ingest::batch(&ctx, &pump, waits).await.unwrap();
     let mut tx = ctx.db.write().await.unwrap();
     assert_eq!(inbox_prune(&mut tx, now, 10).await.unwrap(), 0);

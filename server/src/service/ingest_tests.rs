@@ -11,7 +11,7 @@ async fn waiting(ctx: &Context) -> Vec<InboxRow> {
 }
 
 fn request(sequence: u64, readings: Vec<v1::Reading>) -> v1::SendTelemetryRequest {
-    v1::SendTelemetryRequest { sequence, readings }
+    v1::SendTelemetryRequest { sequence, readings, ..Default::default() }
 }
 
 fn refusal(error: Error) -> Refusal {
