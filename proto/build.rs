@@ -15,9 +15,19 @@ const FILES: [&str; 8] = [
     "slipway/v1/access.proto",
 ];
 
+/// Other people's: the service that takes metrics by the OpenTelemetry protocol.
+const OTLP: &str = "opentelemetry/proto/collector/metrics/v1/metrics_service.proto";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=slipway");
-    let descriptors = protox::compile(FILES, ["."])?;
+    println!("cargo:rerun-if-changed=opentelemetry");
+    let mut descriptors = protox::compile(FILES.into_iter().chain([OTLP]), ["."])?;
+    for file in &mut descriptors.file {
+        if file.package().starts_with("opentelemetry.") {
+            // Their drawings in comments are neither documentation nor tests of ours.
+            file.source_code_info = None;
+        }
+    }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("slipway.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()

@@ -6,6 +6,7 @@
 //! When the ring is full or the disk is, the oldest readings go first. Reports of updates are not here: they are in the journal,
 //! in the same record as the state they report, and are never dropped.
 
+mod error;
 mod file;
 mod found;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use error::{Recovered, SpoolError};
 use file::{Active, Header, Mark, Place};
 use found::Found;
 use prost::Message as _;
@@ -48,36 +50,9 @@ impl Default for Limits {
     }
 }
 
-/// The spool cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}", path.display())]
-pub struct SpoolError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl SpoolError {
-    /// The stable reason.
-    pub fn code(&self) -> &'static str {
-        if self.disk_full() { "SPOOL_DISK_FULL" } else { "SPOOL_IO_FAILED" }
-    }
-
-    fn disk_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-}
-
 /// Where nonces come from: asked anew for each, because a generator in memory is part of what a snapshot
 /// of a running machine copies.
 pub type Draw = fn() -> io::Result<StdRng>;
-
-/// What opening found.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Recovered {
-    /// Files that were cut at a torn or damaged record, or left out.
-    pub damaged: usize,
-}
 
 /// A set of readings on disk.
 #[derive(Debug, Clone, Copy)]
