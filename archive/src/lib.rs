@@ -1,0 +1,1 @@
+//! Readings as Parquet files: written, read, merged.
