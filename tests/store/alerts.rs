@@ -38,8 +38,10 @@ fn alert(id: &str, seconds: i64) -> Alert {
     Alert {
         id: id.to_owned(),
         device_id: format!("pump-{id}"),
+        selector: String::new(),
         component: "filter".to_owned(),
         cause: "dirt".to_owned(),
+        failure_mode: "dirt".to_owned(),
         kind: Kind::Prognosis,
         state: AlertState::Open,
         severity: Severity::Warning,
@@ -68,6 +70,9 @@ fn alert(id: &str, seconds: i64) -> Alert {
             slope_per_day: 0.3,
             readings: 9,
         },
+        suppressed_by: "silences/s1".to_owned(),
+        told: false,
+        update_to: "releases/pump/2.0.0".to_owned(),
         acknowledged_by: String::new(),
         created_at: at(seconds),
         updated_at: at(seconds),
@@ -85,9 +90,26 @@ async fn an_alert_is_read_as_it_was_written(backend: Backend) {
     let open = alert("1", 0);
     alert_insert(&mut tx, &open).await.unwrap();
     assert_eq!(alert_get(&mut tx, "1").await.unwrap(), Some(open.clone()));
-    let crossed = Alert { forecast: None, act_by: None, generation: 2, ..open };
+    let crossed = Alert {
+        forecast: None,
+        act_by: None,
+        generation: 2,
+        failure_mode: "leak".to_owned(),
+        suppressed_by: String::new(),
+        told: true,
+        update_to: String::new(),
+        ..open
+    };
     assert!(alert_update(&mut tx, &crossed).await.unwrap());
     assert_eq!(alert_get(&mut tx, "1").await.unwrap(), Some(crossed));
+    let of_several = Alert {
+        id: "9".to_owned(),
+        device_id: String::new(),
+        selector: "product = pump".to_owned(),
+        ..alert("9", 0)
+    };
+    alert_insert(&mut tx, &of_several).await.unwrap();
+    assert_eq!(alert_get(&mut tx, "9").await.unwrap(), Some(of_several));
     assert_eq!(alert_get(&mut tx, "2").await.unwrap(), None);
 }
 
@@ -193,6 +215,11 @@ async fn limits_are_replaced_by_name(backend: Backend) {
         lead_time: Duration::from_secs(3600),
         horizon: Duration::from_secs(86_400),
         part: "air filter".to_owned(),
+        unit: "Pa".to_owned(),
+        failure_mode: "clogged".to_owned(),
+        severity: Severity::Warning,
+        source: "data sheet, page 3".to_owned(),
+        managed_by: "pumps".to_owned(),
         created_at: at(0),
         created_by: "tests".to_owned(),
     };

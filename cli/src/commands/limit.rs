@@ -60,6 +60,7 @@ fn limit(args: LimitSet) -> v1::Limit {
         lead_time: Some(duration::to_wire(args.lead_time)),
         horizon: args.horizon.map(duration::to_wire),
         part: args.part,
+        ..v1::Limit::default()
     }
 }
 

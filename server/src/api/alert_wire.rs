@@ -27,7 +27,12 @@ pub fn alert(alert: &Alert) -> v1::Alert {
     });
     v1::Alert {
         name: format!("alerts/{}", alert.id),
-        device: format!("devices/{}", alert.device_id),
+        device: if alert.device_id.is_empty() {
+            String::new()
+        } else {
+            format!("devices/{}", alert.device_id)
+        },
+        selector: alert.selector.clone(),
         component: alert.component.clone(),
         kind: kind(alert.kind).into(),
         state: state(alert.state).into(),
@@ -51,6 +56,9 @@ pub fn alert(alert: &Alert) -> v1::Alert {
         update_time: Some(timestamp(alert.updated_at)),
         resolve_time: alert.resolved_at.map(timestamp),
         etag: alert.etag(),
+        failure_mode: alert.failure_mode.clone(),
+        suppressed_by: alert.suppressed_by.clone(),
+        update_to: alert.update_to.clone(),
     }
 }
 
@@ -79,6 +87,9 @@ fn kind(kind: Kind) -> v1::AlertKind {
         Kind::StateDetection => v1::AlertKind::StateDetection,
         Kind::Prognosis => v1::AlertKind::Prognosis,
         Kind::Consumable => v1::AlertKind::Consumable,
+        Kind::Anomaly => v1::AlertKind::Anomaly,
+        Kind::Fleet => v1::AlertKind::Fleet,
+        Kind::Offline => v1::AlertKind::Offline,
     }
 }
 
@@ -104,6 +115,11 @@ pub fn limit(limit: &Limit) -> v1::Limit {
         lead_time: Some(duration(limit.lead_time)),
         horizon: Some(duration(limit.horizon)),
         part: limit.part.clone(),
+        unit: limit.unit.clone(),
+        failure_mode: limit.failure_mode.clone(),
+        severity: severity(limit.severity).into(),
+        source: limit.source.clone(),
+        managed_by: limit.managed_by.clone(),
     }
 }
 
@@ -122,6 +138,11 @@ pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit,
             invalid(field, format!("{field} is a negative time"), "give a time of zero or more")
         }),
     };
+    let severity = match wire.severity() {
+        v1::AlertSeverity::Info => Severity::Info,
+        v1::AlertSeverity::Warning => Severity::Warning,
+        v1::AlertSeverity::Unspecified | v1::AlertSeverity::Critical => Severity::Critical,
+    };
     Ok(Limit {
         id: id.to_owned(),
         selector: Selector::parse(&wire.selector).map_err(|refusal| refusal.field("limit.selector"))?,
@@ -133,6 +154,11 @@ pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit,
         lead_time: span("lead_time", wire.lead_time.as_ref(), Duration::ZERO)?,
         horizon: span("horizon", wire.horizon.as_ref(), DEFAULT_HORIZON)?,
         part: wire.part,
+        unit: wire.unit,
+        failure_mode: wire.failure_mode,
+        severity,
+        source: wire.source,
+        managed_by: wire.managed_by,
         created_at: now,
         created_by: actor.to_owned(),
     })

@@ -75,6 +75,12 @@ words! {
         Prognosis = "prognosis",
         /// Something runs out, or has run out.
         Consumable = "consumable",
+        /// Readings are unlike what the series is used to.
+        Anomaly = "anomaly",
+        /// Many devices of one sort show the same.
+        Fleet = "fleet",
+        /// Nothing is heard of it any more.
+        Offline = "offline",
     }
 }
 
@@ -116,12 +122,17 @@ pub struct Evidence {
 pub struct Alert {
     /// Its id.
     pub id: String,
-    /// The device.
+    /// The device; empty when it is about several.
     pub device_id: String,
+    /// Which devices, when it is about several; empty otherwise.
+    pub selector: String,
     /// Part of the device.
     pub component: String,
-    /// The id of the limit.
+    /// What makes two findings the same alert: the id of the limit, or `anomaly/METRIC`,
+    /// `fleet/COHORT/METRIC`, `offline`.
     pub cause: String,
+    /// What is going wrong, in a word that rollouts select by and releases fix; empty when not known.
+    pub failure_mode: String,
     /// What it is about.
     pub kind: Kind,
     /// Life-cycle.
@@ -140,6 +151,13 @@ pub struct Alert {
     pub forecast: Option<Forecast>,
     /// What was seen.
     pub evidence: Evidence,
+    /// Why nobody is woken: `silences/ID`, or `alerts/ID` of the outage that explains it; empty
+    /// when they are.
+    pub suppressed_by: String,
+    /// Those who do not ask for suppressed alerts have heard of it, so they hear its end too.
+    pub told: bool,
+    /// The release that fixes it, `releases/PRODUCT/VERSION`, while the device runs an older one.
+    pub update_to: String,
     /// Who takes care.
     pub acknowledged_by: String,
     /// When it first opened.
@@ -171,6 +189,11 @@ impl Alert {
     /// Whether it is not resolved.
     pub fn is_living(&self) -> bool {
         self.state != AlertState::Resolved
+    }
+
+    /// Whether it came of a limit.
+    pub fn is_of_limit(&self) -> bool {
+        matches!(self.kind, Kind::StateDetection | Kind::Prognosis | Kind::Consumable)
     }
 
     /// What the forecaster said last, for its hysteresis.
@@ -224,9 +247,17 @@ impl Alert {
             state: AlertState::Resolved,
             resolved_at: Some(now),
             act_by: None,
+            update_to: String::new(),
+            // Who was told of it is told that it is over.
+            suppressed_by: if self.told { String::new() } else { self.suppressed_by.clone() },
             recommendation: outcome.to_owned(),
             ..self.changed(now)
         }
+    }
+
+    /// Whether its cause, if it shows again, opens it again under its id.
+    pub(super) fn reopens(&self, now: Timestamp) -> bool {
+        self.resolved_at.is_some_and(|at| now.since(at) < REOPEN_WITHIN || at > now)
     }
 
     fn changed(&self, now: Timestamp) -> Alert {
@@ -261,8 +292,7 @@ pub fn advance(
             });
         }
     };
-    let reopened =
-        current.filter(|alert| alert.resolved_at.is_some_and(|at| now.since(at) < REOPEN_WITHIN || at > now));
+    let reopened = current.filter(|alert| alert.reopens(now));
     let act_by = forecast
         .as_ref()
         .map(|forecast| Timestamp::from_millis(forecast.p10_ms).before(seen.limit.lead_time));
@@ -270,17 +300,22 @@ pub fn advance(
     let next = Alert {
         id: living.or(reopened).map_or(fresh_id, |alert| alert.id.clone()),
         device_id: seen.device_id.to_owned(),
+        selector: String::new(),
         component: seen.component.to_owned(),
         cause: seen.limit.id.clone(),
+        failure_mode: seen.limit.failure_mode.clone(),
         kind: kind(seen.limit, finding),
         state: living.map_or(AlertState::Open, |alert| alert.state),
-        severity: severity(act_by, living.map(|alert| alert.severity), now),
+        severity: severity(act_by, living.map(|alert| alert.severity), now).min(seen.limit.severity),
         health: health(seen.limit, finding),
         summary: text.summary,
         recommendation: text.recommendation,
         act_by,
         forecast,
         evidence: seen.evidence.clone(),
+        suppressed_by: living.map(|alert| alert.suppressed_by.clone()).unwrap_or_default(),
+        told: living.is_none_or(|alert| alert.told),
+        update_to: living.map(|alert| alert.update_to.clone()).unwrap_or_default(),
         acknowledged_by: living.map(|alert| alert.acknowledged_by.clone()).unwrap_or_default(),
         created_at: living.or(reopened).map_or(now, |alert| alert.created_at),
         updated_at: now,
@@ -325,7 +360,7 @@ fn severity(act_by: Option<Timestamp>, before: Option<Severity>, now: Timestamp)
 }
 
 /// Whether a client would act on the difference.
-fn worth_saying(before: &Alert, after: &Alert, now: Timestamp) -> bool {
+pub(super) fn worth_saying(before: &Alert, after: &Alert, now: Timestamp) -> bool {
     let claims = |alert: &Alert| alert.forecast.as_ref().map(|forecast| forecast.percent.is_some());
     let moved = match (before.act_by, after.act_by) {
         (Some(old), Some(new)) => {
@@ -338,6 +373,7 @@ fn worth_saying(before: &Alert, after: &Alert, now: Timestamp) -> bool {
         || before.kind != after.kind
         || before.severity != after.severity
         || before.health != after.health
+        || before.failure_mode != after.failure_mode
         || before.evidence.limit.to_bits() != after.evidence.limit.to_bits()
         || (claims(before) == Some(false) && claims(after) == Some(true))
 }

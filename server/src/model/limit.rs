@@ -5,6 +5,7 @@ use std::time::Duration;
 use slipway_insight::{Bound, Side};
 
 use super::{
+    alert::Severity,
     reading::{is_component, is_metric},
     refusal::{Reason, Refusal},
     selector::Selector,
@@ -48,6 +49,16 @@ pub struct Limit {
     pub horizon: Duration,
     /// What the part is called for people; empty means the component.
     pub part: String,
+    /// The unit that `value` is in: a series in another is not judged. Empty takes any.
+    pub unit: String,
+    /// What goes wrong when it is crossed, in a word; empty when not known.
+    pub failure_mode: String,
+    /// Of an alert whose limit is crossed.
+    pub severity: Severity,
+    /// Where the value comes from, for people.
+    pub source: String,
+    /// The specification file it was applied from, by its name; empty for one set by hand.
+    pub managed_by: String,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it.
@@ -144,6 +155,11 @@ pub(crate) mod tests {
             lead_time: DAY.saturating_mul(3),
             horizon: DEFAULT_HORIZON,
             part: "air filter".to_owned(),
+            unit: String::new(),
+            failure_mode: String::new(),
+            severity: Severity::Critical,
+            source: String::new(),
+            managed_by: String::new(),
             created_at: Timestamp::from_millis(0),
             created_by: "tests".to_owned(),
         }

@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod advance;
 pub mod alert;
+pub mod alert_raise;
 mod alert_text;
 pub mod claim;
 pub mod device;

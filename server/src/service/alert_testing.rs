@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     model::{
+        alert::Severity,
         device::DataClass,
         limit::{DEFAULT_HORIZON, Limit},
         selector::Selector,
@@ -86,6 +87,11 @@ pub(super) async fn filter_limit(ctx: &Context) -> Limit {
         consumable: false,
         lead_time: DAY * 3,
         horizon: DEFAULT_HORIZON,
+        unit: String::new(),
+        failure_mode: String::new(),
+        severity: Severity::Critical,
+        source: String::new(),
+        managed_by: String::new(),
         part: "air filter".to_owned(),
         created_at: ctx.clock.now(),
         created_by: "tests".to_owned(),

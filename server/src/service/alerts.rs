@@ -36,6 +36,8 @@ pub const FILTER_FIELDS: &[Field] = &[
     Field::words("kind", Kind::words),
     Field::words("severity", Severity::words),
     Field::text("metric"),
+    Field::text("failure_mode"),
+    Field::text("suppressed_by"),
 ];
 /// Alerts looked at for one page; a filter that few pass answers with a short page and a token.
 const SCAN: usize = 5_000;
@@ -99,6 +101,8 @@ impl Subject for Alert {
             "kind" => self.kind.as_str().into(),
             "severity" => self.severity.as_str().into(),
             "metric" => self.evidence.metric.as_str().into(),
+            "failure_mode" => self.failure_mode.as_str().into(),
+            "suppressed_by" => self.suppressed_by.as_str().into(),
             _ => return None,
         })
     }

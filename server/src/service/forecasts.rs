@@ -273,9 +273,9 @@ impl Seen<'_> {
             };
             changes.extend(alert::advance(current, &seen, mint(), now));
         }
-        let orphans = self
-            .of_series()
-            .filter(|alert| alert.is_living() && !limits.iter().any(|limit| limit.id == alert.cause));
+        let orphans = self.of_series().filter(|alert| {
+            alert.is_of_limit() && alert.is_living() && !limits.iter().any(|limit| limit.id == alert.cause)
+        });
         changes.extend(orphans.map(|alert| {
             alert.cleared("Nothing to do any more: the limit no longer applies to this device.", now)
         }));

@@ -12,13 +12,14 @@ use super::{
     on,
 };
 use crate::model::{
+    alert::Severity,
     limit::Limit,
     selector::Selector,
     time::{Timestamp, span_millis},
 };
 
 const COLUMNS: &str = "id, selector, component, metric, value, is_below, is_consumable, lead_time_ms, \
-    horizon_ms, part, created_at, created_by";
+    horizon_ms, part, created_at, created_by, unit, failure_mode, severity, source, managed_by";
 
 /// One limit.
 pub async fn limit_get(tx: &mut Tx, id: &str) -> Result<Option<Limit>, StoreError> {
@@ -52,16 +53,19 @@ pub async fn limits_count(tx: &mut Tx) -> Result<i64, StoreError> {
 pub async fn limit_put(tx: &mut Tx, limit: &Limit) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO limits (id, selector, component, metric, value, is_below, is_consumable, lead_time_ms, \
-         horizon_ms, part, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         horizon_ms, part, created_at, created_by, unit, failure_mode, severity, source, managed_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
          ON CONFLICT (id) DO UPDATE SET selector = excluded.selector, component = excluded.component, \
          metric = excluded.metric, value = excluded.value, is_below = excluded.is_below, \
          is_consumable = excluded.is_consumable, lead_time_ms = excluded.lead_time_ms, \
          horizon_ms = excluded.horizon_ms, part = excluded.part, created_at = excluded.created_at, \
-         created_by = excluded.created_by")
+         created_by = excluded.created_by, unit = excluded.unit, failure_mode = excluded.failure_mode, \
+         severity = excluded.severity, source = excluded.source, managed_by = excluded.managed_by")
         .bind(&limit.id).bind(limit.selector.as_str()).bind(&limit.component).bind(&limit.metric)
         .bind(limit.value).bind(i64::from(limit.side == Side::Below)).bind(i64::from(limit.consumable))
         .bind(span_millis(limit.lead_time)).bind(span_millis(limit.horizon)).bind(&limit.part)
-        .bind(limit.created_at.millis()).bind(&limit.created_by)
+        .bind(limit.created_at.millis()).bind(&limit.created_by).bind(&limit.unit).bind(&limit.failure_mode)
+        .bind(limit.severity.as_str()).bind(&limit.source).bind(&limit.managed_by)
         .execute(conn).await.map(drop))?;
     changes_bump(tx, Kind::Limits).await.map(drop)
 }
@@ -86,6 +90,11 @@ struct Row {
     part: String,
     created_at: i64,
     created_by: String,
+    unit: String,
+    failure_mode: String,
+    severity: String,
+    source: String,
+    managed_by: String,
 }
 
 impl TryFrom<Row> for Limit {
@@ -108,6 +117,11 @@ impl TryFrom<Row> for Limit {
             part: row.part,
             created_at: Timestamp::from_millis(row.created_at),
             created_by: row.created_by,
+            unit: row.unit,
+            failure_mode: row.failure_mode,
+            severity: place.word("severity", &row.severity, Severity::parse(&row.severity))?,
+            source: row.source,
+            managed_by: row.managed_by,
         })
     }
 }

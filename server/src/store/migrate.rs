@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_renewal"),
     migration!(4, "0004_going_back"),
     migration!(5, "0005_enrolments"),
+    migration!(7, "0007_alerts"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).
