@@ -8,6 +8,8 @@
 //!
 //! Rates are by reading, not by time: they suit readings every few minutes.
 
+use crate::narrow;
+
 /// The views, in the order of [`Anomaly::views`].
 pub const VIEWS: [&str; 4] =
     ["jump", "level shift", "unusual for the time of day", "unusual for the time of day, and for long"];
@@ -46,11 +48,10 @@ pub const ALERT: f32 = 6.5;
 /// The tail of a positive quantity: a quantile that is passed seldom, and how far beyond it the quantity then
 /// goes (the mean logarithmic excess, after Hill). Under that Pareto tail a value has a probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Tail {
-    quantile: f32,
-    mean: f32,
-    excess: f32,
-    count: u16,
+pub(crate) struct Tail {
+    pub(crate) quantile: f32,
+    pub(crate) mean: f32,
+    pub(crate) excess: f32,
 }
 
 /// What is assumed of a tail.
@@ -76,14 +77,14 @@ const BOUNDED: f32 = 10.0;
 
 impl Default for Tail {
     fn default() -> Self {
-        Tail { quantile: 0.0, mean: 0.0, excess: 0.3, count: 0 }
+        Tail { quantile: 0.0, mean: 0.0, excess: 0.3 }
     }
 }
 
 impl Tail {
-    /// How rare `value` (> 0) is, in decades, by what was seen before it; then it is learned.
-    fn step(&mut self, value: f32, shape: &Shape) -> f32 {
-        let is_known = self.count > TAIL_FROM && self.quantile > 0.0;
+    /// How rare `value` (> 0) is, in decades, by the `seen` values before it; then it is learned.
+    fn step(&mut self, value: f32, seen: u16, shape: &Shape) -> f32 {
+        let is_known = seen > TAIL_FROM && self.quantile > 0.0;
         let usual = -shape.passed.log10();
         let decades = match value / self.quantile {
             _ if !is_known => 0.0,
@@ -92,9 +93,8 @@ impl Tail {
             }
             times => usual * times,
         };
-        self.count = self.count.saturating_add(1);
         let bounded = if is_known { value.min(BOUNDED * self.quantile) } else { value };
-        let count = f32::from(self.count);
+        let count = f32::from(seen) + 1.0;
         let rate = shape.rate.max(1.0 / count);
         self.mean += rate * (bounded - self.mean);
         let step = rate * 2.0 * self.mean;
@@ -111,18 +111,23 @@ impl Tail {
 /// What is remembered of one series: constant size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detector {
-    count: u16,
-    /// The long level, and the two short ones: one answers for the last readings, one is compared with the long.
-    long: f64,
-    short: f64,
-    deviation: f64,
-    sustained: f64,
-    hours: [f32; HOURS],
-    seen: [u8; HOURS],
-    tails: [Tail; 4],
-    rarity: Tail,
-    told: f32,
-    quiet: u8,
+    /// The long level, and the short one: it answers for the last readings, and is compared with the long.
+    pub(crate) long: f64,
+    pub(crate) short: f64,
+    /// Mean deviation from the long level.
+    pub(crate) deviation: f32,
+    /// Deviation from what is usual at this time of day, as short as the short level.
+    pub(crate) sustained: f32,
+    /// Deviation from the long level that is usual in an hour of the day.
+    pub(crate) hours: [f32; HOURS],
+    pub(crate) tails: [Tail; 4],
+    pub(crate) rarity: Tail,
+    pub(crate) told: f32,
+    pub(crate) count: u16,
+    /// Readings at a time of day that was known.
+    pub(crate) timed: u16,
+    pub(crate) seen: [u8; HOURS],
+    pub(crate) quiet: u8,
 }
 
 /// A reading that is unusual.
@@ -132,6 +137,22 @@ pub struct Anomaly {
     pub score: f32,
     /// Decades of surprise by view, see [`VIEWS`].
     pub views: [f32; 4],
+    /// What is unusual: the reading, or its level where a level is; by [`Anomaly::view`].
+    pub value: f64,
+    /// What would have been usual.
+    pub usual: f64,
+}
+
+impl Anomaly {
+    /// The view that says most, as an index of [`VIEWS`].
+    pub fn view(&self) -> usize {
+        leading(&self.views)
+    }
+}
+
+/// The view that is most surprised; of two the one before.
+fn leading(views: &[f32; 4]) -> usize {
+    (1..views.len()).fold(0, |best, view| if views[view] > views[best] { view } else { best })
 }
 
 impl Detector {
@@ -147,10 +168,32 @@ impl Detector {
         self.count = self.count.saturating_add(1);
         let hour = second_of_day as usize / 3600 % HOURS;
         let views = self.views(value, hour);
+        let daily = self.long + f64::from(self.hours[hour]);
+        let (seen, usual) = match leading(&views) {
+            0 => (value, self.short),
+            1 => (self.short, self.long),
+            2 => (value, daily),
+            _ => (daily + f64::from(self.sustained), daily),
+        };
         self.learn(value, hour);
         let sum: f32 = views.iter().zip(WEIGHTS).map(|(surprise, weight)| surprise * weight).sum();
-        let score = 0.5 * sum + self.rarity.step(sum + 0.1, &SURPRISE);
-        self.tell(score).then_some(Anomaly { score, views })
+        let score = 0.5 * sum + self.rarity.step(sum + 0.1, self.count - 1, &SURPRISE);
+        self.tell(score).then_some(Anomaly { score, views, value: seen, usual })
+    }
+
+    /// Whether every number in it is one that readings come to.
+    pub(crate) fn is_sound(&self) -> bool {
+        let tails = self.tails.iter().chain([&self.rarity]);
+        let tails = tails.flat_map(|tail| [tail.quantile, tail.mean, tail.excess]);
+        let single = [self.deviation, self.sustained, self.told];
+        self.long.is_finite()
+            && self.short.is_finite()
+            && self.hours.iter().copied().chain(tails).chain(single).all(f32::is_finite)
+    }
+
+    /// Whether it has not taken in any reading.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.count == 0
     }
 
     fn short_rate(&self) -> f64 {
@@ -159,27 +202,34 @@ impl Detector {
 
     /// The surprises of a reading by what was learned before it.
     fn views(&mut self, value: f64, hour: usize) -> [f32; 4] {
-        let floor = FLOOR * self.deviation + 1e-12;
+        let floor = FLOOR * f64::from(self.deviation) + 1e-12;
         let from_daily = value - self.long - f64::from(self.hours[hour]);
         let is_known = self.seen[hour] >= KNOWN;
         if is_known {
-            self.sustained += self.short_rate() * (from_daily - self.sustained);
+            let sustained = f64::from(self.sustained);
+            self.sustained = narrow(sustained + self.short_rate() * (from_daily - sustained));
         }
         if self.count <= FIRST {
             return [0.0; 4];
         }
-        let distances = [value - self.short, self.short - self.long, from_daily, self.sustained];
+        let distances = [value - self.short, self.short - self.long, from_daily, f64::from(self.sustained)];
+        let untimed = self.count - FIRST - 1;
+        let seen = [untimed, untimed, self.timed, self.timed];
         let mut views = [0.0; 4];
         let known = if is_known { 4 } else { 2 };
-        for ((view, distance), tail) in views.iter_mut().zip(distances).zip(&mut self.tails).take(known) {
-            *view = tail.step(narrow(distance.abs() + floor), &DISTANCE);
+        for (view, tail) in self.tails.iter_mut().enumerate().take(known) {
+            views[view] = tail.step(narrow(distances[view].abs() + floor), seen[view], &DISTANCE);
+        }
+        if is_known {
+            self.timed = self.timed.saturating_add(1);
         }
         if self.count <= WARM { [0.0; 4] } else { views }
     }
 
     fn learn(&mut self, value: f64, hour: usize) {
         let long = LONG.max(1.0 / f64::from(self.count));
-        self.deviation += long * ((value - self.long).abs() - self.deviation);
+        let deviation = f64::from(self.deviation);
+        self.deviation = narrow(deviation + long * ((value - self.long).abs() - deviation));
         self.short += self.short_rate() * (value - self.short);
         self.long += long * (value - self.long);
         self.seen[hour] = self.seen[hour].saturating_add(1);
@@ -200,12 +250,6 @@ impl Detector {
         self.told = self.told.max(score);
         is_news
     }
-}
-
-/// Seven digits are plenty for a distance; values are bounded so that none overflows.
-#[expect(clippy::cast_possible_truncation, reason = "bounded above, and precision is not needed")]
-fn narrow(value: f64) -> f32 {
-    value as f32
 }
 
 #[cfg(test)]
@@ -302,6 +346,6 @@ mod tests {
 
     #[test]
     fn the_state_is_small() {
-        assert!(size_of::<Detector>() <= 240, "{}", size_of::<Detector>());
+        assert!(size_of::<Detector>() <= 216, "{}", size_of::<Detector>());
     }
 }

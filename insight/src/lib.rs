@@ -1,8 +1,8 @@
 //! Streaming forecasts for readings of parts that wear.
 //!
-//! - [`series`]: what is remembered of one series: constant size, stepped by event time, saved as a
-//!   small versioned blob.
-//! - [`trend`]: the exponentially weighted line inside it.
+//! - [`state`]: what is remembered of one series: constant size, stepped by event time, saved as a
+//!   small versioned blob. It holds a [`series`] and a [`detector`].
+//! - [`trend`]: the exponentially weighted lines of a series.
 //! - [`mod@forecast`]: when that line crosses a bound, as P10, P50 and P90, or why nobody can say.
 //! - [`fleet`]: what many devices have in common.
 //! - [`finding`]: what holds now, with hysteresis, so that noise at a bound is not a flood.
@@ -17,6 +17,7 @@ pub mod finding;
 pub mod fleet;
 pub mod forecast;
 pub mod series;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod trend;
@@ -25,6 +26,7 @@ pub use blob::StateError;
 pub use finding::{Finding, Standing, judge};
 pub use forecast::{Forecast, NoForecast, Strictness, forecast};
 pub use series::{Series, Step};
+pub use state::{State, Stepped};
 pub use trend::{Line, Trend};
 
 /// Milliseconds of a day.
@@ -81,4 +83,15 @@ pub(crate) fn days(millis: i64) -> f64 {
 )]
 pub(crate) fn millis(days: f64) -> i64 {
     (days * DAY_MS as f64).round() as i64
+}
+
+/// Seconds since the epoch, of milliseconds; stops at the ends, 1970 and 2106.
+pub(crate) fn seconds(millis: i64) -> u32 {
+    u32::try_from((millis / 1000).max(0)).unwrap_or(u32::MAX)
+}
+
+/// Seven digits of a number. Callers keep within the range of an `f32`; what is beyond becomes infinite.
+#[expect(clippy::cast_possible_truncation, reason = "precision is not needed where this is used")]
+pub(crate) fn narrow(value: f64) -> f32 {
+    value as f32
 }

@@ -1,7 +1,7 @@
 //! What is remembered of one series: three lines of different memory and the last readings.
 
 use crate::{
-    Side, days,
+    Side, days, millis, narrow, seconds,
     trend::{JUMP_RUN, Line, Reception, Trend},
 };
 
@@ -17,6 +17,9 @@ const CLOCK_WENT_BACK: u8 = 20;
 
 /// After a silence of this many half-lives the past weighs 10⁻⁶ and is let go.
 const SILENCE: f64 = 20.0;
+
+/// Larger values are none: their squares would leave what an `f32` holds.
+const LARGEST: f64 = 1e36;
 
 /// A shorter memory contradicts a longer one when their lines differ by this much (chi-square with
 /// two degrees of freedom; noise alone gets there once in twenty times) …
@@ -37,22 +40,19 @@ pub struct View<'a> {
     pub(crate) is_bent: bool,
 }
 
-/// One reading as the last ones are remembered.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Point {
-    pub(crate) at_ms: i64,
-    pub(crate) value: f64,
-}
-
-/// The state of one series. Constant size; [`Series::encode`] makes at most 512 bytes of it.
+/// The trends of one series, and its last readings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// Newest last; the first `readings` of them are real.
-    pub(crate) recent: [Point; 3],
-    pub(crate) readings: u64,
-    pub(crate) restarts: u32,
-    pub(crate) late: u8,
     pub(crate) trends: [Trend; 3],
+    /// When the newest reading was made.
+    pub(crate) last_ms: i64,
+    /// Newest last; the last `readings` of them are real.
+    pub(crate) values: [f64; 3],
+    /// Days between them, the older gap first.
+    pub(crate) gaps: [f32; 2],
+    pub(crate) readings: u32,
+    pub(crate) restarts: u16,
+    pub(crate) late: u8,
 }
 
 /// What became of one reading.
@@ -66,7 +66,7 @@ pub enum Step {
     Late,
     /// The device's clock went back for good: everything starts afresh at this reading.
     ClockWentBack,
-    /// NaN or infinite: ignored.
+    /// NaN, infinite, or beyond 10³⁶, which nothing measures: ignored.
     NotFinite,
 }
 
@@ -76,13 +76,12 @@ impl Series {
     /// `wear` is the direction in which the part wears, where a limit says so; a jump the other way
     /// restarts the trend. Without it a jump either way does.
     pub fn step(&mut self, at_ms: i64, value: f64, wear: Option<Side>) -> Step {
-        // Squares of larger values leave the range of a double.
-        if !value.is_finite() || value.abs() > 1e150 {
+        if !value.is_finite() || value.abs() > LARGEST {
             return Step::NotFinite;
         }
-        if self.readings > 0 && at_ms <= self.recent[2].at_ms {
+        if self.readings > 0 && at_ms <= self.last_ms {
             self.late = self.late.saturating_add(1);
-            if self.late < CLOCK_WENT_BACK || at_ms == self.recent[2].at_ms {
+            if self.late < CLOCK_WENT_BACK || at_ms == self.last_ms {
                 return Step::Late;
             }
             *self = Series { restarts: self.restarts.saturating_add(1), ..Series::default() };
@@ -125,23 +124,23 @@ impl Series {
 
     /// Time and value of the newest reading.
     pub fn last(&self) -> Option<(i64, f64)> {
-        (self.readings > 0).then(|| (self.recent[2].at_ms, self.recent[2].value))
+        (self.readings > 0).then(|| (self.last_ms, self.values[2]))
     }
 
     /// Readings ever taken since the series began.
-    pub fn readings(&self) -> u64 {
+    pub fn readings(&self) -> u32 {
         self.readings
     }
 
     /// How often something was refilled, replaced, or the clock went back.
-    pub fn restarts(&self) -> u32 {
+    pub fn restarts(&self) -> u16 {
         self.restarts
     }
 
     /// The middle one of the last three readings, or of two the one less extreme towards `side`:
     /// what the value is, whatever a single reading says. None before two readings.
     pub fn settled(&self, side: Side) -> Option<f64> {
-        let [a, b, c] = self.recent.map(|point| point.value);
+        let [a, b, c] = self.values;
         match self.readings {
             0 | 1 => None,
             2 => Some(if (b - c) * side.sign() > 0.0 { c } else { b }),
@@ -150,10 +149,11 @@ impl Series {
     }
 
     fn take(&mut self, at_ms: i64, value: f64, wear: Option<Side>) -> Step {
-        let gap = if self.readings == 0 { 0.0 } else { days(at_ms.saturating_sub(self.recent[2].at_ms)) };
+        let gap = if self.readings == 0 { 0.0 } else { days(at_ms.saturating_sub(self.last_ms)) };
         self.late = 0;
-        self.recent.rotate_left(1);
-        self.recent[2] = Point { at_ms, value };
+        self.last_ms = at_ms;
+        self.values = [self.values[1], self.values[2], value];
+        self.gaps = [self.gaps[1], narrow(gap)];
         self.readings = self.readings.saturating_add(1);
         let mut step = Step::Taken;
         for (trend, half_life) in self.trends.iter_mut().zip(HALF_LIVES) {
@@ -161,11 +161,11 @@ impl Series {
                 *trend = Trend::default();
             }
             if trend.count == 0 {
-                trend.since_ms = at_ms;
+                trend.since = seconds(at_ms);
             }
             let before = trend.count == 0;
             if trend.step(if before { 0.0 } else { gap }, value, half_life, wear) == Reception::Jumped {
-                *trend = restarted(&self.recent, half_life, wear);
+                *trend = restarted(at_ms, self.values, self.gaps, half_life, wear);
                 step = Step::Restarted;
             }
         }
@@ -177,12 +177,18 @@ impl Series {
 }
 
 /// A trend that begins with the readings that showed the jump.
-fn restarted(recent: &[Point; JUMP_RUN as usize], half_life: f64, wear: Option<Side>) -> Trend {
-    let mut trend = Trend { since_ms: recent[0].at_ms, ..Trend::default() };
-    let mut before = recent[0].at_ms;
-    for point in recent {
-        trend.step(days(point.at_ms - before), point.value, half_life, wear);
-        before = point.at_ms;
+fn restarted(
+    last_ms: i64,
+    values: [f64; JUMP_RUN as usize],
+    gaps: [f32; JUMP_RUN as usize - 1],
+    half_life: f64,
+    wear: Option<Side>,
+) -> Trend {
+    let [first, second] = gaps.map(f64::from);
+    let since = seconds(last_ms.saturating_sub(millis(first + second)));
+    let mut trend = Trend { since, ..Trend::default() };
+    for (gap, value) in [0.0, first, second].into_iter().zip(values) {
+        trend.step(gap, value, half_life, wear);
     }
     trend
 }
@@ -202,7 +208,7 @@ mod tests {
         assert_eq!(series.step(29 * DAY_MS, 29.0, None), Step::Late);
         assert_eq!(series.step(3 * DAY_MS, 1e6, None), Step::Late);
         assert_eq!(series.trends, before.trends);
-        assert_eq!(series.recent, before.recent);
+        assert_eq!((series.values, series.gaps), (before.values, before.gaps));
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
         series.step(400 * DAY_MS, 1.0, None);
         let [hours, week, month] = series.trends;
         assert_eq!((hours.count, week.count, month.count), (1, 1, 51));
-        assert_eq!(hours.since_ms, 400 * DAY_MS);
+        assert_eq!(hours.since_ms(), 400 * DAY_MS);
     }
 
     #[test]

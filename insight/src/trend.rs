@@ -4,7 +4,7 @@
 //! nothing is lost to cancellation, and relative to the last reading, so that time never overflows.
 //! One reading moves the line by a bounded amount; a change that lasts is believed.
 
-use crate::Side;
+use crate::{Side, narrow};
 
 /// Residuals beyond this many standard deviations are pulled in: a single outlier has bounded influence.
 const CLIP: f64 = 3.0;
@@ -20,22 +20,26 @@ pub(crate) const JUMP_RUN: u8 = 3;
 const MAX_CORRELATION: f64 = 0.95;
 
 /// The weighted line of one half-life. Time runs in days, the last reading is at 0.
+///
+/// Moments that are differences of each other are doubles; what is only compared, or divided by, has the seven
+/// digits of an `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Trend {
-    /// Time of the first reading since the last restart, ms since the epoch.
-    pub(crate) since_ms: i64,
-    pub(crate) count: u32,
-    pub(crate) weight: f64,
-    pub(crate) weight_squares: f64,
     pub(crate) mean_x: f64,
     pub(crate) mean_y: f64,
     pub(crate) sxx: f64,
     pub(crate) sxy: f64,
     pub(crate) syy: f64,
-    /// Weighted sum of products of neighbouring residuals, and of their squares.
-    pub(crate) lag: f64,
-    pub(crate) power: f64,
-    pub(crate) residual: f64,
+    pub(crate) weight: f32,
+    pub(crate) weight_squares: f32,
+    /// Root of the weighted mean of the squared residuals of one step, and how far such a residual resembles
+    /// the one before it: −1 to 1.
+    pub(crate) error: f32,
+    pub(crate) likeness: f32,
+    pub(crate) residual: f32,
+    /// Time of the first reading since the last restart, in seconds since the epoch.
+    pub(crate) since: u32,
+    pub(crate) count: u32,
     /// Clipped readings in a row; the sign is their side.
     pub(crate) run: i8,
     pub(crate) jumps: u8,
@@ -101,7 +105,7 @@ impl Trend {
     pub(crate) fn step(&mut self, gap: f64, value: f64, half_life: f64, wear: Option<Side>) -> Reception {
         self.age(gap, half_life);
         let Some(line) = self.line() else {
-            self.add(value);
+            self.add(value, 0.0);
             return Reception::Taken;
         };
         let residual = value - line.level;
@@ -124,10 +128,7 @@ impl Trend {
             self.run = 0;
         }
         let clipped = if residual.abs() <= self.resolution(value) { 0.0 } else { taken - line.level };
-        self.lag += clipped * self.residual;
-        self.power += clipped * clipped;
-        self.residual = clipped;
-        self.add(taken);
+        self.add(taken, clipped);
         Reception::Taken
     }
 
@@ -137,21 +138,21 @@ impl Trend {
             return None;
         }
         let slope = self.sxy / self.sxx;
-        let worth = self.weight * self.weight / self.weight_squares;
+        let weight = f64::from(self.weight);
+        let worth = weight * weight / f64::from(self.weight_squares);
         // Two parameters were fitted; the last part of a worth below three says nothing of the spread.
         let freedom = (worth - 2.0).max(0.5);
         let unexplained = (self.syy - self.sxy * slope).max(0.0);
-        let variance = (unexplained / self.weight) * (worth / freedom);
+        let variance = (unexplained / weight) * (worth / freedom);
         let spread = variance.sqrt().max(self.resolution(self.mean_y));
-        let correlation =
-            if self.power > 0.0 { (self.lag / self.power).clamp(0.0, MAX_CORRELATION) } else { 0.0 };
+        let correlation = f64::from(self.likeness).clamp(0.0, MAX_CORRELATION);
         let inflation = (1.0 + correlation) / (1.0 - correlation);
         Some(Line {
             level: self.mean_y - slope * self.mean_x,
             slope,
             spread,
             noise: spread * spread * inflation,
-            weight: self.weight,
+            weight,
             mean_x: self.mean_x,
             sxx: self.sxx,
             effective: worth / inflation,
@@ -163,36 +164,42 @@ impl Trend {
         self.count
     }
 
-    /// Time of the first reading since the last restart, ms since the epoch.
+    /// Time of the first reading since the last restart, ms since the epoch, to the second.
     pub fn since_ms(&self) -> i64 {
-        self.since_ms
+        i64::from(self.since) * 1000
     }
 
     /// The last reading moves `gap` days into the past; everything weighs less.
     fn age(&mut self, gap: f64, half_life: f64) {
         let decay = (-gap / half_life).exp2();
-        self.weight *= decay;
-        self.weight_squares *= decay * decay;
+        self.weight = narrow(f64::from(self.weight) * decay);
+        self.weight_squares = narrow(f64::from(self.weight_squares) * decay * decay);
         self.sxx *= decay;
         self.sxy *= decay;
         self.syy *= decay;
-        self.lag *= decay;
-        self.power *= decay;
         self.mean_x -= gap;
     }
 
-    fn add(&mut self, value: f64) {
-        let before = self.weight;
-        self.weight += 1.0;
+    fn add(&mut self, value: f64, residual: f64) {
+        let before = f64::from(self.weight);
+        let weight = before + 1.0;
+        self.weight = narrow(weight);
         self.weight_squares += 1.0;
+        // Both are kept as what they are to be divided to, because the squares would leave the range of an `f32`.
+        let power = f64::from(self.error).powi(2) * before;
+        let lag = f64::from(self.likeness) * power + residual * f64::from(self.residual);
+        let power = power + residual * residual;
+        self.error = narrow((power / weight).sqrt());
+        self.likeness = if power > 0.0 { narrow(lag / power) } else { 0.0 };
+        self.residual = narrow(residual);
         let (dx, dy) = (-self.mean_x, value - self.mean_y);
         if self.count == 0 {
             self.mean_x = 0.0;
             self.mean_y = value;
         } else {
-            self.mean_x += dx / self.weight;
-            self.mean_y += dy / self.weight;
-            let share = before / self.weight;
+            self.mean_x += dx / weight;
+            self.mean_y += dy / weight;
+            let share = before / weight;
             self.sxx += share * dx * dx;
             self.sxy += share * dx * dy;
             self.syy += share * dy * dy;
@@ -203,26 +210,16 @@ impl Trend {
     /// Differences below this are rounding: a double carries 15 digits, and half of them are lost
     /// where a variance is a difference of squares.
     fn resolution(&self, value: f64) -> f64 {
-        let swing = if self.weight > 0.0 { (self.syy / self.weight).sqrt() } else { 0.0 };
+        let swing = if self.weight > 0.0 { (self.syy / f64::from(self.weight)).sqrt() } else { 0.0 };
         (1e-6 * swing).max(1e-12 * value.abs()).max(f64::MIN_POSITIVE)
     }
 
-    /// Whether every number in it is finite.
+    /// Whether every number in it is one that readings come to.
     pub(crate) fn is_sound(&self) -> bool {
-        [
-            self.weight,
-            self.weight_squares,
-            self.mean_x,
-            self.mean_y,
-            self.sxx,
-            self.sxy,
-            self.syy,
-            self.lag,
-            self.power,
-            self.residual,
-        ]
-        .iter()
-        .all(|number| number.is_finite())
+        let precise = [self.mean_x, self.mean_y, self.sxx, self.sxy, self.syy];
+        let narrow = [self.weight, self.weight_squares, self.error, self.likeness, self.residual];
+        precise.iter().all(|number| number.is_finite())
+            && narrow.iter().all(|number| number.is_finite())
             && self.weight >= 0.0
             && self.sxx >= 0.0
     }

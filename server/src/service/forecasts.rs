@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use slipway_insight::{Finding, Series, Standing, StateError, judge};
+use slipway_insight::{Finding, Series, Standing, State, StateError, judge};
 
 use super::{Context, Error, Result, ingest};
 use crate::{
@@ -169,13 +169,16 @@ async fn device_step(
         let about: Vec<&Limit> =
             limits.iter().copied().filter(|limit| limit.is_about(&component, &metric)).collect();
         readings.sort_by_key(|reading| reading.at);
-        let (series, unit) = step(&device, before.as_ref(), &readings, &about);
+        let (state, unit) = step(&device, before.as_ref(), &readings, &about);
+        let series = &state.series;
         let Some((last_at, last_value)) = series.last() else { continue };
+        let mut bytes = Vec::new();
+        state.encode(&mut bytes);
         let row = SeriesRow {
             component: component.clone(),
             metric: metric.clone(),
             unit,
-            state: series.encode(),
+            state: bytes,
             last_value,
             last_at,
         };
@@ -184,7 +187,7 @@ async fn device_step(
             known.insert((component, metric), row);
             continue;
         }
-        let seen = Seen { device: &device, row: &row, series: &series, alerts: &alerts };
+        let seen = Seen { device: &device, row: &row, series, alerts: &alerts };
         for change in seen.changes(&about, || id::mint(now, ctx.rng.bytes()), now) {
             if !write(tx, &change, &alerts).await? {
                 return Ok(None);
@@ -217,32 +220,32 @@ fn step(
     before: Option<&SeriesRow>,
     readings: &[Reading],
     limits: &[&Limit],
-) -> (Series, String) {
+) -> (State, String) {
     let wear = wear(limits.iter().copied());
     let mut unit = before.map(|row| row.unit.clone()).unwrap_or_default();
-    let mut series = before.map_or_else(Series::default, |row| restored(device, row));
+    let mut state = before.map_or_else(State::default, |row| restored(device, row));
     for reading in readings {
         if reading.unit != unit {
             // Numbers in another unit are another series.
-            series = Series::default();
+            state = State::default();
             unit.clone_from(&reading.unit);
         }
         if let Some(at) = reading.at {
-            series.step(at.millis(), reading.value, wear);
+            state.step(at.millis(), reading.value, &reading.boot_id, wear);
         }
     }
-    (series, unit)
+    (state, unit)
 }
 
-fn restored(device: &Device, row: &SeriesRow) -> Series {
-    Series::decode(&row.state).unwrap_or_else(|error| {
+fn restored(device: &Device, row: &SeriesRow) -> State {
+    State::decode(&row.state).unwrap_or_else(|error| {
         // After an upgrade this is how a new layout begins; anything else is worth a look.
         if matches!(error, StateError::Version(_)) {
             tracing::info!(device = device.id, metric = row.metric, %error, "a series starts afresh");
         } else {
             tracing::error!(device = device.id, metric = row.metric, %error, "a series starts afresh");
         }
-        Series::default()
+        State::default()
     })
 }
 

@@ -131,7 +131,7 @@ async fn a_crash_before_the_commit_replays_and_never_counts_twice() {
     }
     assert_eq!(state(&ctx).await, after);
     assert_eq!(events(&ctx).await.len(), 1);
-    assert_eq!(Series::decode(&after[0].state).unwrap().readings(), 120);
+    assert_eq!(State::decode(&after[0].state).unwrap().series.readings(), 120);
 }
 
 async fn device_chunk(ctx: &Context, tx: &mut Tx, readings: Vec<Reading>, limits: &[Limit]) -> Vec<Alert> {
@@ -153,7 +153,7 @@ async fn two_consumers_at_once_count_once() {
     let all = futures_util::future::join_all((0..4).map(|_| consume(&ctx))).await;
     let batches: usize = all.into_iter().map(|consumed| consumed.unwrap().batches).sum();
     assert_eq!(batches, 60);
-    assert_eq!(Series::decode(&state(&ctx).await[0].state).unwrap().readings(), 120);
+    assert_eq!(State::decode(&state(&ctx).await[0].state).unwrap().series.readings(), 120);
     assert_eq!(events(&ctx).await.iter().filter(|alert| alert.generation == 1).count(), 1);
 }
 
@@ -178,7 +178,7 @@ async fn another_unit_is_another_series() {
     let bar = v1::Reading { unit: "bar".to_owned(), ..reading(now.after(DAY / 24), 0.002) };
     report(&ctx, &pump, 2, vec![bar]).await;
     let row = state(&ctx).await.remove(0);
-    assert_eq!((row.unit.as_str(), Series::decode(&row.state).unwrap().readings()), ("bar", 1));
+    assert_eq!((row.unit.as_str(), State::decode(&row.state).unwrap().series.readings()), ("bar", 1));
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn a_state_of_another_version_starts_afresh() {
     series_put(&mut tx, "pump-1", &row).await.unwrap();
     tx.commit().await.unwrap();
     report(&ctx, &pump, 2, vec![reading(now.after(DAY / 24), 2.0)]).await;
-    assert_eq!(Series::decode(&state(&ctx).await[0].state).unwrap().readings(), 1);
+    assert_eq!(State::decode(&state(&ctx).await[0].state).unwrap().series.readings(), 1);
 }
 
 #[tokio::test]
