@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod bundle;
+pub mod chart;
 pub mod clock;
 pub mod commands;
 pub mod connect;

@@ -4,6 +4,7 @@
 //! cannot steer the terminal: control characters are shown, not sent.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +14,12 @@ use clap::ValueEnum;
 use prost::Message;
 use serde_json::Value;
 
-use crate::{clock::Clock, error::Failure, json};
+use crate::{
+    chart::{Ink, Screen, Span},
+    clock::Clock,
+    error::Failure,
+    json,
+};
 
 /// What stdout carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +43,8 @@ pub struct Console {
     pub live: bool,
     /// Stderr is a terminal: progress may be drawn.
     pub talk_is_terminal: bool,
+    /// What stdout can show.
+    pub screen: Screen,
 }
 
 impl Console {
@@ -50,6 +58,7 @@ impl Console {
             clock: Clock::System,
             live: talk_is_terminal && io::stdout().is_terminal() && format == Format::Table,
             talk_is_terminal,
+            screen: screen(),
         }
     }
 
@@ -67,6 +76,7 @@ impl Console {
             clock,
             live: false,
             talk_is_terminal: false,
+            screen: Screen::default(),
         }
     }
 
@@ -76,6 +86,25 @@ impl Console {
     /// [`Failure::OutputClosed`] when the reader went away.
     pub fn print(&self, text: &str) -> Result<(), Failure> {
         self.write(&format!("{}\n", printable(text.trim_end_matches('\n'))))
+    }
+
+    /// Lines in several inks, which a screen without colours shows in one.
+    ///
+    /// # Errors
+    /// [`Failure::OutputClosed`] when the reader went away.
+    pub fn picture(&self, lines: &[Vec<Span>]) -> Result<(), Failure> {
+        let mut text = String::new();
+        for line in lines {
+            for span in line {
+                let shown = printable(&span.text).replace('\n', " ");
+                match colour(span.ink).filter(|_| self.screen.colour) {
+                    Some(code) => text.push_str(&format!("\u{1b}[{code}m{shown}\u{1b}[0m")),
+                    None => text.push_str(&shown),
+                }
+            }
+            text.push('\n');
+        }
+        self.write(&text)
     }
 
     /// A message of the API: as JSON, or as `render` shows it.
@@ -144,6 +173,35 @@ impl Console {
             Err(error) => Err(Failure::file("write to", Path::new("stdout"), &error)
                 .hint("what the command did is done; look at it again with `list` or `show`")),
         }
+    }
+}
+
+/// What this process's stdout can show, by its terminal and its environment.
+fn screen() -> Screen {
+    let is_terminal = io::stdout().is_terminal();
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_col > 0);
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    Screen {
+        width: size.map_or(Screen::default().width, |size| usize::from(size.ws_col)),
+        unicode: is_utf8(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default())),
+        colour: is_terminal && !is_set("NO_COLOR") && env::var("TERM").is_ok_and(|term| term != "dumb"),
+    }
+}
+
+/// Whether the locale is one of UTF-8; of its variables the first that is set counts.
+fn is_utf8(variables: [String; 3]) -> bool {
+    let set = variables.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
+    let set = set.to_ascii_lowercase();
+    set.contains("utf-8") || set.contains("utf8")
+}
+
+/// The terminal's code of an ink: its own colours, which people choose to be legible.
+fn colour(ink: Ink) -> Option<u8> {
+    match ink {
+        Ink::Plain => None,
+        Ink::Data => Some(36),
+        Ink::Limit => Some(31),
+        Ink::Forecast => Some(33),
     }
 }
 
@@ -217,6 +275,15 @@ mod tests {
             columns(&["ID", "VERSION", "NOTE"], &rows),
             "ID      VERSION  NOTE\npump-1  2.0.0\nm       1        x\n"
         );
+    }
+
+    #[test]
+    fn the_first_locale_that_is_set_counts() {
+        let speaks = |all: &str, kind: &str, lang: &str| is_utf8([all.into(), kind.into(), lang.into()]);
+        assert!(
+            speaks("", "", "de_DE.UTF-8") && speaks("C.utf8", "C", "C") && speaks("", "en_US.UTF-8", "C")
+        );
+        assert!(!speaks("C", "", "de_DE.UTF-8") && !speaks("", "", "") && !speaks("", "", "POSIX"));
     }
 
     #[test]

@@ -60,6 +60,7 @@ const TOP: &[&str] = &[
     "trust/",
     "payload/",
     "insight/",
+    "archive/",
     "server/",
     "agent/",
     "cli/",
@@ -93,9 +94,16 @@ fn every_path_in_the_documents_exists() {
 fn the_architecture_names_every_room() {
     let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("docs/ARCHITECTURE.md");
     let mut missing = Vec::new();
-    for folder in
-        ["trust/src", "payload/src", "insight/src", "server/src", "agent/src", "cli/src", "xtask/src"]
-    {
+    for folder in [
+        "trust/src",
+        "payload/src",
+        "insight/src",
+        "archive/src",
+        "server/src",
+        "agent/src",
+        "cli/src",
+        "xtask/src",
+    ] {
         let rooms = fs::read_dir(root().join(folder)).expect("a source folder");
         for entry in rooms.map(|entry| entry.expect("a readable entry").file_name()) {
             let name = entry.to_string_lossy().into_owned();
