@@ -30,7 +30,11 @@ pub struct Clock {
     ticks: Source,
     floor: Arc<AtomicI64>,
     proved: Arc<Mutex<Option<Proved>>>,
+    /// What the machine's clock showed beyond the server's when they last talked; [`UNHEARD`] before.
+    offset: Arc<AtomicI64>,
 }
+
+const UNHEARD: i64 = i64::MIN;
 
 /// A signed time, and when it was heard.
 #[derive(Clone, Copy)]
@@ -60,7 +64,8 @@ impl Clock {
 
     /// The same with another measure of how much time passed, in milliseconds from any point.
     pub fn with_ticks(source: Source, ticks: Source) -> Self {
-        Self { source, ticks, floor: Arc::new(AtomicI64::new(BUILD_TIME)), proved: Arc::default() }
+        let offset = Arc::new(AtomicI64::new(UNHEARD));
+        Self { source, ticks, floor: Arc::new(AtomicI64::new(BUILD_TIME)), proved: Arc::default(), offset }
     }
 
     /// Now, never below the floor.
@@ -97,6 +102,17 @@ impl Clock {
         let proved = Proved { time: millis, tick: self.ticks() };
         *self.proved.lock().unwrap_or_else(PoisonError::into_inner) = Some(proved);
         self.raise_floor(millis);
+    }
+
+    /// Takes note of what the server's clock shows. Nobody signed that, so it changes nothing but what is told
+    /// of this clock.
+    pub fn hear(&self, millis: i64) {
+        self.offset.store((self.source)().saturating_sub(millis), Ordering::Relaxed);
+    }
+
+    /// How far the machine's clock was ahead of the server's when they last talked, in milliseconds.
+    pub fn offset(&self) -> Option<i64> {
+        Some(self.offset.load(Ordering::Relaxed)).filter(|offset| *offset != UNHEARD)
     }
 
     /// Whether the machine's clock cannot be believed: it contradicts the last signed time, or without

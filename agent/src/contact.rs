@@ -186,6 +186,9 @@ impl Contact {
             };
             let answer =
                 self.link.device().check_in(request).await.map_err(|status| link::reason(&status))?;
+            if let Some(shown) = answer.metadata().get("date").and_then(|date| date.to_str().ok()) {
+                self.link.hear(shown);
+            }
             let mut answer = answer.into_inner();
             round.offered = answer.offer.is_some();
             if let Some(offer) = answer.offer.take_if(|offer| !self.is_own(&offer.update)) {

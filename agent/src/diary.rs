@@ -12,6 +12,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{config::StateDir, durable, machine::Reason};
+use repeats::Repeats;
+
+mod repeats;
 
 /// While nothing changes, the time of the last contact is written this often, in milliseconds.
 const QUIET: i64 = 60_000;
@@ -35,6 +38,12 @@ pub struct Mishap {
     pub at: i64,
     /// What.
     pub reason: Reason,
+    /// It was in the talk with the server: a round in which all is well ends it.
+    #[serde(default)]
+    pub is_passing: bool,
+    /// When such a round was, in milliseconds.
+    #[serde(default)]
+    pub over: Option<i64>,
 }
 
 /// Keeps the news in a file.
@@ -43,13 +52,18 @@ pub struct Diary {
     path: PathBuf,
     news: News,
     written: News,
+    repeats: Repeats,
 }
 
 impl Diary {
     /// The news as they were left.
     pub fn open(state: &StateDir) -> Self {
         let news = read(state);
-        Self { path: state.diary(), written: news.clone(), news }
+        let mut repeats = Repeats::default();
+        if let Some(Mishap { at, reason, is_passing, over: None }) = &news.last_error {
+            repeats.note(reason, *is_passing, *at);
+        }
+        Self { path: state.diary(), written: news.clone(), news, repeats }
     }
 
     /// The server answered.
@@ -58,13 +72,32 @@ impl Diary {
         self.write();
     }
 
-    /// Something went wrong. It is said once, also when it goes wrong again in the same way.
+    /// Something went wrong on this device. What goes wrong again and again is said once, and then hourly.
     pub fn mishap(&mut self, reason: &Reason, now: i64) {
-        let known = self.news.last_error.as_ref().is_some_and(|mishap| mishap.reason == *reason);
-        if !known {
-            say(&format!("{}: {}", reason.code, reason.detail));
+        self.note(reason, false, now);
+    }
+
+    /// Something went wrong in the talk with the server; [`Diary::well`] ends it.
+    pub fn trouble(&mut self, reason: &Reason, now: i64) {
+        self.note(reason, true, now);
+    }
+
+    /// A round of talk with the server, a check-in among it, in which nothing went wrong.
+    pub fn well(&mut self, now: i64) {
+        self.repeats.over(now).iter().for_each(|line| say(line));
+        if let Some(mishap) = self.news.last_error.as_mut().filter(|mishap| mishap.is_passing)
+            && mishap.over.is_none()
+        {
+            mishap.over = Some(now);
+            self.write();
         }
-        self.news.last_error = Some(Mishap { at: now, reason: reason.clone() });
+    }
+
+    fn note(&mut self, reason: &Reason, is_passing: bool, now: i64) {
+        if let Some(line) = self.repeats.came(reason, is_passing, now) {
+            say(&line);
+        }
+        self.news.last_error = Some(Mishap { at: now, reason: reason.clone(), is_passing, over: None });
         self.write();
     }
 
@@ -78,8 +111,8 @@ impl Diary {
 
     fn write(&mut self) {
         let (new, old) = (&self.news, &self.written);
-        let same_error = new.last_error.as_ref().map(|mishap| &mishap.reason)
-            == old.last_error.as_ref().map(|mishap| &mishap.reason);
+        let what = |news: &News| news.last_error.as_ref().map(|mishap| (mishap.reason.clone(), mishap.over));
+        let same_error = what(new) == what(old);
         let recent = match (new.last_contact, old.last_contact) {
             (Some(new), Some(old)) => new - old < QUIET,
             (new, old) => new == old,
@@ -89,6 +122,7 @@ impl Diary {
         }
         let beside = self.path.with_extension("json.new");
         let Ok(text) = serde_json::to_vec(new) else { return };
+        durable::wrote(text.len());
         if fs::write(&beside, text).and_then(|()| fs::rename(&beside, &self.path)).is_ok() {
             self.written = self.news.clone();
         }
@@ -127,6 +161,15 @@ mod tests {
         let news = read(&state);
         assert_eq!(news.last_error.unwrap().reason.code, "X");
         assert_eq!(news.blocked.unwrap().code, "FROZEN");
+        diary.trouble(&Reason::new("DEVICE_PENDING", "wait"), 63_000);
+        diary.well(64_000);
+        diary.well(65_000);
+        assert_eq!(read(&state).last_error.unwrap().over, Some(64_000));
+        diary.trouble(&Reason::new("DEVICE_PENDING", "wait"), 66_000);
+        assert_eq!(read(&state).last_error.unwrap().over, None, "again");
+        diary.mishap(&Reason::new("X", "y"), 67_000);
+        diary.well(68_000);
+        assert_eq!(read(&state).last_error.unwrap().over, None, "that is nothing the server could end");
         fs::write(state.diary(), "{").unwrap();
         assert_eq!(read(&state), News::default());
     }

@@ -5,7 +5,20 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that this process wrote to its state folder. What a file system writes beside is not in it.
+pub fn written() -> u64 {
+    WRITTEN.load(Ordering::Relaxed)
+}
+
+/// Somebody wrote so many bytes by himself, appending or unsynced.
+pub fn wrote(bytes: usize) {
+    WRITTEN.fetch_add(bytes as u64, Ordering::Relaxed);
+}
 
 /// Mode of files that hold a secret.
 pub const SECRET: u32 = 0o600;
@@ -111,6 +124,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
+    wrote(bytes.len());
     file.sync_all()
 }
 

@@ -146,6 +146,7 @@ impl Journal {
             let _ = self.file.set_len(self.length);
             return Err(self.error("append to", source));
         }
+        durable::wrote(record.len());
         self.length += record.len() as u64;
         self.sequence += 1;
         self.last = body.to_vec();

@@ -21,6 +21,7 @@ pub mod enroll;
 pub mod fetch;
 pub mod first_word;
 pub mod health;
+pub mod http_date;
 pub mod identity;
 pub mod install;
 pub mod journal;

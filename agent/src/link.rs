@@ -28,6 +28,7 @@ use crate::{
     authorities::Authorities,
     clock::Clock,
     first_word::FirstWord,
+    http_date,
     identity::Identity,
     machine::Reason,
     pace::{PaceError, Paced, paced},
@@ -186,6 +187,13 @@ impl Link {
     /// Believes these from the next [`Link::show`] on.
     pub fn believe(&self, authorities: Authorities) {
         *self.way.authorities.write().unwrap_or_else(PoisonError::into_inner) = authorities;
+    }
+
+    /// The server's clock showed this when it answered, in the words of HTTP.
+    pub fn hear(&self, date: &str) {
+        if let Some(millis) = http_date::read(date) {
+            self.way.clock.hear(millis);
+        }
     }
 
     /// A connection of its own to the same server, without a certificate.

@@ -127,7 +127,7 @@ fn telemetry(arguments: &Run, state: &StateDir, clock: &Clock) -> anyhow::Result
     let now = clock.now();
     let opened = Telemetry::open(state, &arguments.sysroot, Duration::from_secs(seconds), now);
     let (mut telemetry, recovered) = match opened {
-        Ok(opened) => opened,
+        Ok((telemetry, recovered)) => (telemetry.with_clock(clock), recovered),
         Err(error) => {
             say(&format!("{}: {}", error.code(), link::chain(&error)));
             return Ok(None);

@@ -26,4 +26,7 @@ pub trait Readings: Send {
 
     /// The classes of data that may leave the device.
     fn consent(&self) -> Vec<DataClass>;
+
+    /// The agent was asked to stop.
+    fn stop(&mut self) {}
 }

@@ -81,7 +81,12 @@ pub async fn run(
             shell.remark(remark);
         }
         match shell.live(&mut stop).await {
-            Exit::Stopped | Exit::Done => return Ok(()),
+            Exit::Stopped | Exit::Done => {
+                if let Some(readings) = &mut readings {
+                    readings.stop();
+                }
+                return Ok(());
+            }
             Exit::Rebooted => {}
         }
     }

@@ -8,9 +8,14 @@ use std::{path::Path, time::Duration};
 use slipway_proto::v1::{DataClass, Reading, SendTelemetryRequest};
 
 use crate::{
-    collect::{BootError, Boots, Collector, Sink, Sysroot},
+    clock::Clock,
+    collect::{
+        BootError, Boots, Collector, Quiet, SYSTEM, Sink, Sysroot,
+        dictionary::{AGENT_WRITTEN, CLOCK_OFFSET, SPOOL_DROPPED, SPOOL_WAITING},
+    },
     config::StateDir,
     consent::{Consent, ConsentError},
+    durable,
     link::chain,
     machine::Reason,
     readings::Readings,
@@ -58,7 +63,11 @@ pub struct Telemetry {
     state: StateDir,
     interval: Duration,
     collector: Collector,
+    quiet: Quiet,
     boots: Boots,
+    clock: Option<Clock>,
+    /// The boot, and when in it the agent started: what counts from then on counts within this.
+    run_id: String,
     spool: Spool,
     consent: Consent,
     synced: i64,
@@ -78,17 +87,28 @@ impl Telemetry {
         now: i64,
     ) -> Result<(Self, Recovered), TelemetryError> {
         let seed = u64::try_from(now / 1000).unwrap_or(0);
-        let (spool, recovered) = Spool::open(&state.path().join("spool"), Limits::default(), seed, rng::from_kernel)?;
+        let (spool, recovered) =
+            Spool::open(&state.path().join("spool"), Limits::default(), seed, rng::from_kernel)?;
+        let collector = Collector::new(Sysroot::new(sysroot));
         let telemetry = Self {
             state: state.clone(),
             interval,
-            collector: Collector::new(Sysroot::new(sysroot)),
+            run_id: format!("{}.{now:x}", collector.boot_id()),
+            collector,
+            quiet: Quiet::default(),
+            clock: None,
             boots: Boots::open(state.path().join("boots"))?,
             spool,
             consent: Consent::read(&consent_path(state)).unwrap_or_default(),
             synced: now,
         };
         Ok((telemetry, recovered))
+    }
+
+    /// Tells how wrong this clock is, as far as the server lets it know.
+    #[must_use]
+    pub fn with_clock(self, clock: &Clock) -> Self {
+        Self { clock: Some(clock.clone()), ..self }
     }
 
     /// Adds a recorded series, its last row at `now`; says how many readings the owner allowed.
@@ -106,13 +126,26 @@ impl Telemetry {
     fn try_sample(&mut self, now: i64, boot_id: &str) -> Result<(), TelemetryError> {
         // Whatever goes wrong, the essential readings are kept; the first trouble is what is told.
         let consent = self.read_consent();
-        let mut sink = Sink::new(now, String::new());
-        let boots = self.boots.read(boot_id, &mut sink);
+        let kernel = self.collector.boot_id();
+        let mut sink = Sink::new(now, &kernel).in_run(&self.run_id);
+        let boots = self.boots.read(boot_id, &kernel, &mut sink);
+        self.collector.read(&mut sink);
+        self.read_self(&mut sink);
         let mut readings = sink.into_readings();
-        readings.extend(self.collector.collect(now));
+        self.consent.filter(&mut readings);
+        self.quiet.filter(&mut readings, now);
         self.keep(readings, now)?;
         boots?;
         consent
+    }
+
+    /// What the agent knows of itself.
+    fn read_self(&self, sink: &mut Sink) {
+        sink.take(SYSTEM, AGENT_WRITTEN, durable::written() as f64);
+        sink.take(SYSTEM, SPOOL_WAITING, self.spool.waiting() as f64);
+        sink.take(SYSTEM, SPOOL_DROPPED, self.spool.dropped() as f64);
+        let offset = self.clock.as_ref().and_then(Clock::offset);
+        sink.take_some(SYSTEM, CLOCK_OFFSET, offset.map(|millis| millis as f64 / 1000.0));
     }
 
     fn keep(&mut self, mut readings: Vec<Reading>, now: i64) -> Result<usize, TelemetryError> {
@@ -169,6 +202,12 @@ impl Readings for Telemetry {
 
     fn consent(&self) -> Vec<DataClass> {
         self.consent.classes()
+    }
+
+    fn stop(&mut self) {
+        // If neither can be written down, the next start counts a power cut, which is nearly what it was.
+        let _ = self.boots.stop();
+        let _ = self.spool.sync();
     }
 }
 
@@ -231,7 +270,7 @@ mod tests {
         let mut telemetry = open(&machine, NOW);
         telemetry.sample(NOW, "boot-1").unwrap();
         let sent = telemetry.batch().unwrap();
-        assert_eq!(sent.readings.len(), 5);
+        assert_eq!(sent.readings.len(), 8);
         allow(&machine, false);
         let again = telemetry.batch().unwrap();
         assert_eq!(

@@ -1,10 +1,11 @@
-//! How long disks take: time per operation between two looks, and time busy.
+//! How long disks take, time per operation between two looks and time busy; and what they failed at.
 
 use std::collections::BTreeMap;
 
-use slipway_proto::v1::DataClass;
-
-use super::{Sink, Sysroot};
+use super::{
+    Sink, Sysroot,
+    dictionary::{DISK_IO_ERRORS, DISK_IO_TIME, DISK_READ_LATENCY, DISK_WRITE_LATENCY},
+};
 
 /// The last look at each disk.
 #[derive(Debug, Default)]
@@ -31,18 +32,15 @@ impl Disks {
             let Some(now) = root.text(&format!("sys/block/{disk}/stat")).and_then(|text| parse(&text)) else {
                 continue;
             };
-            let class = DataClass::Diagnostic;
-            sink.counter(&disk, "system.disk.io_time", "s", class, seconds(now.busy_millis));
+            sink.take(&disk, DISK_IO_TIME, seconds(now.busy_millis));
+            let errors = root.text(&format!("sys/block/{disk}/device/ioerr_cnt"));
+            let errors = errors.and_then(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+            sink.take_some(&disk, DISK_IO_ERRORS, errors.map(|errors| errors as f64));
             if let Some(before) = self.0.get(&disk) {
                 let read = latency((before.reads, now.reads), (before.read_millis, now.read_millis));
                 let write = latency((before.writes, now.writes), (before.write_millis, now.write_millis));
-                for (metric, latency) in
-                    [("slipway.disk.read_latency", read), ("slipway.disk.write_latency", write)]
-                {
-                    if let Some(latency) = latency {
-                        sink.gauge(&disk, metric, "s", class, latency);
-                    }
-                }
+                sink.take_some(&disk, DISK_READ_LATENCY, read);
+                sink.take_some(&disk, DISK_WRITE_LATENCY, write);
             }
             looks.insert(disk, now);
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use slipway_proto::v1::DataClass;
-
-use super::{Sink, Sysroot};
+use super::{
+    Sink, Sysroot,
+    dictionary::{FILESYSTEM_INODES, FILESYSTEM_UTILIZATION},
+};
 
 /// Each file system on a block device once, wherever else it is bound to. Essential: a device whose
 /// disk is full cannot be updated.
@@ -22,12 +23,17 @@ pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
         let Ok(filesystem) = rustix::fs::statvfs(root.path(target)) else { continue };
         let (blocks, free, available) =
             (filesystem.f_blocks as f64, filesystem.f_bfree as f64, filesystem.f_bavail as f64);
+        let name = device.rsplit('/').next().unwrap_or(device);
         let used = blocks - free;
         if used + available > 0.0 {
             // As `df` counts: what only root may use is not available.
             let share = used / (used + available);
-            let name = device.rsplit('/').next().unwrap_or(device);
-            sink.gauge(name, "system.filesystem.utilization", "1", DataClass::Essential, share);
+            sink.take(name, FILESYSTEM_UTILIZATION, share);
+        }
+        // Some file systems make inodes as they need them, and say 0.
+        let (inodes, left) = (filesystem.f_files as f64, filesystem.f_ffree as f64);
+        if inodes > 0.0 {
+            sink.take(name, FILESYSTEM_INODES, 1.0 - left / inodes);
         }
     }
 }
@@ -46,10 +52,11 @@ mod tests {
         let mounts = "proc /proc proc rw 0 0\n/dev/mapper/vg-root / ext4 rw 0 0\n/dev/mapper/vg-root /bind ext4 rw 0 0\n\
                       /dev/loop3 /snap squashfs ro 0 0\n/dev/sda1 /data ext4 rw 0 0\n/dev/sdb1 /gone ext4 rw 0 0\n";
         fs::write(folder.path().join("proc/mounts"), mounts).unwrap();
-        let mut sink = Sink::new(0, String::new());
+        let mut sink = Sink::new(0, "");
         read(&Sysroot::new(folder.path()), &mut sink);
         let readings = sink.into_readings();
-        let names: Vec<&str> = readings.iter().map(|reading| reading.component.as_str()).collect();
+        let space = readings.iter().filter(|reading| reading.metric == FILESYSTEM_UTILIZATION.name());
+        let names: Vec<&str> = space.map(|reading| reading.component.as_str()).collect();
         assert_eq!(names, ["vg-root", "sda1"]);
         assert!(readings.iter().all(|reading| (0.0..=1.0).contains(&reading.value)));
     }

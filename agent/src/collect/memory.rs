@@ -1,8 +1,9 @@
 //! Memory that is left, as the kernel estimates it.
 
-use slipway_proto::v1::DataClass;
-
-use super::{SYSTEM, Sink, Sysroot};
+use super::{
+    SYSTEM, Sink, Sysroot,
+    dictionary::{MEMORY_AVAILABLE, MEMORY_UTILIZATION},
+};
 
 pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
     let Some(text) = root.text("proc/meminfo") else { return };
@@ -11,9 +12,8 @@ pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
         line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
     };
     let (Some(total), Some(available)) = (kilobytes("MemTotal"), kilobytes("MemAvailable")) else { return };
-    let class = DataClass::Diagnostic;
-    sink.gauge(SYSTEM, "system.linux.memory.available", "By", class, available * 1024.0);
+    sink.take(SYSTEM, MEMORY_AVAILABLE, available * 1024.0);
     if total > 0.0 {
-        sink.gauge(SYSTEM, "system.memory.utilization", "1", class, 1.0 - available / total);
+        sink.take(SYSTEM, MEMORY_UTILIZATION, 1.0 - available / total);
     }
 }

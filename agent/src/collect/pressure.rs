@@ -1,16 +1,19 @@
 //! Pressure stall information: the share of time in which work waited for a resource.
 
-use slipway_proto::v1::DataClass;
-
-use super::{SYSTEM, Sink, Sysroot};
+use super::{
+    SYSTEM, Sink, Sysroot,
+    dictionary::{
+        Metric, PRESSURE_CPU, PRESSURE_IO, PRESSURE_IO_FULL, PRESSURE_MEMORY, PRESSURE_MEMORY_FULL,
+    },
+};
 
 /// `full` says nothing for the processor: there is always somebody who runs.
-const METRICS: [(&str, &str, &str); 5] = [
-    ("cpu", "some", "slipway.pressure.cpu.some"),
-    ("memory", "some", "slipway.pressure.memory.some"),
-    ("memory", "full", "slipway.pressure.memory.full"),
-    ("io", "some", "slipway.pressure.io.some"),
-    ("io", "full", "slipway.pressure.io.full"),
+const METRICS: [(&str, &str, Metric); 5] = [
+    ("cpu", "some", PRESSURE_CPU),
+    ("memory", "some", PRESSURE_MEMORY),
+    ("memory", "full", PRESSURE_MEMORY_FULL),
+    ("io", "some", PRESSURE_IO),
+    ("io", "full", PRESSURE_IO_FULL),
 ];
 
 pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
@@ -21,8 +24,6 @@ pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
             let line = text.lines().find(|line| line.split(' ').next() == Some(kind))?;
             line.split(' ').find_map(|field| field.strip_prefix("avg60=")?.parse::<f64>().ok())
         });
-        if let Some(percent) = percent {
-            sink.gauge(SYSTEM, metric, "1", DataClass::Diagnostic, percent / 100.0);
-        }
+        sink.take_some(SYSTEM, metric, percent.map(|percent| percent / 100.0));
     }
 }

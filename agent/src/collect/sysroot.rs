@@ -47,6 +47,21 @@ impl Sysroot {
         names
     }
 
+    /// Names in a folder that are `prefix` and a number, by number.
+    pub fn numbered(&self, below: &str, prefix: &str) -> Vec<String> {
+        let number = |name: &String| name.strip_prefix(prefix)?.parse::<u32>().ok();
+        let mut names: Vec<String> =
+            self.names(below).into_iter().filter(|name| number(name).is_some()).collect();
+        names.sort_by_key(number);
+        names
+    }
+
+    /// The last part of where a link leads.
+    pub fn link_name(&self, below: &str) -> Option<String> {
+        let target = std::fs::read_link(self.path(below)).ok()?;
+        target.file_name()?.to_str().map(str::to_owned)
+    }
+
     /// Whether something is there.
     pub fn exists(&self, below: &str) -> bool {
         self.path(below).exists()

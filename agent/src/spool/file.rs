@@ -155,6 +155,7 @@ impl Active {
             let _ = self.wipe(size);
             return Err(error);
         }
+        durable::wrote(record.len());
         let place = Place { offset: self.length, length: record.len() };
         self.length += record.len() as u64;
         Ok(place)
