@@ -7,7 +7,10 @@ use std::{
 };
 
 use lexopt::Arg;
-use slipway_agent::enroll::Enrollment;
+use slipway_agent::{
+    enroll::Enrollment,
+    keystore::{FILE, TPM},
+};
 
 const HELP: &str = "\
 Keeps this machine up to date and tells its fleet how it is.
@@ -258,14 +261,14 @@ fn read(spec: &'static Spec, parser: lexopt::Parser) -> Result<Command, Misuse> 
                 health_command: given.text("health-command")?.unwrap_or_default(),
                 server: given.text("server")?,
                 slot_size: given.number("slot-size", 0, u64::MAX)?.unwrap_or(0),
-                key_store: given.text("key-store")?,
+                key_store: given.key_store()?,
                 tpm: given.text("tpm")?,
                 manufacturer: match given.last("manufacturer-cert") {
                     Some(chain) => Some((PathBuf::from(chain), given.path("manufacturer-key")?)),
                     None => None,
                 },
             })),
-            "key" => Command::Key { state, key_store: given.text("key-store")?, tpm: given.text("tpm")? },
+            "key" => Command::Key { state, key_store: given.key_store()?, tpm: given.text("tpm")? },
             "run" => Command::Run(Run {
                 state,
                 replay: given.last("replay").map(PathBuf::from),
@@ -333,6 +336,18 @@ impl Given {
     fn text(&mut self, name: &str) -> Result<Option<String>, String> {
         let Some(value) = self.last(name) else { return Ok(None) };
         value.into_string().map(Some).map_err(|value| format!("--{name} is {value:?}, which is not UTF-8"))
+    }
+
+    fn key_store(&mut self) -> Result<Option<String>, String> {
+        let store = self.text("key-store")?;
+        match store.as_deref() {
+            None | Some(FILE) => Ok(store),
+            Some(TPM) if cfg!(feature = "tpm") => Ok(store),
+            Some(TPM) => {
+                Err(format!("--key-store is {TPM:?}; this slipway-agent was built without TPM support"))
+            }
+            Some(other) => Err(format!("--key-store is {other:?}; it has to be {FILE} or {TPM}")),
+        }
     }
 
     fn number(&mut self, name: &str, least: u64, most: u64) -> Result<Option<u64>, String> {

@@ -65,6 +65,11 @@ fn says_what_is_wrong_and_what_would_be_right() {
         ),
         ("consent --state a --allow all", "--allow is \"all\"; it has to be diagnostic, usage or location"),
         ("enroll --state a --claim b --slots c", "--hardware <MODEL> is missing"),
+        (
+            "enroll --state a --claim b --slots c --hardware d --key-store tmp",
+            "--key-store is \"tmp\"; it has to be file or tpm",
+        ),
+        ("key --state a --key-store TPM", "--key-store is \"TPM\"; it has to be file or tpm"),
     ] {
         let misuse = parsed(line).expect_err(line);
         assert!(misuse.problem.starts_with(problem), "{line}: {}", misuse.problem);

@@ -8,10 +8,10 @@ use slipway_trust::Date;
 
 use crate::{
     config::{Config, ConfigError, StateDir},
-    diary::{self, News},
+    diary::{self, Mishap, News},
     journal::{Journal, JournalError},
     kept,
-    machine::{Installed, Slot, Snapshot, State},
+    machine::{Installed, Reason, Slot, Snapshot, State},
     slots::{FileSlots, Slots as _},
 };
 
@@ -154,9 +154,10 @@ impl Status {
             lines.push(("blocked", format!("{}: {}", blocked.code, blocked.detail)));
         }
         let error = match &self.news.last_error {
-            Some(mishap) => {
-                format!("{}: {} ({})", mishap.reason.code, mishap.reason.detail, time(mishap.at))
-            }
+            Some(Mishap { at, reason: Reason { code, detail }, over, .. }) => match over {
+                Some(over) => format!("none since {}; before that {code}: {detail}", time(*over)),
+                None => format!("{code}: {detail} ({})", time(*at)),
+            },
             None => "none".to_owned(),
         };
         lines.push(("last error", error));

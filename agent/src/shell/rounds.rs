@@ -101,7 +101,10 @@ impl Shell<'_> {
             self.diary.contacted(now);
         }
         for reason in [&round.remark, &round.trouble].into_iter().flatten() {
-            self.diary.mishap(reason, now);
+            self.diary.trouble(reason, now);
+        }
+        if round.checked_in && round.remark.is_none() && round.trouble.is_none() {
+            self.diary.well(now);
         }
         if let (Some(sequence), Some(readings)) = (round.readings, self.readings.as_mut()) {
             readings.acknowledge(sequence);
