@@ -231,6 +231,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::requests::spawn(&mut tasks);
     tasks::rollouts::spawn(&mut tasks, ctx);
     tasks::inbox::spawn(&mut tasks, ctx);
+    tasks::fleet::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);
     tasks::retention::spawn(&mut tasks);
     Ok(tasks)

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod call_log;
 pub mod clock;
+pub mod cpu;
 pub mod desk;
 pub mod drawer;
 pub mod fleet;

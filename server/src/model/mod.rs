@@ -12,6 +12,7 @@ pub mod device;
 pub mod enrolment;
 pub mod facts;
 pub mod filter;
+pub mod fleet;
 pub mod gate;
 pub mod glob;
 pub mod id;

@@ -18,6 +18,7 @@ pub mod enroll_rights;
 pub mod explain;
 #[cfg(test)]
 pub mod fake_trust;
+pub mod fleet_findings;
 pub mod forecasts;
 #[cfg(test)]
 mod going_back_tests;

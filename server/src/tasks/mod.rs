@@ -3,6 +3,7 @@
 pub mod alert_feed;
 pub mod changes;
 pub mod driver;
+pub mod fleet;
 pub mod inbox;
 pub mod metadata;
 pub mod presence;

@@ -5,12 +5,11 @@
 //! between the two; the best of each counts, because what disturbs a round only ever adds.
 
 mod bare;
-mod cpu;
 mod device;
 
 use std::time::Duration;
 
-use slipway_tests::{clock, fleet::Fleet, operator::Caller};
+use slipway_tests::{clock, cpu, fleet::Fleet, operator::Caller};
 
 use crate::{bare::Bare, device::Device};
 

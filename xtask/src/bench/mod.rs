@@ -13,6 +13,12 @@ use crate::workspace;
 pub enum Bench {
     /// CPU of a check-in at which nothing changed, beside a bare tonic call
     CheckIn,
+    /// Disks of a data centre through the running server: those that failed and were told before, those told in vain
+    Disks {
+        /// Folder of the recordings: `drives`; see docs/TESTING.md
+        #[arg(long)]
+        data: PathBuf,
+    },
     /// Size of the agent: its file, and its memory while it waits
     Footprint,
     /// How good predictions are, on recordings of real things by published measures, and what they cost
@@ -30,6 +36,14 @@ pub fn run(bench: &Bench) -> Result<()> {
             workspace::build("release")?;
             // Named as in the build above, so that nothing is built twice.
             workspace::run(workspace::cargo().args(["bench", "--workspace", "--bench", "check_in"]))
+        }
+        Bench::Disks { data } => {
+            workspace::build("release")?;
+            workspace::run(
+                workspace::cargo()
+                    .args(["bench", "--workspace", "--bench", "disks", "--", "--data"])
+                    .arg(data.canonicalize()?),
+            )
         }
         Bench::Footprint => footprint::run(),
         Bench::Insight { data } => workspace::run(
