@@ -9,7 +9,11 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::model::time::DAY;
+mod webhooks;
+
+pub use webhooks::{WebhookOptions, Webhooks};
+
+use crate::model::{address::Network, time::DAY};
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -27,7 +31,7 @@ const DEFAULT_RENEW_AFTER_EXPIRY: u64 = 3650;
 const MAX_RENEW_AFTER_EXPIRY: u64 = 36_500;
 
 const ENV_PREFIX: &str = "SLIPWAYD_";
-const ENV_KNOWN: [&str; 11] = [
+const ENV_KNOWN: [&str; 14] = [
     "SLIPWAYD_CONFIG",
     "SLIPWAYD_DATA",
     "SLIPWAYD_LISTEN",
@@ -37,6 +41,9 @@ const ENV_KNOWN: [&str; 11] = [
     "SLIPWAYD_OBJECTS",
     "SLIPWAYD_CHECK_IN_INTERVAL",
     "SLIPWAYD_RENEW_AFTER_EXPIRY",
+    "SLIPWAYD_WEBHOOK_ALLOW_NETWORKS",
+    "SLIPWAYD_WEBHOOK_ALLOW_HTTP",
+    "SLIPWAYD_WEBHOOK_CA",
     "SLIPWAYD_LOG",
     "SLIPWAYD_LOG_FORMAT",
 ];
@@ -69,6 +76,9 @@ pub struct Options {
     /// [default: 3650]
     #[arg(long, value_name = "DAYS", env = "SLIPWAYD_RENEW_AFTER_EXPIRY")]
     pub renew_after_expiry: Option<u64>,
+    /// Where webhooks may lead.
+    #[command(flatten)]
+    pub webhooks: WebhookOptions,
     /// What is logged, as tracing's filter directives [default: info]
     #[arg(long, value_name = "FILTER", env = "SLIPWAYD_LOG")]
     pub log: Option<String>,
@@ -109,6 +119,9 @@ pub struct Config {
     pub check_in_interval: u64,
     /// For how long after its end a certificate is renewed without an operator's yes, in days.
     pub renew_after_expiry: u64,
+    /// Where webhooks may lead.
+    #[serde(flatten)]
+    pub webhooks: Webhooks,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -159,6 +172,7 @@ impl Config {
             objects: None,
             check_in_interval: DEFAULT_CHECK_IN_INTERVAL,
             renew_after_expiry: DEFAULT_RENEW_AFTER_EXPIRY,
+            webhooks: Webhooks::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -205,6 +219,11 @@ impl Config {
                 .renew_after_expiry
                 .or(file.renew_after_expiry)
                 .unwrap_or(DEFAULT_RENEW_AFTER_EXPIRY),
+            webhooks: options.webhooks.over(
+                file.webhook_allow_networks,
+                file.webhook_allow_http,
+                file.webhook_ca,
+            ),
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
@@ -284,6 +303,9 @@ struct FileConfig {
     objects: Option<String>,
     check_in_interval: Option<u64>,
     renew_after_expiry: Option<u64>,
+    webhook_allow_networks: Vec<Network>,
+    webhook_allow_http: bool,
+    webhook_ca: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -342,56 +364,5 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_file(text: &str, options: Options) -> Result<Config, ConfigError> {
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("slipwayd.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::resolve(Options { config: Some(path), ..options })
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let options = Options { data: Some("/a".into()), ..Options::default() };
-        let config = with_file("data = \"/b\"\nlisten = \"0.0.0.0:1\"\n", options).unwrap();
-        assert_eq!((config.data.as_path(), config.listen.port()), (Path::new("/a"), 1));
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_line() {
-        let error =
-            with_file("data = \"/b\"\nlisten_on = \"x\"\n", Options::default()).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("listen_on"), "{error}");
-    }
-
-    #[test]
-    fn values_that_make_no_sense() {
-        for text in [
-            "listen = \"0.0.0.0:1\"",
-            "data = \"/a\"\npublic_names = [\"https://x\"]",
-            "data = \"/a\"\ndatabase_url = \"mysql://x\"",
-            "data = \"/a\"\nobjects = \"bucket\"",
-            "data = \"/a\"\nlisten = \"localhost\"",
-            "data = \"/a\"\nlog = \"a=b=c\"",
-            "data = \"/a\"\ncheck_in_interval = 0",
-            "data = \"/a\"\nrenew_after_expiry = 36501",
-        ] {
-            assert!(with_file(text, Options::default()).is_err(), "{text}");
-        }
-        assert!(check_environment(["SLIPWAYD_LISTENN".to_owned()].into_iter()).is_err());
-        assert!(check_environment(["PATH".to_owned(), "SLIPWAYD_LOG".to_owned()].into_iter()).is_ok());
-    }
-
-    #[test]
-    fn names_and_urls() {
-        let mut config = Config::in_dir("/a");
-        let bound: SocketAddr = "0.0.0.0:7443".parse().unwrap();
-        assert_eq!(config.public_url(bound), "https://127.0.0.1:7443");
-        config.public_names = vec!["fleet.example".to_owned()];
-        assert_eq!(config.public_url(bound), "https://fleet.example:7443");
-        let names = config.certificate_names("host_with_underscore");
-        assert_eq!(names, ["localhost", "127.0.0.1", "::1", "fleet.example"]);
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -27,3 +27,4 @@ pub mod serve;
 pub mod service;
 pub mod store;
 pub mod tasks;
+pub mod webhook;

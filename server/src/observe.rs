@@ -18,7 +18,7 @@ use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::{config::LogFormat, model::time::Timestamp};
+use crate::{config::LogFormat, model::time::Timestamp, webhook::WebhookMetrics};
 
 /// Sends log lines to stderr. Does nothing when a subscriber is there already (in tests).
 pub fn init_logging(filter: &str, format: LogFormat) {
@@ -51,6 +51,7 @@ struct Inner {
     storage_full: Counter,
     forged: Counter,
     lives: Family<RoleLabels, Gauge<i64, AtomicI64>>,
+    webhooks: WebhookMetrics,
     /// When the log was told last that a disk is full, in milliseconds; 0 for never.
     full_said_at: AtomicI64,
 }
@@ -118,6 +119,7 @@ impl Metrics {
             lives.clone(),
         );
         registry.register("database_statements", "Statements since start", statements.clone());
+        let webhooks = WebhookMetrics::register(&mut registry);
         let full_said_at = AtomicI64::new(0);
         Metrics(Arc::new(Inner {
             registry,
@@ -129,6 +131,7 @@ impl Metrics {
             storage_full,
             forged,
             lives,
+            webhooks,
             full_said_at,
         }))
     }
@@ -137,6 +140,11 @@ impl Metrics {
     pub fn call(&self, method: &'static str, code: &'static str, took: Duration) {
         self.0.calls.get_or_create(&CallLabels { method, code }).inc();
         self.0.seconds.get_or_create(&MethodLabels { method }).observe(took.as_secs_f64());
+    }
+
+    /// Those of webhooks.
+    pub fn webhooks(&self) -> &WebhookMetrics {
+        &self.0.webhooks
     }
 
     /// A call was refused because a disk is full; true when the log has not been told of late.

@@ -16,13 +16,14 @@ use crate::{
     pki::PkiError,
     rng::Rng,
     service::{
-        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, device_cache::DeviceCache,
+        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, courier::Courier, device_cache::DeviceCache,
         enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence,
         renew::Renewals, stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing,
         wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
+    webhook::{Outbound, OutboundError, Resolver},
 };
 
 /// Time and randomness: the system's, or a test's.
@@ -88,6 +89,9 @@ pub enum StartError {
     /// What is stored does not hold together.
     #[error("cannot load what is stored")]
     Load(#[source] Error),
+    /// What webhooks need.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     /// The interface's own description.
     #[error("cannot describe the interface")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -123,6 +127,7 @@ impl StartError {
             StartError::Certificate(_) | StartError::Tls(_) => {
                 "check the files in keys/ of the data directory"
             }
+            StartError::Outbound(_) => "name a PEM file of certificates with --webhook-ca, or leave it out",
             StartError::Reflection(_) => "this is a fault of the program; please report it",
         }
     }
@@ -167,6 +172,9 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let tls = tls_config(&pki, identity, clock.clone())?;
     let (stop, stopped) = StopHandle::new();
     let metrics = Metrics::new();
+    let outbound =
+        Outbound::new(config.webhooks.policy(), url.clone(), config.webhooks.ca.as_deref(), Resolver::System)?;
+    let courier = Courier::new(outbound, &rng);
     let context = Context {
         db,
         clock,
@@ -182,6 +190,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         inbox: Inbox::default(),
         manifests: Manifests::default(),
         alerts: AlertFeed::default(),
+        courier,
         rollouts: ActiveRollouts::default(),
         wake: Wake::default(),
         renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),
@@ -231,6 +240,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::requests::spawn(&mut tasks);
     tasks::rollouts::spawn(&mut tasks, ctx);
     tasks::inbox::spawn(&mut tasks, ctx);
+    tasks::outbox::spawn(&mut tasks, ctx);
     tasks::fleet::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);
     tasks::retention::spawn(&mut tasks);

@@ -22,6 +22,8 @@ pub mod rollout_wire;
 pub mod status;
 pub mod trust;
 pub mod undecoded;
+pub mod webhook;
+pub mod webhook_wire;
 pub mod wire;
 
 use std::sync::Arc;
@@ -54,6 +56,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
     routes.add_service(reflection().build_v1alpha()?);
 
     routes.add_service(alert::service(ctx.clone()));
+    routes.add_service(webhook::service(ctx.clone()));
 
     let health = HealthReporter::new();
     for service in [
@@ -64,6 +67,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
         "ReleaseService",
         "RolloutService",
         "AlertService",
+        "WebhookService",
         "AccessService",
     ] {
         let name = if service.is_empty() { String::new() } else { format!("slipway.v1.{service}") };

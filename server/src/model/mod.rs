@@ -2,14 +2,17 @@
 //!
 //! Nothing here knows tokio, SQL, gRPC or the clock.
 
+pub mod address;
 pub mod admission;
 pub mod advance;
 pub mod alert;
 pub mod alert_raise;
 mod alert_text;
 pub mod claim;
+pub mod delivery;
 pub mod device;
 pub mod enrolment;
+pub mod event;
 pub mod facts;
 pub mod filter;
 pub mod fleet;
@@ -38,3 +41,4 @@ pub mod token;
 pub mod trust;
 pub mod update;
 pub mod wave;
+pub mod webhook;

@@ -139,6 +139,9 @@ reasons! {
     Unavailable = "UNAVAILABLE", Unavailable;
     UpdateUnknown = "UPDATE_UNKNOWN", NotFound;
     VersionNotNewer = "VERSION_NOT_NEWER", FailedPrecondition;
+    WebhookAddressRefused = "WEBHOOK_ADDRESS_REFUSED", InvalidArgument;
+    WebhookInvalid = "WEBHOOK_INVALID", InvalidArgument;
+    WebhookNotFound = "WEBHOOK_NOT_FOUND", NotFound;
 }
 
 /// A refusal: what was wrong and where, and what to do about it.

@@ -11,6 +11,8 @@ pub mod audit;
 pub mod authorities;
 pub mod check_in;
 pub mod claims;
+pub mod courier;
+pub mod deliveries;
 pub mod device_cache;
 pub mod devices;
 pub mod enroll;
@@ -61,6 +63,7 @@ pub mod trust_update;
 pub(crate) mod update_steps;
 pub mod updates;
 pub mod wake;
+pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -106,6 +109,8 @@ pub struct Context {
     pub manifests: manifests::Manifests,
     /// Wakes the watchers of alerts.
     pub alerts: alerts::AlertFeed,
+    /// Brings events to webhooks.
+    pub courier: courier::Courier,
     /// Rollouts that are not over.
     pub rollouts: active_rollouts::ActiveRollouts,
     /// Who renewed how often lately.

@@ -9,6 +9,7 @@ use super::{
     Context,
     active_rollouts::ActiveRollouts,
     alerts::AlertFeed,
+    courier::Courier,
     device_cache::{DeviceCache, DeviceEntry},
     enroll::Guesses,
     fake_trust,
@@ -25,6 +26,7 @@ use crate::{
     clock::Clock,
     limits,
     model::{
+        address::AddressPolicy,
         device::{Device, DeviceState, Inventory, Standing},
         label::Labels,
         time::{DAY, Timestamp},
@@ -34,6 +36,7 @@ use crate::{
     pki::Pki,
     rng::Rng,
     store::{Db, devices::device_insert},
+    webhook::{Outbound, Resolver},
 };
 
 /// 2026-01-01T00:00:00Z, where every test starts.
@@ -96,6 +99,10 @@ impl Context {
         let rng = Rng::seeded(1);
         let objects = Objects::memory();
         let metrics = Metrics::new();
+        let outbound =
+            Outbound::new(AddressPolicy::default(), "https://fleet.example:7443".to_owned(), None, Resolver::System)
+                .expect("nothing to read");
+        let courier = Courier::new(outbound, &Rng::seeded(2));
         let trust = Trust::new(fake_trust::online_keys(), &metrics);
         let (stop_handle, stop) = StopHandle::new();
         let pki = Arc::new(Pki::in_memory(START).expect("two authorities"));
@@ -114,6 +121,7 @@ impl Context {
             inbox: Inbox::default(),
             manifests: Manifests::default(),
             alerts: AlertFeed::default(),
+            courier,
             rollouts: ActiveRollouts::default(),
             wake: Wake::default(),
             renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),

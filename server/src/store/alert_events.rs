@@ -9,6 +9,7 @@ use super::{
     alerts::{alert_decode, alert_encode},
     changes::{Kind, changes_bump},
     on,
+    outbox::outbox_put_alert,
 };
 use crate::model::{alert::Alert, time::Timestamp};
 
@@ -28,6 +29,7 @@ pub async fn alert_event_append(tx: &mut Tx, alert: &Alert) -> Result<i64, Store
         "INSERT INTO alert_events (position, alert_id, device_id, at, alert) VALUES ($1, $2, $3, $4, $5)")
         .bind(position).bind(&alert.id).bind(&alert.device_id).bind(alert.updated_at.millis())
         .bind(alert_encode(alert)).execute(conn).await.map(drop))?;
+    outbox_put_alert(tx, alert).await?;
     Ok(position)
 }
 

@@ -21,6 +21,8 @@ pub enum Kind {
     Limits,
     /// Changes of alerts; its generation is the position of an event.
     AlertEvents,
+    /// Events to be told outside; its generation is the position of one.
+    Outbox,
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
             Kind::Trust => "trust",
             Kind::Limits => "limits",
             Kind::AlertEvents => "alert_events",
+            Kind::Outbox => "outbox",
         }
     }
 }

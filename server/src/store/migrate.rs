@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_renewal"),
     migration!(4, "0004_going_back"),
     migration!(5, "0005_enrolments"),
+    migration!(8, "0008_webhooks"),
     migration!(7, "0007_alerts"),
 ];
 

@@ -6,6 +6,7 @@ pub mod driver;
 pub mod fleet;
 pub mod inbox;
 pub mod metadata;
+pub mod outbox;
 pub mod presence;
 pub mod requests;
 pub mod retention;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::driver::Tasks;
 use crate::{
-    model::time::DAY,
+    model::{event::KEPT, time::DAY},
     service::{Context, Error},
-    store::{alert_events::alert_events_prune, alerts::alerts_prune, inbox::inbox_prune},
+    store::{alert_events::alert_events_prune, alerts::alerts_prune, inbox::inbox_prune, outbox::outbox_prune},
 };
 
 const PERIOD: Duration = Duration::from_secs(600);
@@ -35,8 +35,9 @@ async fn prune(ctx: &Context) -> Result<(), Error> {
         let readings = inbox_prune(&mut tx, now.before(READINGS), BATCH).await?;
         let events = alert_events_prune(&mut tx, now.before(EVENTS), BATCH).await?;
         let alerts = alerts_prune(&mut tx, now.before(ALERTS), BATCH).await?;
+        let told = outbox_prune(&mut tx, now.before(KEPT), BATCH).await?;
         tx.commit().await?;
-        if readings.max(events).max(alerts) < limit || ctx.stop.is_raised() {
+        if readings.max(events).max(alerts).max(told) < limit || ctx.stop.is_raised() {
             break;
         }
     }
