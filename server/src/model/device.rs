@@ -195,6 +195,27 @@ pub enum DataClass {
     Location,
 }
 
+impl DataClass {
+    /// Every class.
+    pub const ALL: [DataClass; 4] =
+        [DataClass::Essential, DataClass::Diagnostic, DataClass::Usage, DataClass::Location];
+
+    /// Its word, in names and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DataClass::Essential => "essential",
+            DataClass::Diagnostic => "diagnostic",
+            DataClass::Usage => "usage",
+            DataClass::Location => "location",
+        }
+    }
+
+    /// The class of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        DataClass::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+}
+
 impl Device {
     /// What its system component runs; the first component where there is no system; empty when
     /// it never said.

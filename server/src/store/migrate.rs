@@ -30,6 +30,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005_enrolments"),
     migration!(8, "0008_webhooks"),
     migration!(7, "0007_alerts"),
+    migration!(9, "0009_nonces"),
+    migration!(10, "0010_series_pages"),
+    migration!(11, "0011_archive"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).
