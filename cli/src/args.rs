@@ -98,7 +98,7 @@ pub enum Command {
     #[command(subcommand)]
     Alert(AlertCommand),
     /// Bounds that metrics are forecast against
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "limits")]
     Limit(LimitCommand),
     /// Who may do what
     #[command(subcommand)]

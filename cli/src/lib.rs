@@ -29,6 +29,7 @@ pub mod registrations;
 pub mod retry;
 pub mod rng;
 pub mod server_ca;
+pub mod specification;
 #[cfg(test)]
 mod testing;
 pub mod tls;

@@ -13,7 +13,7 @@ mod webhooks;
 
 pub use webhooks::{WebhookOptions, Webhooks};
 
-use crate::model::{address::Network, time::DAY};
+use crate::model::{address::Network, outage, time::DAY};
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -122,6 +122,8 @@ pub struct Config {
     /// Where webhooks may lead.
     #[serde(flatten)]
     pub webhooks: Webhooks,
+    /// When devices count as offline.
+    pub offline: outage::Settings,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -173,6 +175,7 @@ impl Config {
             check_in_interval: DEFAULT_CHECK_IN_INTERVAL,
             renew_after_expiry: DEFAULT_RENEW_AFTER_EXPIRY,
             webhooks: Webhooks::default(),
+            offline: outage::Settings::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -224,6 +227,7 @@ impl Config {
                 file.webhook_allow_http,
                 file.webhook_ca,
             ),
+            offline: file.offline,
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
@@ -240,6 +244,9 @@ impl Config {
             let problem =
                 format!("{} days are more than {MAX_RENEW_AFTER_EXPIRY}", config.renew_after_expiry);
             return Err(ConfigError::Value { key: "renew_after_expiry", problem });
+        }
+        if let Some(problem) = config.offline.fault() {
+            return Err(ConfigError::Value { key: "offline", problem });
         }
         config.log.parse::<tracing_subscriber::filter::Targets>().map_err(|error| ConfigError::Value {
             key: "log",
@@ -295,6 +302,7 @@ pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), Conf
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct FileConfig {
+    offline: outage::Settings,
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     public_names: Vec<String>,

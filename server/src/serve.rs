@@ -16,9 +16,10 @@ use crate::{
     pki::PkiError,
     rng::Rng,
     service::{
-        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, courier::Courier, device_cache::DeviceCache,
-        enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, presence::Presence,
-        renew::Renewals, stop::StopHandle, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing,
+        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, conditions,
+        conditions::Conditions, courier::Courier, device_cache::DeviceCache, enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, offline::Offline,
+        presence::Presence,
+        renew::Renewals, stop::StopHandle, suppression::Suppression, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing,
         wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
@@ -190,6 +191,9 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         inbox: Inbox::default(),
         manifests: Manifests::default(),
         alerts: AlertFeed::default(),
+        offline: Offline::new(config.offline.clone(), now),
+        conditions: Conditions::default(),
+        suppression: Suppression::default(),
         courier,
         rollouts: ActiveRollouts::default(),
         wake: Wake::default(),
@@ -230,6 +234,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     let generations = changes_all(&mut tx).await?;
     drop(tx);
     ctx.tokens.reload(ctx).await?;
+    conditions::start(ctx).await?;
     ctx.devices.reload(ctx).await?;
     ctx.trust.refresh(&ctx.db).await?;
     ctx.rollouts.reload(ctx).await?;
@@ -243,6 +248,9 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::outbox::spawn(&mut tasks, ctx);
     tasks::fleet::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);
+    tasks::conditions::spawn(&mut tasks, ctx);
+    tasks::suppression::spawn(&mut tasks, ctx);
+    tasks::offline::spawn(&mut tasks, ctx);
     tasks::retention::spawn(&mut tasks);
     Ok(tasks)
 }

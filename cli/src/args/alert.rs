@@ -10,7 +10,8 @@ use crate::{duration, names};
 /// What a service desk acts on.
 #[derive(Debug, Subcommand)]
 pub enum AlertCommand {
-    /// Alerts, last changed first; filter fields: state, device, component, kind, severity, metric
+    /// Alerts, last changed first; filter fields: state, device, component, kind, severity, metric, failure_mode,
+    /// suppressed_by
     #[command(
         after_help = "Example:\n  slipway alert list --filter 'state = \"open\" AND severity = \"warning\"'"
     )]
@@ -32,6 +33,50 @@ pub enum AlertCommand {
         /// The alert
         alert: String,
     },
+    /// What wakes nobody, until when, and why
+    #[command(subcommand)]
+    Silence(SilenceCommand),
+}
+
+/// Silences: alerts that match open and resolve as ever, and are flagged.
+#[derive(Debug, Subcommand)]
+pub enum SilenceCommand {
+    /// Silence what matches, from now on
+    #[command(
+        after_help = "Fields: state, device, component, kind, severity, metric, failure_mode of the alert; product, \
+                      hardware, version, labels.KEY of its device.\n\nExample:\n  slipway alert silence create \
+                      'labels.site = \"north\"' --for 4h --why 'new switch'"
+    )]
+    Create(SilenceCreate),
+    /// Silences in force, oldest first
+    List {
+        /// Also those that ended within the last 30 days
+        #[arg(long)]
+        ended: bool,
+        /// How many.
+        #[command(flatten)]
+        extent: Extent,
+    },
+    /// End a silence; what is still open is told
+    Delete {
+        /// The silence
+        silence: String,
+    },
+}
+
+/// Arguments of `alert silence create`.
+#[derive(Debug, clap::Args)]
+pub struct SilenceCreate {
+    /// Which alerts: FIELD = "value", joined by AND, OR, NOT
+    pub matcher: String,
+
+    /// How long, at most 92d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub lasts: Duration,
+
+    /// Why, for whoever wonders
+    #[arg(long = "why", value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Arguments of `alert watch`.
@@ -44,6 +89,10 @@ pub struct AlertWatch {
     /// Keep the resume token in this file and go on from it at the next start
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+
+    /// Also alerts that are silenced, or explained by an outage
+    #[arg(long)]
+    pub include_suppressed: bool,
 
     /// End after so many changes [default: never]
     #[arg(long, value_name = "N", value_parser = names::one_or_more::<u64>)]
@@ -58,6 +107,12 @@ pub enum LimitCommand {
         after_help = "Example:\n  slipway limit set air-filter --metric hw.filter.differential_pressure --value 250 \\\n      --component air-filter --part 'air filter' --lead-time 5d"
     )]
     Set(LimitSet),
+    /// Set all limits and fixes of specification files, and show what that changes
+    #[command(
+        after_help = "The files are TOML; docs/limits.md describes them, deploy/limits/ has some.\n\nExample:\n  \
+                      slipway limit apply -f deploy/limits/flash.toml --dry-run"
+    )]
+    Apply(LimitApply),
     /// Limits, by name
     List(Extent),
     /// Remove a limit; its open alerts are resolved
@@ -65,6 +120,22 @@ pub enum LimitCommand {
         /// The limit
         limit: String,
     },
+}
+
+/// Arguments of `limit apply`.
+#[derive(Debug, clap::Args)]
+pub struct LimitApply {
+    /// Specification file; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Remove what a file set before and no longer has
+    #[arg(long)]
+    pub prune: bool,
 }
 
 /// Arguments of `limit set`.
@@ -104,6 +175,14 @@ pub struct LimitSet {
     /// Forecast this far [default: 90d]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub horizon: Option<Duration>,
+
+    /// UCUM unit of the value; series in another unit are not judged [default: any]
+    #[arg(long, value_name = "UNIT", default_value = "", hide_default_value = true)]
+    pub unit: String,
+
+    /// What goes wrong when it is crossed, in a word such as storage_wear
+    #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
+    pub failure_mode: String,
 
     /// What the part is called for people, for example "air filter" [default: the component]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::{
     args::{AlertCommand, AlertWatch, Connection, ListArgs},
-    commands::{listed, pages},
+    commands::{listed, pages, silence},
     connect::Api,
     error::Failure,
     human, json, names,
@@ -30,6 +30,7 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
             console.show("Alert", &alert, |alert| render(alert, console.clock.now()))
         }
         AlertCommand::Watch(args) => watch(args, &api, console).await,
+        AlertCommand::Silence(command) => silence::run(command, &api, console).await,
         AlertCommand::Ack { alert } => {
             let request =
                 v1::AcknowledgeAlertRequest { name: names::full("alerts", &alert), ..Default::default() };
@@ -73,7 +74,16 @@ async fn watch(args: AlertWatch, api: &Api, console: &Console) -> Result<(), Fai
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut backoff = Backoff::default();
     loop {
-        let stop = match changes(api, console, &mut position, &mut left, &mut backoff).await {
+        let stop = match changes(
+            api,
+            console,
+            &mut position,
+            args.include_suppressed,
+            &mut left,
+            &mut backoff,
+        )
+        .await
+        {
             Ok(()) => return Ok(()),
             Err(stop) => stop,
         };
@@ -86,10 +96,11 @@ async fn changes(
     api: &Api,
     console: &Console,
     position: &mut Position<'_>,
+    include_suppressed: bool,
     left: &mut u64,
     backoff: &mut Backoff,
 ) -> Result<(), Stop> {
-    let request = v1::WatchAlertsRequest { resume_token: position.token.clone() };
+    let request = v1::WatchAlertsRequest { resume_token: position.token.clone(), include_suppressed };
     let mut stream = api.alerts().watch_alerts(request).await?.into_inner();
     while let Some(change) = stream.message().await? {
         backoff.reset();
@@ -143,14 +154,16 @@ impl<'a> Position<'a> {
 fn line(alert: &v1::Alert) -> String {
     let time = alert.update_time.as_ref().map_or_else(|| "-".into(), human::absolute);
     let mut text = format!(
-        "{time}  {:<12}  {:<8}  {}  {}/{}: {}",
+        "{time}  {:<12}  {:<8}  {}  {}: {}",
         state(alert),
         severity(alert),
         names::short(&alert.name),
-        names::short(&alert.device),
-        alert.component,
+        place(alert),
         alert.summary
     );
+    if !alert.suppressed_by.is_empty() {
+        text.push_str(&format!(" Suppressed by {}.", alert.suppressed_by));
+    }
     // The recommendation repeats the forecast; `alert show` has it in full.
     if let Some(time) = &alert.act_by {
         text.push_str(&format!(" Act by {}.", human::date(time)));
@@ -158,8 +171,20 @@ fn line(alert: &v1::Alert) -> String {
     text.replace('\n', " ")
 }
 
+/// What it is about: `pump-03/filter`, `pump-03`, or the selector of several devices.
+fn place(alert: &v1::Alert) -> String {
+    let mut text =
+        if alert.device.is_empty() { alert.selector.clone() } else { names::short(&alert.device).to_owned() };
+    if !alert.component.is_empty() {
+        text.push_str(&format!("/{}", alert.component));
+    }
+    text
+}
+
+/// Where it stands; one that wakes nobody says so.
 fn state(alert: &v1::Alert) -> String {
-    human::enum_words(alert.state().as_str_name(), "ALERT_STATE_")
+    let state = human::enum_words(alert.state().as_str_name(), "ALERT_STATE_");
+    if alert.suppressed_by.is_empty() { state } else { format!("{state}*") }
 }
 
 fn severity(alert: &v1::Alert) -> String {
@@ -174,16 +199,19 @@ fn render_list(alerts: &[v1::Alert], now: i64) -> String {
                 names::short(&alert.name).to_owned(),
                 state(alert),
                 severity(alert),
-                names::short(&alert.device).to_owned(),
-                alert.component.clone(),
+                place(alert),
                 human::maybe_relative(alert.act_by.as_ref(), now),
                 human::maybe_relative(alert.update_time.as_ref(), now),
                 alert.summary.clone(),
             ]
         })
         .collect();
-    let header = ["ID", "STATE", "SEVERITY", "DEVICE", "COMPONENT", "ACT BY", "CHANGED", "SUMMARY"];
-    listed(rows.len(), "no alerts", columns(&header, &rows))
+    let header = ["ID", "STATE", "SEVERITY", "WHERE", "ACT BY", "CHANGED", "SUMMARY"];
+    let mut text = columns(&header, &rows);
+    if alerts.iter().any(|alert| !alert.suppressed_by.is_empty()) {
+        text.push_str("* wakes nobody: silenced, or explained by an outage (slipway alert show)\n");
+    }
+    listed(rows.len(), "no alerts", text)
 }
 
 fn render(alert: &v1::Alert, now: i64) -> String {
@@ -196,11 +224,15 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ("severity", severity(alert)),
         ("kind", human::enum_words(alert.kind().as_str_name(), "ALERT_KIND_")),
         ("health", human::enum_words(alert.health().as_str_name(), "ALERT_HEALTH_")),
+        ("failure mode", alert.failure_mode.replace('_', " ")),
         ("device", names::short(&alert.device).to_owned()),
+        ("devices", alert.selector.clone()),
         ("component", alert.component.clone()),
         ("summary", alert.summary.clone()),
         ("to do", alert.recommendation.clone()),
+        ("update to", names::short(&alert.update_to).to_owned()),
         ("act by", when(alert.act_by.as_ref())),
+        ("suppressed by", alert.suppressed_by.clone()),
     ];
     if let Some(forecast) = &alert.forecast {
         let beyond = |time: Option<&prost_types::Timestamp>| {
@@ -285,6 +317,10 @@ mod tests {
             "2026-11-22 14:03:05Z  open          warning   a1  pump-03/filter: \
              The air filter reaches 250 Pa around 2026-12-06. Act by 2026-11-29."
         );
+        let hushed = v1::Alert { suppressed_by: "silences/s1".into(), act_by: None, ..alert() };
+        assert!(
+            line(&hushed).contains("  open*  ") && line(&hushed).ends_with(" Suppressed by silences/s1.")
+        );
     }
 
     #[test]
@@ -314,8 +350,8 @@ changed       2026-11-22 14:03:05Z (just now)
         assert_eq!(
             render_list(&[alert()], NOW),
             "\
-ID  STATE  SEVERITY  DEVICE   COMPONENT  ACT BY  CHANGED   SUMMARY
-a1  open   warning   pump-03  filter     in 7d   just now  The air filter reaches 250 Pa around 2026-12-06.
+ID  STATE  SEVERITY  WHERE           ACT BY  CHANGED   SUMMARY
+a1  open   warning   pump-03/filter  in 7d   just now  The air filter reaches 250 Pa around 2026-12-06.
 "
         );
     }

@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, LimitCommand, LimitSet},
-    commands::{device::say_matches, listed, pages},
+    commands::{device::say_matches, limit_apply, listed, pages},
     connect::Api,
     duration,
     error::Failure,
@@ -26,6 +26,7 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
             say_matches(&limit.selector, &api, console).await;
             console.show("Limit", &limit, |limit| render_list(std::slice::from_ref(limit)))
         }
+        LimitCommand::Apply(args) => limit_apply::run(args, &api, console).await,
         LimitCommand::List(extent) => {
             let limits = pages(console, extent.max, |page_size, page_token| {
                 let mut alerts = api.alerts();
@@ -60,6 +61,8 @@ fn limit(args: LimitSet) -> v1::Limit {
         lead_time: Some(duration::to_wire(args.lead_time)),
         horizon: args.horizon.map(duration::to_wire),
         part: args.part,
+        unit: args.unit,
+        failure_mode: args.failure_mode,
         ..v1::Limit::default()
     }
 }
@@ -68,6 +71,9 @@ fn limit(args: LimitSet) -> v1::Limit {
 fn sentence(limit: &v1::Limit) -> String {
     let side = if limit.below { "below" } else { "above" };
     let mut text = format!("{} {side} {}", limit.metric, human::number(limit.value));
+    if !limit.unit.is_empty() && limit.unit != "1" {
+        text.push_str(&format!(" {}", limit.unit));
+    }
     if !limit.component.is_empty() {
         text.push_str(&format!(" on component {}", limit.component));
     }

@@ -1,18 +1,10 @@
-//! Alerts and limits on the wire.
+//! Alerts on the wire.
 
-use std::time::Duration;
-
-use slipway_insight::Side;
 use slipway_proto::v1;
 
-use super::wire::{duration, from_duration, timestamp};
+use super::wire::timestamp;
 use crate::model::{
     alert::{Alert, AlertState, Health, Kind, Severity},
-    id,
-    limit::{DEFAULT_HORIZON, Limit},
-    refusal::{Reason, Refusal},
-    selector::Selector,
-    text::quoted,
     time::Timestamp,
 };
 
@@ -39,7 +31,7 @@ pub fn alert(alert: &Alert) -> v1::Alert {
         severity: severity(alert.severity).into(),
         health: health(alert.health).into(),
         summary: alert.summary.clone(),
-        recommendation: alert.recommendation.clone(),
+        recommendation: alert.advice(),
         act_by: alert.act_by.map(timestamp),
         forecast,
         evidence: Some(v1::Evidence {
@@ -74,7 +66,7 @@ fn state(state: AlertState) -> v1::AlertState {
     }
 }
 
-fn severity(severity: Severity) -> v1::AlertSeverity {
+pub(super) fn severity(severity: Severity) -> v1::AlertSeverity {
     match severity {
         Severity::Info => v1::AlertSeverity::Info,
         Severity::Warning => v1::AlertSeverity::Warning,
@@ -100,66 +92,4 @@ fn health(health: Health) -> v1::AlertHealth {
         Health::OutOfSpecification => v1::AlertHealth::OutOfSpecification,
         Health::MaintenanceRequired => v1::AlertHealth::MaintenanceRequired,
     }
-}
-
-/// A limit as an operator reads it.
-pub fn limit(limit: &Limit) -> v1::Limit {
-    v1::Limit {
-        name: format!("limits/{}", limit.id),
-        selector: limit.selector.as_str().to_owned(),
-        component: limit.component.clone(),
-        metric: limit.metric.clone(),
-        value: limit.value,
-        below: limit.side == Side::Below,
-        consumable: limit.consumable,
-        lead_time: Some(duration(limit.lead_time)),
-        horizon: Some(duration(limit.horizon)),
-        part: limit.part.clone(),
-        unit: limit.unit.clone(),
-        failure_mode: limit.failure_mode.clone(),
-        severity: severity(limit.severity).into(),
-        source: limit.source.clone(),
-        managed_by: limit.managed_by.clone(),
-    }
-}
-
-/// The limit that an operator wrote. What no limit may be is refused by [`Limit::check`]; here only
-/// what cannot be read.
-pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit, Refusal> {
-    let invalid = |field: &str, wrong: String, hint: &str| {
-        Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}"))
-    };
-    let id = id::within("limits", &wire.name).ok_or_else(|| {
-        invalid("name", format!("{} is no name for a limit", quoted(&wire.name)), "name it limits/ID")
-    })?;
-    let span = |field: &str, span: Option<&prost_types::Duration>, default: Duration| match span {
-        None => Ok(default),
-        Some(span) => from_duration(span).ok_or_else(|| {
-            invalid(field, format!("{field} is a negative time"), "give a time of zero or more")
-        }),
-    };
-    let severity = match wire.severity() {
-        v1::AlertSeverity::Info => Severity::Info,
-        v1::AlertSeverity::Warning => Severity::Warning,
-        v1::AlertSeverity::Unspecified | v1::AlertSeverity::Critical => Severity::Critical,
-    };
-    Ok(Limit {
-        id: id.to_owned(),
-        selector: Selector::parse(&wire.selector).map_err(|refusal| refusal.field("limit.selector"))?,
-        component: wire.component,
-        metric: wire.metric,
-        value: wire.value,
-        side: if wire.below { Side::Below } else { Side::Above },
-        consumable: wire.consumable,
-        lead_time: span("lead_time", wire.lead_time.as_ref(), Duration::ZERO)?,
-        horizon: span("horizon", wire.horizon.as_ref(), DEFAULT_HORIZON)?,
-        part: wire.part,
-        unit: wire.unit,
-        failure_mode: wire.failure_mode,
-        severity,
-        source: wire.source,
-        managed_by: wire.managed_by,
-        created_at: now,
-        created_by: actor.to_owned(),
-    })
 }

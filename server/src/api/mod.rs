@@ -15,6 +15,7 @@ pub mod enter;
 pub mod fleet;
 pub mod fleet_wire;
 pub mod http;
+pub mod limit_wire;
 pub mod principal;
 pub mod release;
 pub mod rollout;

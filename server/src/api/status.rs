@@ -74,6 +74,9 @@ pub fn refused(refusal: &Refusal) -> Status {
     if let Some(field) = &refusal.field {
         details.add_bad_request_violation(field, &refusal.message);
     }
+    for (field, wrong) in &refusal.violations {
+        details.add_bad_request_violation(field, wrong);
+    }
     if let Some(span) = refusal.retry_after {
         details.set_retry_info(Some(span));
     }

@@ -136,7 +136,13 @@ pub fn verdict(facts: &Facts, active: &ActiveRollout, now: Timestamp) -> Verdict
     // A device that took the release goes back whatever its labels say by now.
     let goes_back = rollout.state == RolloutState::RollingBack && last_taken(facts, active).is_some();
     if rollout.product != *facts.product || !(goes_back || active.selector.matches(facts)) {
-        verdict.obstacles.push(Obstacle::NotSelected);
+        let is_for_alerts = rollout.product == *facts.product
+            && !facts.conditions.is_empty()
+            && active.selector.matches(&facts.in_health());
+        verdict.obstacles.push(match is_for_alerts {
+            true => Obstacle::LeftOutByAlerts { conditions: facts.conditions.clone() },
+            false => Obstacle::NotSelected,
+        });
         return verdict;
     }
     // Whoever is not in the fleet yet belongs to no wave.

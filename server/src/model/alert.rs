@@ -205,6 +205,16 @@ impl Alert {
         }
     }
 
+    /// What to do: the recommendation, and the release that ends it where one is known.
+    pub fn advice(&self) -> String {
+        match self.update_to.strip_prefix("releases/").and_then(|release| release.split_once('/')) {
+            None => self.recommendation.clone(),
+            Some((product, version)) => {
+                format!("{} Update to {product} {version} first: that release fixes it.", self.recommendation)
+            }
+        }
+    }
+
     /// Changes with every change.
     pub fn etag(&self) -> String {
         format!("{:x}", self.generation)

@@ -82,7 +82,7 @@ fn day(at_ms: i64, now: Timestamp) -> String {
 }
 
 /// "3 March", with the year unless it is the present one, with the hour where asked; in UTC.
-fn moment(at_ms: i64, hours: bool, now: Timestamp) -> String {
+pub(crate) fn moment(at_ms: i64, hours: bool, now: Timestamp) -> String {
     let civil = |millis: i64| {
         jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
     };
@@ -99,7 +99,7 @@ fn moment(at_ms: i64, hours: bool, now: Timestamp) -> String {
 }
 
 /// "pressure drop" of "filter.pressure_drop": the last part of the name, in words.
-fn metric_words(metric: &str) -> String {
+pub(super) fn metric_words(metric: &str) -> String {
     let last = metric.rsplit(['.', '/']).next().unwrap_or(metric);
     // "utilization" alone says too little: take what it is the utilization of along.
     let words = if last.contains('_') || last.len() == metric.len() { last } else { two_last(metric) };
@@ -115,7 +115,7 @@ fn two_last(metric: &str) -> &str {
 }
 
 /// "250 Pa", "95 %" of a ratio, "61.5 °C".
-fn quantity(value: f64, unit: &str) -> String {
+pub(super) fn quantity(value: f64, unit: &str) -> String {
     match unit {
         "1" if value.abs() <= 1.0 => format!("{} %", number(value * 100.0)),
         "1" | "" => number(value),

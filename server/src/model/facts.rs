@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
+    condition::Condition,
     device::{Blocked, DataClass, Device, DeviceState},
     filter::Subject,
     time::Timestamp,
@@ -47,6 +48,10 @@ pub struct Facts {
     pub active: Option<Box<Active>>,
     /// How the updates ended that it took from rollouts still active.
     pub taken: Box<[Taken]>,
+    /// What its living alerts say of it.
+    pub conditions: Arc<[Condition]>,
+    /// The event of alerts up to which they do.
+    pub conditions_at: i64,
 }
 
 /// A device's signed assignment.
@@ -139,7 +144,21 @@ impl Facts {
             generation: device.generation,
             active,
             taken,
+            conditions: Arc::default(),
+            conditions_at: 0,
         }
+    }
+
+    /// With what the living alerts say, up to the event at this position.
+    pub fn with_conditions(mut self, at: i64, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        self.conditions = conditions.into_iter().collect();
+        self.conditions_at = at;
+        self
+    }
+
+    /// As if nothing were wrong with the device.
+    pub fn in_health(&self) -> impl Subject + '_ {
+        InHealth(self)
     }
 
     /// Whether readings of this class may leave the device. Essential ones always may.
@@ -173,5 +192,17 @@ impl Subject for Facts {
             _ => self.label(path.strip_prefix("labels.")?)?,
         };
         Some(Cow::Borrowed(value))
+    }
+
+    fn any(&self, path: &str, test: &dyn Fn(&str) -> bool) -> bool {
+        self.conditions.iter().any(|condition| condition.any(path, test))
+    }
+}
+
+struct InHealth<'a>(&'a Facts);
+
+impl Subject for InHealth<'_> {
+    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.0.field(path)
     }
 }

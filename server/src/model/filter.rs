@@ -8,7 +8,8 @@
 //! - `<`, `<=`, `>`, `>=`: versions as versions, numbers as numbers, anything else by bytes; never
 //!   for a field that is absent.
 //! - A field that holds one of some words, or numbers, is compared with nothing else.
-//! - `field:text` when the field contains the text, `field:*` when it is there at all.
+//! - `field:text` when the field contains the text, `field:*` when it is there at all. Of a field that
+//!   holds several words, `field:word` when one of them is the word, wildcards allowed.
 //!
 //! Matching is a walk over a small tree: no backtracking, nothing that grows with the value.
 
@@ -36,6 +37,11 @@ pub const MAX_TERMS: usize = 64;
 pub trait Subject {
     /// The value of the field with this path, for example `id` or `labels.site`; none when absent.
     fn field(&self, path: &str) -> Option<Cow<'_, str>>;
+
+    /// Whether one of the words of the field with this path, which holds several, passes the test.
+    fn any(&self, _path: &str, _test: &dyn Fn(&str) -> bool) -> bool {
+        false
+    }
 }
 
 /// A parsed filter. The empty one matches everything.
@@ -62,6 +68,8 @@ enum Test {
     Greater,
     GreaterOrEqual,
     Has,
+    /// Of a field that holds several words.
+    HasWord,
 }
 
 impl Filter {
@@ -100,6 +108,7 @@ impl Node {
             Node::All(nodes) => nodes.iter().all(|node| node.matches(subject)),
             Node::Any(nodes) => nodes.iter().any(|node| node.matches(subject)),
             Node::Not(node) => !node.matches(subject),
+            Node::Compare { path, test: Test::HasWord, value } => subject.any(path, &|word| equals(word, value)),
             Node::Compare { path, test, value } => match subject.field(path) {
                 Some(field) => test.holds(&field, value),
                 None => *test == Test::NotEqual,
@@ -117,6 +126,7 @@ impl Test {
             Test::LessOrEqual => compare(field, value).is_le(),
             Test::Greater => compare(field, value).is_gt(),
             Test::GreaterOrEqual => compare(field, value).is_ge(),
+            Test::HasWord => equals(field, value),
             Test::Has => value == "*" || field.contains(value),
         }
     }

@@ -25,6 +25,8 @@ const MAX_LEAD_TIME: Duration = DAY.saturating_mul(366);
 pub const MAX_LIMITS: usize = 1000;
 /// Longest part name, in bytes: it stands in a sentence.
 const MAX_PART: usize = 63;
+/// Longest source, in bytes: a title with a page, or an address.
+const MAX_SOURCE: usize = 500;
 
 /// A bound that a metric should not cross.
 #[derive(Clone, Debug)]
@@ -101,6 +103,19 @@ impl Limit {
                 hint,
             );
         }
+        if !self.failure_mode.is_empty() && !is_word(&self.failure_mode) {
+            let hint = "use one word of 1 to 63 of a-z, 0-9 and '_', such as storage_wear, or leave it empty";
+            let wrong = format!("failure mode {} is no word", quoted(&self.failure_mode));
+            return refuse("failure_mode", wrong, hint);
+        }
+        if self.unit.len() > MAX_PART || self.unit.chars().any(is_hidden) {
+            let hint = "write the UCUM unit as the metric has it, such as Cel, s or 1, or leave it empty";
+            return refuse("unit", format!("{} is no unit", quoted(&self.unit)), hint);
+        }
+        if self.source.len() > MAX_SOURCE || self.source.chars().any(is_hidden) {
+            let hint = "use at most 500 bytes, all of them of characters that can be seen";
+            return refuse("source", "the source does not fit a line or two".to_owned(), hint);
+        }
         if self.part.len() > MAX_PART || self.part.chars().any(is_hidden) {
             let hint = "use at most 63 bytes, all of them of characters that can be seen";
             return refuse("part", "the part's name does not fit a sentence".to_owned(), hint);
@@ -113,18 +128,30 @@ impl Limit {
         self.metric == metric && (self.component.is_empty() || self.component == component)
     }
 
+    /// Whether its value can be held against readings in this unit.
+    pub fn takes_unit(&self, unit: &str) -> bool {
+        self.unit.is_empty() || self.unit == unit
+    }
+
     /// Whether both judge the same series in the same direction, so that alerts of one are the other's.
     pub fn judges_same(&self, other: &Limit) -> bool {
         self.selector.as_str() == other.selector.as_str()
             && self.component == other.component
             && self.metric == other.metric
             && self.side == other.side
+            && self.unit == other.unit
     }
 
     /// What the forecaster is asked.
     pub fn bound(&self) -> Bound {
         Bound { value: self.value, side: self.side, horizon_ms: span_millis(self.horizon) }
     }
+}
+
+/// Whether the text is a word that selectors ask for: a failure mode.
+pub fn is_word(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn is_limit_id(id: &str) -> bool {

@@ -2,13 +2,20 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{device::Blocked, rollout::RolloutState, time::Timestamp, update::UpdateState};
+use super::{
+    condition::Condition, device::Blocked, rollout::RolloutState, time::Timestamp, update::UpdateState,
+};
 
 /// One reason for not offering.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     /// The selector does not match the device.
     NotSelected,
+    /// The selector leaves the device out because of what its alerts say.
+    LeftOutByAlerts {
+        /// What they say.
+        conditions: Arc<[Condition]>,
+    },
     /// It runs the release; while a rollout goes back: it does not run it.
     AlreadyThere {
         /// What it runs.
@@ -105,6 +112,7 @@ impl Obstacle {
     pub fn code(&self) -> &'static str {
         match self {
             Obstacle::NotSelected => "NOT_SELECTED",
+            Obstacle::LeftOutByAlerts { .. } => "LEFT_OUT_BY_ALERTS",
             Obstacle::AlreadyThere { .. } => "ALREADY_THERE",
             Obstacle::RunsLater { .. } => "RUNS_LATER",
             Obstacle::EndUnknown { .. } => "END_UNKNOWN",
@@ -162,6 +170,10 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Obstacle::NotSelected => f.write_str("the rollout's selector does not match the device"),
+            Obstacle::LeftOutByAlerts { conditions } => {
+                let words: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+                write!(f, "the rollout's selector leaves the device out for its alerts: {}", words.join(", "))
+            }
             Obstacle::AlreadyThere { version } => {
                 write!(f, "the device runs {version} and needs nothing of this rollout")
             }

@@ -100,7 +100,7 @@ impl Plan {
                     .field("rollout.release")
             })?;
         let selector =
-            Selector::parse(&draft.selector).map_err(|refusal| refusal.field("rollout.selector"))?;
+            Selector::parse_rollout(&draft.selector).map_err(|refusal| refusal.field("rollout.selector"))?;
         if !draft.spread_by.is_empty() {
             label::check_key(&draft.spread_by).map_err(|refusal| {
                 invalid("rollout.spread_by", refusal.message, "name the key of a label")

@@ -127,6 +127,8 @@ reasons! {
     SegmentsMissing = "SEGMENTS_MISSING", FailedPrecondition;
     SelectorInvalid = "SELECTOR_INVALID", InvalidArgument;
     ServerCaRefused = "SERVER_CA_REFUSED", InvalidArgument;
+    SilenceInvalid = "SILENCE_INVALID", InvalidArgument;
+    SilenceNotFound = "SILENCE_NOT_FOUND", NotFound;
     StorageFull = "STORAGE_FULL", ResourceExhausted;
     TokenExpired = "TOKEN_EXPIRED", Unauthenticated;
     TokenInvalid = "TOKEN_INVALID", InvalidArgument;
@@ -159,6 +161,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// Facts for programs.
     pub facts: BTreeMap<String, String>,
+    /// Further fields at fault, each with what is wrong with it, where all are told at once.
+    pub violations: Vec<(String, String)>,
 }
 
 impl Refusal {
@@ -172,6 +176,7 @@ impl Refusal {
             field: None,
             retry_after: None,
             facts: BTreeMap::new(),
+            violations: Vec::new(),
         }
     }
 

@@ -5,13 +5,25 @@ use super::{
     refusal::{Reason, Refusal},
 };
 
-/// What a rollout or a limit may select by. `version` is what the device runs now.
+/// What a limit may select by. `version` is what the device runs now.
 pub const FIELDS: &[Field] = &[
     Field::text("id"),
     Field::text("product"),
     Field::text("hardware"),
     Field::version("version"),
     Field::text("labels."),
+];
+/// What a rollout may select by: also what is wrong with a device, by its living alerts.
+pub const ROLLOUT_FIELDS: &[Field] = &[
+    Field::text("id"),
+    Field::text("product"),
+    Field::text("hardware"),
+    Field::version("version"),
+    Field::text("labels."),
+    Field::set("alerts.kind"),
+    Field::set("alerts.failure_mode"),
+    Field::set("alerts.severity"),
+    Field::set("alerts.component"),
 ];
 /// What a scope may select by: only what the device cannot say of itself.
 pub const SCOPE_FIELDS: &[Field] = &[Field::text("id"), Field::text("product"), Field::text("labels.")];
@@ -24,6 +36,11 @@ impl Selector {
     /// Reads a selector; refused with `SELECTOR_INVALID` and a caret.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         Filter::parse(text, FIELDS, Reason::SelectorInvalid).map(Selector)
+    }
+
+    /// Reads a selector of a rollout, which may also ask for living alerts.
+    pub fn parse_rollout(text: &str) -> Result<Self, Refusal> {
+        Filter::parse(text, ROLLOUT_FIELDS, Reason::SelectorInvalid).map(Selector)
     }
 
     /// Reads a scope: a selector over what operators set, never over what a device claims.

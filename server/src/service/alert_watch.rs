@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Context, Result,
-    alerts::{Seen, is_visible},
+    alerts::{Seen, may_know},
     token_cache::TokenCaller,
 };
 use crate::{
@@ -66,12 +66,19 @@ pub struct Watcher {
     /// device records at which that was so.
     known: HashSet<String>,
     devices: i64,
+    /// Also what is suppressed.
+    include_suppressed: bool,
 }
 
 /// Starts a stream: after the change that carried `token`, or with what is not resolved.
 ///
 /// Refused with `RESUME_TOKEN_INVALID` or `RESUME_TOKEN_TOO_OLD`.
-pub async fn watch(ctx: &Context, caller: Arc<TokenCaller>, token: &str) -> Result<Watcher> {
+pub async fn watch(
+    ctx: &Context,
+    caller: Arc<TokenCaller>,
+    token: &str,
+    include_suppressed: bool,
+) -> Result<Watcher> {
     // Subscribed before the store is read: what comes between the two wakes.
     let seen = ctx.alerts.subscribe();
     let mut tx = ctx.db.read().await?;
@@ -89,6 +96,7 @@ pub async fn watch(ctx: &Context, caller: Arc<TokenCaller>, token: &str) -> Resu
         snapshot: Some(String::new()),
         known: HashSet::new(),
         devices: generations.devices,
+        include_suppressed,
     };
     if !token.is_empty() {
         let (position, issued) = read_token(token)
@@ -155,8 +163,11 @@ impl Watcher {
         let more = !events.is_empty();
         for event in events {
             self.position = event.position;
+            if !self.hears(&event.alert) {
+                continue;
+            }
             let device_id = &event.alert.device_id;
-            if is_visible(&mut tx, &self.caller, device_id).await? {
+            if may_know(&ctx, &mut tx, &self.caller, &event.alert).await? {
                 self.known.insert(device_id.clone());
                 let token = self.token();
                 self.ready.push_back(Change { alert: Some(event.alert), token });
@@ -172,7 +183,7 @@ impl Watcher {
         let is_last = i64::try_from(page.len()).unwrap_or(i64::MAX) < FETCH;
         let last = page.last().map(|alert| alert.id.clone());
         for alert in page {
-            if is_visible(tx, &self.caller, &alert.device_id).await? {
+            if self.hears(&alert) && may_know(&self.ctx, tx, &self.caller, &alert).await? {
                 self.known.insert(alert.device_id.clone());
                 self.ready.push_back(Change { alert: Some(alert), token: String::new() });
             }
@@ -214,7 +225,7 @@ impl Watcher {
                 if visible {
                     known.insert(id.clone());
                 }
-                if visible && news {
+                if visible && news && self.hears(&alert) {
                     let token = self.token();
                     self.ready.push_back(Change { alert: Some(alert), token });
                 }
@@ -225,6 +236,11 @@ impl Watcher {
         }
         self.known = known;
         Ok(())
+    }
+
+    /// Whether it wakes this watcher. The end of an alert that he was told of is not suppressed.
+    fn hears(&self, alert: &Alert) -> bool {
+        self.include_suppressed || alert.suppressed_by.is_empty()
     }
 
     fn is_scoped(&self) -> bool {

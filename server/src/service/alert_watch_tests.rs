@@ -44,7 +44,7 @@ async fn begins_with_what_is_not_resolved_and_goes_on_live() {
     wearing(&ctx, "pump-1", "north").await;
     wearing(&ctx, "pump-2", "north").await;
     let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
-    let mut stream = watch(&ctx, desk.clone(), "").await.unwrap();
+    let mut stream = watch(&ctx, desk.clone(), "", false).await.unwrap();
     let snapshot = told(&mut stream).await;
     assert_eq!(devices(&snapshot).len(), 2);
     // Cut off before the end of the snapshot, a client starts it again.
@@ -63,7 +63,7 @@ async fn wakes_at_once_when_an_alert_changes() {
     let ctx = Context::for_test().await;
     filter_limit(&ctx).await;
     let desk = caller(&ctx, "aa", Role::Viewer, "").await;
-    let mut stream = watch(&ctx, desk, "").await.unwrap();
+    let mut stream = watch(&ctx, desk, "", false).await.unwrap();
     told(&mut stream).await;
     let (change, ()) = tokio::join!(stream.next(), wearing(&ctx, "pump-1", "north"));
     assert_eq!(change.unwrap().alert.unwrap().device_id, "pump-1");
@@ -74,7 +74,7 @@ async fn a_client_who_comes_back_misses_nothing() {
     let ctx = Context::for_test().await;
     filter_limit(&ctx).await;
     let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
-    let mut stream = watch(&ctx, desk.clone(), "").await.unwrap();
+    let mut stream = watch(&ctx, desk.clone(), "", false).await.unwrap();
     let mut token = told(&mut stream).await.pop().unwrap().token;
     let mut states = Vec::new();
     drop(stream);
@@ -82,7 +82,7 @@ async fn a_client_who_comes_back_misses_nothing() {
     wearing(&ctx, "pump-1", "north").await;
     for step in 0..3 {
         // Dealt with one message, then cut off.
-        let mut stream = watch(&ctx, desk.clone(), &token).await.unwrap();
+        let mut stream = watch(&ctx, desk.clone(), &token, false).await.unwrap();
         let news = told(&mut stream).await;
         let first = news.iter().find(|change| change.alert.is_some()).unwrap();
         let alert = first.alert.clone().unwrap();
@@ -98,7 +98,7 @@ async fn a_client_who_comes_back_misses_nothing() {
         }
     }
     assert_eq!(states, [AlertState::Open, AlertState::Acknowledged, AlertState::Resolved]);
-    let mut stream = watch(&ctx, desk, &token).await.unwrap();
+    let mut stream = watch(&ctx, desk, &token, false).await.unwrap();
     assert_eq!(devices(&told(&mut stream).await), [""; 0]);
 }
 
@@ -108,7 +108,7 @@ async fn a_label_moves_a_device_into_and_out_of_scope() {
     filter_limit(&ctx).await;
     wearing(&ctx, "pump-1", "south").await;
     let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
-    let mut stream = watch(&ctx, desk.clone(), "").await.unwrap();
+    let mut stream = watch(&ctx, desk.clone(), "", false).await.unwrap();
     let start = told(&mut stream).await;
     assert_eq!(devices(&start), [""; 0]);
     let before = start.last().unwrap().token.clone();
@@ -119,7 +119,7 @@ async fn a_label_moves_a_device_into_and_out_of_scope() {
     poll(&ctx).await.unwrap();
     assert_eq!(devices(&told(&mut stream).await), [""; 0]);
     // Whoever was away meanwhile hears of it too.
-    let mut returned = watch(&ctx, desk, &before).await.unwrap();
+    let mut returned = watch(&ctx, desk, &before, false).await.unwrap();
     assert_eq!(devices(&told(&mut returned).await), ["pump-1"]);
 
     relabel(&ctx, "pump-1", "south").await;
@@ -138,10 +138,10 @@ async fn tokens_of_nobody_and_of_long_ago() {
     for bad in
         ["x", "!!", future.as_str(), &URL_SAFE_NO_PAD.encode("2.0.0"), &URL_SAFE_NO_PAD.encode("1.-1.0")]
     {
-        let error = watch(&ctx, viewer.clone(), bad).await.unwrap_err();
+        let error = watch(&ctx, viewer.clone(), bad, false).await.unwrap_err();
         assert_eq!(reason(error), Reason::ResumeTokenInvalid, "{bad}");
     }
-    let mut stream = watch(&ctx, viewer.clone(), "").await.unwrap();
+    let mut stream = watch(&ctx, viewer.clone(), "", false).await.unwrap();
     let token = told(&mut stream).await.pop().unwrap().token;
     wearing(&ctx, "pump-1", "north").await;
     wearing(&ctx, "pump-2", "north").await;
@@ -150,7 +150,7 @@ async fn tokens_of_nobody_and_of_long_ago() {
     let before = ctx.clock.now().before(DAY * 30);
     assert_eq!(alert_events_prune(&mut tx, before, 1).await.unwrap(), 1);
     tx.commit().await.unwrap();
-    assert_eq!(reason(watch(&ctx, viewer, &token).await.unwrap_err()), Reason::ResumeTokenTooOld);
+    assert_eq!(reason(watch(&ctx, viewer, &token, false).await.unwrap_err()), Reason::ResumeTokenTooOld);
     // An open stream that slept through it is told the same.
     let seen = *stream.seen.borrow_and_update();
     assert_eq!(reason(stream.fill(seen).await.unwrap_err()), Reason::ResumeTokenTooOld);
@@ -163,7 +163,7 @@ async fn another_replica_is_heard_by_polling() {
     // The same database, another process: its feed does not reach ours.
     let other = Context { alerts: super::super::alerts::AlertFeed::default(), ..Context::clone(&ctx) };
     let viewer = caller(&ctx, "aa", Role::Viewer, "").await;
-    let mut stream = watch(&ctx, viewer, "").await.unwrap();
+    let mut stream = watch(&ctx, viewer, "", false).await.unwrap();
     told(&mut stream).await;
     wearing(&other, "pump-1", "north").await;
     assert!(!stream.seen.has_changed().unwrap());
@@ -177,7 +177,7 @@ async fn a_silent_stream_keeps_alive_with_a_moved_token() {
     let ctx = Context::for_test().await;
     filter_limit(&ctx).await;
     let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
-    let mut stream = watch(&ctx, desk.clone(), "").await.unwrap();
+    let mut stream = watch(&ctx, desk.clone(), "", false).await.unwrap();
     let start = told(&mut stream).await.pop().unwrap().token;
     wearing(&ctx, "pump-1", "south").await;
     stream.keep_alive = interval(Duration::from_millis(1));

@@ -1,17 +1,18 @@
 //! What people do with alerts. Everything is bounded by the caller's scope: an alert of a device
 //! outside of it does not exist for him.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Context, Error, Result, token_cache::TokenCaller};
 use crate::{
     model::{
         alert::{Alert, AlertState, Kind, Severity},
-        filter::{Field, Filter, Subject},
+        filter::{Field, Filter},
         page::Page,
         refusal::{Reason, Refusal},
+        selector::Selector,
         text::quoted,
         time::Timestamp,
         token::Role,
@@ -46,7 +47,10 @@ const FETCH: i64 = 500;
 
 /// Wakes the watchers of alerts. It only wakes: what there is to see stands in the store.
 #[derive(Clone, Debug)]
-pub struct AlertFeed(Arc<watch::Sender<Seen>>);
+pub struct AlertFeed {
+    seen: Arc<watch::Sender<Seen>>,
+    moves: Arc<Notify>,
+}
 
 /// How far the store is known to have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub struct Seen {
 
 impl Default for AlertFeed {
     fn default() -> Self {
-        AlertFeed(Arc::new(watch::Sender::new(Seen::default())))
+        AlertFeed { seen: Arc::new(watch::Sender::new(Seen::default())), moves: Arc::default() }
     }
 }
 
@@ -67,6 +71,12 @@ impl AlertFeed {
     /// An event with this position was committed here.
     pub fn moved(&self, position: i64) {
         self.advance(Seen { events: position, devices: 0 });
+        self.moves.notify_one();
+    }
+
+    /// Woken after each event that is committed here.
+    pub fn moves(&self) -> Arc<Notify> {
+        self.moves.clone()
     }
 
     /// The store has come so far, by whichever replica.
@@ -76,36 +86,32 @@ impl AlertFeed {
 
     /// Whether anybody watches.
     pub fn is_watched(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.seen.receiver_count() > 0
     }
 
     /// Told whenever the store has moved.
     pub fn subscribe(&self) -> watch::Receiver<Seen> {
-        self.0.subscribe()
+        self.seen.subscribe()
     }
 
     fn advance(&self, to: Seen) {
-        self.0.send_if_modified(|seen| {
+        self.seen.send_if_modified(|seen| {
             let next = Seen { events: seen.events.max(to.events), devices: seen.devices.max(to.devices) };
             std::mem::replace(seen, next) != next
         });
     }
 }
 
-impl Subject for Alert {
-    fn field(&self, path: &str) -> Option<Cow<'_, str>> {
-        Some(match path {
-            "state" => self.state.as_str().into(),
-            "device" => self.device_id.as_str().into(),
-            "component" => self.component.as_str().into(),
-            "kind" => self.kind.as_str().into(),
-            "severity" => self.severity.as_str().into(),
-            "metric" => self.evidence.metric.as_str().into(),
-            "failure_mode" => self.failure_mode.as_str().into(),
-            "suppressed_by" => self.suppressed_by.as_str().into(),
-            _ => return None,
-        })
+/// Whether the caller may know of this alert now. One about several devices that fell silent is told to
+/// a client that has one of them; findings about cohorts are the manufacturer's own.
+pub async fn may_know(ctx: &Context, tx: &mut Tx, caller: &TokenCaller, alert: &Alert) -> Result<bool> {
+    if !alert.device_id.is_empty() || caller.token.role != Role::Client {
+        return is_visible(tx, caller, &alert.device_id).await;
     }
+    let Ok(selector) = Selector::parse(&alert.selector) else { return Ok(false) };
+    let has_one =
+        || ctx.devices.all().iter().any(|entry| selector.matches(&***entry) && caller.may_see(&***entry));
+    Ok(alert.kind == Kind::Offline && has_one())
 }
 
 /// Whether the caller may know of alerts of this device now.
@@ -137,7 +143,7 @@ pub async fn list(
             scanned += 1;
             before = alert.updated_at;
             before_id.clone_from(&alert.id);
-            if filter.matches(&alert) && is_visible(&mut tx, caller, &alert.device_id).await? {
+            if filter.matches(&alert) && may_know(ctx, &mut tx, caller, &alert).await? {
                 found.push(alert);
             }
             if found.len() == page.size || scanned == SCAN {
@@ -168,14 +174,14 @@ fn place(cursor: &str) -> Result<(Timestamp, String)> {
 /// One alert.
 pub async fn get(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<Alert> {
     let mut tx = ctx.db.read().await?;
-    visible(&mut tx, caller, id).await
+    visible(ctx, &mut tx, caller, id).await
 }
 
 /// Somebody takes care.
 pub async fn acknowledge(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) -> Result<Alert> {
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
-    let alert = visible(&mut tx, caller, id).await?;
+    let alert = visible(ctx, &mut tx, caller, id).await?;
     check_etag(&alert, etag)?;
     match alert.acknowledge(&caller.actor(), now)? {
         Some(next) => change(ctx, tx, caller, "AcknowledgeAlert", next).await,
@@ -190,16 +196,16 @@ pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) 
     let mut tx = ctx.db.write().await?;
     // Else a chunk under way would put the old state of the series back.
     inbox_lock(&mut tx).await?;
-    let alert = visible(&mut tx, caller, id).await?;
+    let alert = visible(ctx, &mut tx, caller, id).await?;
     check_etag(&alert, etag)?;
     let next = alert.resolve(now)?;
     series_delete(&mut tx, &next.device_id, &next.component, &next.evidence.metric).await?;
     change(ctx, tx, caller, "ResolveAlert", next).await
 }
 
-async fn visible(tx: &mut Tx, caller: &TokenCaller, id: &str) -> Result<Alert> {
+async fn visible(ctx: &Context, tx: &mut Tx, caller: &TokenCaller, id: &str) -> Result<Alert> {
     if let Some(alert) = alert_get(tx, id).await?
-        && is_visible(tx, caller, &alert.device_id).await?
+        && may_know(ctx, tx, caller, &alert).await?
     {
         return Ok(alert);
     }

@@ -72,7 +72,9 @@ pub struct Offer {
 /// Answers one poll.
 pub async fn check_in(ctx: &Context, entry: Arc<DeviceEntry>, call: CheckIn) -> Result<Answer> {
     let now = ctx.clock.now();
-    entry.called(call.have, now);
+    if entry.called(call.have, now) {
+        ctx.offline.came_back();
+    }
     let mut entry = entry;
     if let Some(inventory) = call.inventory.filter(|inventory| inventory.digest != entry.inventory_digest) {
         entry = record_inventory(ctx, &entry, inventory, now).await?;

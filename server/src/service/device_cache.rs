@@ -8,7 +8,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     model::{
+        condition::Condition,
         device::{Device, DeviceState},
         facts::{Facts, Signed},
         time::Timestamp,
@@ -30,6 +31,8 @@ use crate::{
     store::{
         Tx,
         assignments::{assignment_get, assignments_page},
+        changes::{Kind, changes_get},
+        conditions::{conditions_between, conditions_of_device},
         devices::{device_get, device_get_by_key, devices_changed, devices_page},
         presence::presence_page,
         update_lists::{updates_of_device, updates_of_devices},
@@ -75,6 +78,8 @@ struct Live {
     have: Mutex<Versions>,
     /// Milliseconds.
     seen_at: AtomicI64,
+    /// It is said to be offline: its next call is news.
+    is_missed: AtomicBool,
     lines: Mutex<Lines>,
 }
 
@@ -84,6 +89,7 @@ impl Live {
         Live {
             have: Mutex::new(device.have),
             seen_at: AtomicI64::new(device.created_at.millis()),
+            is_missed: AtomicBool::new(false),
             lines: Mutex::default(),
         }
     }
@@ -121,10 +127,22 @@ impl DeviceEntry {
         self.lines().close_unless(|key| is_in && (*key == self.key || self.is_announced(key)));
     }
 
-    /// Notes that the device called, and what it said it holds.
-    pub fn called(&self, have: Versions, now: Timestamp) {
+    /// Notes that the device called, and what it said it holds; true when that is news, because it is
+    /// said to be offline.
+    pub fn called(&self, have: Versions, now: Timestamp) -> bool {
         *self.live.have.lock().unwrap_or_else(PoisonError::into_inner) = have;
         self.live.seen_at.fetch_max(now.millis(), Ordering::Relaxed);
+        self.live.is_missed.load(Ordering::Relaxed) && self.live.is_missed.swap(false, Ordering::Relaxed)
+    }
+
+    /// When it called last, as far as this replica knows.
+    pub fn called_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.live.seen_at.load(Ordering::Relaxed))
+    }
+
+    /// Whether its next call is news.
+    pub fn watch_for_return(&self, is_missed: bool) {
+        self.live.is_missed.store(is_missed, Ordering::Relaxed);
     }
 
     /// The metadata it said it holds: when it called last, or with its last inventory.
@@ -200,7 +218,8 @@ impl DeviceCache {
     pub async fn look(&self, tx: &mut Tx, device: &Device) -> Result<Facts> {
         let updates = updates_of_device(tx, &device.id).await?;
         let assignment = assignment_get(tx, &device.id).await?;
-        Ok(self.facts(device, &updates, assignment.as_ref()))
+        let (at, conditions) = conditions_of_device(tx, &device.id).await?;
+        Ok(self.facts(device, &updates, assignment.as_ref()).with_conditions(at, conditions))
     }
 
     /// Takes over what changed since the last time; all of them the first time.
@@ -242,6 +261,11 @@ impl DeviceCache {
             for update in updates_of_devices(&mut tx, &after, &last.id).await? {
                 updates.entry(update.device_id.clone()).or_default().push(update);
             }
+            let at = changes_get(&mut tx, Kind::AlertEvents).await?;
+            let mut conditions: HashMap<String, Vec<Condition>> = HashMap::new();
+            for (device_id, condition) in conditions_between(&mut tx, &after, &last.id).await? {
+                conditions.entry(device_id).or_default().push(condition);
+            }
             // Assignments are of devices, so this page reaches at least as far.
             let assignments: HashMap<String, Assignment> = assignments_page(&mut tx, &after, PAGE)
                 .await?
@@ -252,6 +276,7 @@ impl DeviceCache {
             for device in page {
                 let updates = updates.remove(&device.id).unwrap_or_default();
                 let facts = self.facts(&device, &updates, assignments.get(&device.id));
+                let facts = facts.with_conditions(at, conditions.remove(&device.id).unwrap_or_default());
                 self.put(facts, &device);
             }
         }
@@ -289,12 +314,16 @@ impl DeviceCache {
         })
     }
 
-    fn put(&self, facts: Facts, device: &Device) -> Arc<DeviceEntry> {
+    fn put(&self, mut facts: Facts, device: &Device) -> Arc<DeviceEntry> {
         let key = device.spki_sha256;
         let mut maps = self.0.maps.write().unwrap_or_else(PoisonError::into_inner);
         let known = maps.by_id.get(&facts.id);
         if let Some(known) = known.filter(|known| known.facts.generation > facts.generation) {
             return known.clone();
+        }
+        if let Some(known) = known.filter(|known| known.facts.conditions_at > facts.conditions_at) {
+            facts.conditions = known.facts.conditions.clone();
+            facts.conditions_at = known.facts.conditions_at;
         }
         let live = known.map(|known| known.live.clone()).unwrap_or_else(|| Arc::new(Live::new(device)));
         let next_key = device.standing.next_key;

@@ -4,6 +4,7 @@ use super::{Context, Result, forecasts::append};
 use crate::{
     model::{
         alert::Alert,
+        fix::Fix,
         limit::{Limit, MAX_LIMITS},
         page::Page,
         refusal::{Reason, Refusal},
@@ -14,6 +15,7 @@ use crate::{
         Tx,
         alerts::{alert_update, alerts_of_cause},
         audit::audit_append,
+        fixes::fixes_page,
         inbox::inbox_lock,
         limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
     },
@@ -30,16 +32,8 @@ pub async fn create(ctx: &Context, actor: &str, limit: Limit) -> Result<Limit> {
     let mut tx = ctx.db.write().await?;
     inbox_lock(&mut tx).await?;
     let before = limit_get(&mut tx, &limit.id).await?;
-    if before.is_none() && limits_count(&mut tx).await? >= i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX) {
-        return Err(Refusal::new(
-            Reason::LimitInvalid,
-            format!("there are {MAX_LIMITS} limits already, and every reading is held against all of them"),
-            "let one limit select several devices: use a selector",
-        )
-        .field("limit.selector")
-        .into());
-    }
     limit_put(&mut tx, &limit).await?;
+    check_count(&mut tx).await?;
     let mut changes = Vec::new();
     if before.is_some_and(|before| !before.judges_same(&limit)) {
         changes =
@@ -61,6 +55,14 @@ pub async fn list(ctx: &Context, page: &Page) -> Result<(Vec<Limit>, String)> {
     let mut limits = limits_page(&mut tx, page.after.as_deref().unwrap_or_default(), page.probe()).await?;
     let next = page.cut(&mut limits, |limit| limit.id.clone());
     Ok((limits, next))
+}
+
+/// One page of fixes by name, and the token of the next.
+pub async fn fixes(ctx: &Context, page: &Page) -> Result<(Vec<Fix>, String)> {
+    let mut tx = ctx.db.read().await?;
+    let mut fixes = fixes_page(&mut tx, page.after.as_deref().unwrap_or_default(), page.probe()).await?;
+    let next = page.cut(&mut fixes, |fix| fix.id.clone());
+    Ok((fixes, next))
 }
 
 /// Removes a limit; its living alerts are resolved.
@@ -85,7 +87,28 @@ pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
     Ok(limit)
 }
 
-async fn end_alerts(tx: &mut Tx, limit_id: &str, outcome: &str, now: Timestamp) -> Result<Vec<Alert>> {
+/// Refuses what would make more limits than every reading can be held against.
+pub(super) async fn check_count(tx: &mut Tx) -> Result<()> {
+    if limits_count(tx).await? <= i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::LimitInvalid,
+        format!(
+            "these would be more than {MAX_LIMITS} limits, and every reading is held against all of them"
+        ),
+        "let one limit select several devices: use a selector",
+    )
+    .field("limit.selector")
+    .into())
+}
+
+pub(super) async fn end_alerts(
+    tx: &mut Tx,
+    limit_id: &str,
+    outcome: &str,
+    now: Timestamp,
+) -> Result<Vec<Alert>> {
     let mut changes = Vec::new();
     loop {
         // Resolved ones no longer show, so the list is always read from its beginning.

@@ -4,6 +4,7 @@ pub mod active_rollouts;
 pub mod admissions;
 #[cfg(test)]
 mod alert_testing;
+pub mod alert_book;
 pub mod alert_watch;
 pub mod alerts;
 pub mod assignments;
@@ -11,6 +12,7 @@ pub mod audit;
 pub mod authorities;
 pub mod check_in;
 pub mod claims;
+pub mod conditions;
 pub mod courier;
 pub mod deliveries;
 pub mod device_cache;
@@ -28,8 +30,10 @@ pub mod hand_assignments;
 pub mod ingest;
 pub mod known_keys;
 pub mod limits;
+pub mod limits_apply;
 pub mod lines;
 pub mod manifests;
+pub mod offline;
 pub mod online_keys;
 pub mod presence;
 pub mod prospects;
@@ -47,7 +51,9 @@ pub mod segments;
 pub mod server_ca;
 pub mod signed_time;
 pub mod signing;
+pub mod silences;
 pub mod stop;
+pub mod suppression;
 pub mod tally;
 #[cfg(test)]
 pub mod testing;
@@ -109,6 +115,12 @@ pub struct Context {
     pub manifests: manifests::Manifests,
     /// Wakes the watchers of alerts.
     pub alerts: alerts::AlertFeed,
+    /// When devices count as offline.
+    pub offline: offline::Offline,
+    /// How far living alerts are known in memory.
+    pub conditions: conditions::Conditions,
+    /// Keeps the flags of alerts in step with silences and outages.
+    pub suppression: suppression::Suppression,
     /// Brings events to webhooks.
     pub courier: courier::Courier,
     /// Rollouts that are not over.

@@ -55,6 +55,18 @@ pub async fn alert_events_after(
         .collect()
 }
 
+/// Positions that follow `position`, oldest first, and which device the alert of each is about.
+pub async fn alert_events_devices(
+    tx: &mut Tx,
+    position: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String)>, StoreError> {
+    let rows = on!(tx, conn => sqlx::query_as(
+        "SELECT position, device_id FROM alert_events WHERE position > $1 ORDER BY position LIMIT $2")
+        .bind(position).bind(limit).fetch_all(conn).await)?;
+    Ok(rows)
+}
+
 /// The oldest position that is still there.
 pub async fn alert_events_oldest(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
     let oldest: Option<i64> =

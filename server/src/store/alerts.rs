@@ -6,10 +6,11 @@ use super::{
     StoreError, Tx,
     column::{Place, json},
     damaged::fill,
+    lists::in_list,
     on,
 };
 use crate::model::{
-    alert::{Alert, AlertState, Health, Kind, Severity},
+    alert::{Alert, AlertState, Evidence, Health, Kind, Severity},
     time::Timestamp,
 };
 
@@ -130,6 +131,55 @@ pub async fn alerts_of_device(
     );
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(device_id).bind(since.millis()).fetch_all(conn).await)?;
+    rows.into_iter().map(Alert::try_from).collect()
+}
+
+/// Living alerts that are about several devices, by id. There are few: a cohort or a site each.
+pub async fn alerts_of_several(tx: &mut Tx) -> Result<Vec<Alert>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM alerts WHERE device_id = '' AND resolved_at IS NULL ORDER BY id");
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(conn).await)?;
+    Ok(tx.readable(rows))
+}
+
+/// A device of which a living alert says that it is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// The device.
+    pub device_id: String,
+    /// The alert.
+    pub alert_id: String,
+    /// The call that was its last.
+    pub last_call_at: Timestamp,
+}
+
+/// The devices that are said to be silent, by id.
+pub async fn alerts_offline(tx: &mut Tx) -> Result<Vec<Silent>, StoreError> {
+    let rows: Vec<(String, String, String)> = on!(tx, conn => sqlx::query_as(
+        "SELECT device_id, id, evidence FROM alerts WHERE resolved_at IS NULL AND device_id > '' \
+         AND kind = 'offline' ORDER BY device_id, id").fetch_all(conn).await)?;
+    rows.into_iter()
+        .map(|(device_id, alert_id, evidence)| {
+            let place = Place { table: "alerts", id: &alert_id };
+            let evidence: Evidence = place.json("evidence", &evidence)?;
+            Ok(Silent { device_id, alert_id, last_call_at: Timestamp::from_millis(evidence.at_ms) })
+        })
+        .collect()
+}
+
+/// Alerts of these devices that are not resolved, or were after `since`; newest first.
+pub async fn alerts_of_devices(
+    tx: &mut Tx,
+    device_ids: &[&str],
+    since: Timestamp,
+) -> Result<Vec<Alert>, StoreError> {
+    let (list, ids) = in_list(tx, device_ids);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE device_id IN {list} AND (resolved_at IS NULL OR resolved_at > $2) \
+         ORDER BY created_at DESC, id DESC"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(ids).bind(since.millis()).fetch_all(conn).await)?;
     rows.into_iter().map(Alert::try_from).collect()
 }
 

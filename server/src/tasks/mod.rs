@@ -2,12 +2,15 @@
 
 pub mod alert_feed;
 pub mod changes;
+pub mod conditions;
 pub mod driver;
 pub mod fleet;
 pub mod inbox;
 pub mod metadata;
 pub mod outbox;
+pub mod offline;
 pub mod presence;
 pub mod requests;
 pub mod retention;
 pub mod rollouts;
+pub mod suppression;

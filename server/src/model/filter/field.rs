@@ -20,6 +20,7 @@ enum Holds {
     Version,
     Number,
     Words(fn() -> Vec<&'static str>),
+    Set,
 }
 
 /// What cannot be compared with a field, and what can.
@@ -49,6 +50,16 @@ impl Field {
         Field { name, holds: Holds::Words(words) }
     }
 
+    /// Several words at once, asked for one by one with `:`.
+    pub const fn set(name: &'static str) -> Self {
+        Field { name, holds: Holds::Set }
+    }
+
+    /// Whether it is one that holds several words.
+    pub(super) fn is_set(&self) -> bool {
+        matches!(self.holds, Holds::Set)
+    }
+
     /// Whether `path` names it.
     pub(super) fn is_named(&self, path: &str) -> bool {
         match self.name.ends_with('.') {
@@ -64,6 +75,11 @@ impl Field {
         let refuse = |problem: String, hint: String| Err(Mismatch { problem, hint });
         match self.holds {
             Holds::Text => Ok(value),
+            Holds::Set if test == Test::Has => Ok(value),
+            Holds::Set => refuse(
+                format!("{name} may hold several words at once"),
+                format!("ask whether one of them is there, such as {name}:{value}, or NOT {name}:{value}"),
+            ),
             Holds::Version if is_order && value.parse::<Version>().is_err() => refuse(
                 format!("{} is not a version", quoted(&value)),
                 format!("write {name} and a version with two or three numbers, such as {name} >= 2.0"),

@@ -154,6 +154,7 @@ impl<'a> Parser<'a> {
             problem: mismatch.problem,
             hint: Some(mismatch.hint),
         })?;
+        let test = if field.is_set() { Test::HasWord } else { test };
         Ok(Node::Compare { path, test, value })
     }
 

@@ -1,0 +1,56 @@
+//! What the living alerts say of devices, in the few words that selectors ask for.
+
+use super::{StoreError, Tx, column::Place, on};
+use crate::model::{
+    alert::{Kind, Severity},
+    condition::Condition,
+};
+
+/// The conditions of one device, and the position up to which events of alerts are in them.
+pub async fn conditions_of_device(tx: &mut Tx, device_id: &str) -> Result<(i64, Vec<Condition>), StoreError> {
+    // One statement, so that position and rows are of one moment on every isolation level.
+    let rows: Vec<(i64, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>)> = on!(tx, conn =>
+        sqlx::query_as(
+            "SELECT changes.generation, alerts.id, alerts.kind, alerts.severity, alerts.failure_mode, \
+             alerts.component FROM changes LEFT JOIN alerts ON alerts.device_id = $1 \
+             AND alerts.resolved_at IS NULL WHERE changes.kind = 'alert_events' ORDER BY alerts.id")
+            .bind(device_id).fetch_all(conn).await)?;
+    let position = rows.first().map_or(0, |row| row.0);
+    let conditions = rows.into_iter().filter_map(|(_, id, kind, severity, failure_mode, component)| {
+        Some(condition(&id?, &kind?, &severity?, failure_mode?, component?))
+    });
+    Ok((position, conditions.collect::<Result<_, _>>()?))
+}
+
+/// The conditions of the devices after `after` and up to `last`, by device id.
+pub async fn conditions_between(
+    tx: &mut Tx,
+    after: &str,
+    last: &str,
+) -> Result<Vec<(String, Condition)>, StoreError> {
+    let rows: Vec<(String, String, String, String, String, String)> = on!(tx, conn => sqlx::query_as(
+        "SELECT device_id, id, kind, severity, failure_mode, component FROM alerts \
+         WHERE resolved_at IS NULL AND device_id > $1 AND device_id <= $2 ORDER BY device_id, id")
+        .bind(after).bind(last).fetch_all(conn).await)?;
+    rows.into_iter()
+        .map(|(device_id, id, kind, severity, failure_mode, component)| {
+            Ok((device_id, condition(&id, &kind, &severity, failure_mode, component)?))
+        })
+        .collect()
+}
+
+fn condition(
+    id: &str,
+    kind: &str,
+    severity: &str,
+    failure_mode: String,
+    component: String,
+) -> Result<Condition, StoreError> {
+    let place = Place { table: "alerts", id };
+    Ok(Condition {
+        kind: place.word("kind", kind, Kind::parse(kind))?,
+        severity: place.word("severity", severity, Severity::parse(severity))?,
+        failure_mode: failure_mode.into(),
+        component: component.into(),
+    })
+}
