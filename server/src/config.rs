@@ -13,7 +13,13 @@ mod webhooks;
 
 pub use webhooks::{WebhookOptions, Webhooks};
 
-use crate::model::{address::Network, outage, time::DAY};
+use crate::model::{
+    address::Network,
+    anomaly_rules::{AnomalyRule, AnomalyRules},
+    archive::Retention,
+    outage,
+    time::DAY,
+};
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -122,8 +128,12 @@ pub struct Config {
     /// Where webhooks may lead.
     #[serde(flatten)]
     pub webhooks: Webhooks,
+    /// Which anomalies open an alert: all, where no rule says otherwise.
+    pub anomalies: Vec<AnomalyRule>,
     /// When devices count as offline.
     pub offline: outage::Settings,
+    /// How long readings are kept, by class.
+    pub retention: Retention,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -174,8 +184,10 @@ impl Config {
             objects: None,
             check_in_interval: DEFAULT_CHECK_IN_INTERVAL,
             renew_after_expiry: DEFAULT_RENEW_AFTER_EXPIRY,
+            anomalies: Vec::new(),
             webhooks: Webhooks::default(),
             offline: outage::Settings::default(),
+            retention: Retention::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -222,12 +234,14 @@ impl Config {
                 .renew_after_expiry
                 .or(file.renew_after_expiry)
                 .unwrap_or(DEFAULT_RENEW_AFTER_EXPIRY),
+            anomalies: file.anomalies,
             webhooks: options.webhooks.over(
                 file.webhook_allow_networks,
                 file.webhook_allow_http,
                 file.webhook_ca,
             ),
             offline: file.offline,
+            retention: file.retention,
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
@@ -245,8 +259,11 @@ impl Config {
                 format!("{} days are more than {MAX_RENEW_AFTER_EXPIRY}", config.renew_after_expiry);
             return Err(ConfigError::Value { key: "renew_after_expiry", problem });
         }
-        if let Some(problem) = config.offline.fault() {
-            return Err(ConfigError::Value { key: "offline", problem });
+        config.anomaly_rules()?;
+        for (key, problem) in [("offline", config.offline.fault()), ("retention", config.retention.fault())] {
+            if let Some(problem) = problem {
+                return Err(ConfigError::Value { key, problem });
+            }
         }
         config.log.parse::<tracing_subscriber::filter::Targets>().map_err(|error| ConfigError::Value {
             key: "log",
@@ -258,6 +275,12 @@ impl Config {
     /// [`Config::renew_after_expiry`] as a span.
     pub fn renew_after_expiry(&self) -> Duration {
         DAY * u32::try_from(self.renew_after_expiry).unwrap_or(u32::MAX)
+    }
+
+    /// [`Config::anomalies`], read.
+    pub fn anomaly_rules(&self) -> Result<AnomalyRules, ConfigError> {
+        AnomalyRules::read(&self.anomalies)
+            .map_err(|problem| ConfigError::Value { key: "anomalies", problem })
     }
 
     /// Every name and address in the server's certificate.
@@ -303,6 +326,7 @@ pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), Conf
 #[serde(default, deny_unknown_fields)]
 struct FileConfig {
     offline: outage::Settings,
+    retention: Retention,
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     public_names: Vec<String>,
@@ -311,6 +335,7 @@ struct FileConfig {
     objects: Option<String>,
     check_in_interval: Option<u64>,
     renew_after_expiry: Option<u64>,
+    anomalies: Vec<AnomalyRule>,
     webhook_allow_networks: Vec<Network>,
     webhook_allow_http: bool,
     webhook_ca: Option<PathBuf>,

@@ -16,8 +16,7 @@ fn flags_win_over_the_file() {
 
 #[test]
 fn an_unknown_key_is_refused_with_its_line() {
-    let error =
-        with_file("data = \"/b\"\nlisten_on = \"x\"\n", Options::default()).unwrap_err().to_string();
+    let error = with_file("data = \"/b\"\nlisten_on = \"x\"\n", Options::default()).unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("listen_on"), "{error}");
 }
 
@@ -32,6 +31,8 @@ fn values_that_make_no_sense() {
         "data = \"/a\"\nlog = \"a=b=c\"",
         "data = \"/a\"\ncheck_in_interval = 0",
         "data = \"/a\"\nrenew_after_expiry = 36501",
+        "data = \"/a\"\n[[anomalies]]\nalerts = false\nselector = \"labels.x =\"",
+        "data = \"/a\"\n[[anomalies]]\nmetric = \"x\"",
         "data = \"/a\"\nwebhook_allow_networks = [\"10.0.0.0/33\"]",
     ] {
         assert!(with_file(text, Options::default()).is_err(), "{text}");
@@ -63,4 +64,12 @@ fn webhooks_lead_nowhere_near_unless_it_is_said() {
     let webhooks = WebhookOptions { allow_networks: network("fd00::/8"), ..WebhookOptions::default() };
     let config = with_file(text, Options { webhooks, ..Options::default() }).unwrap();
     assert_eq!(config.webhooks, Webhooks { allow_networks: network("fd00::/8"), ..expected });
+}
+
+#[test]
+fn rules_on_anomalies_are_read_from_the_file() {
+    let text = "data = \"/a\"\n[[anomalies]]\nmetric = \"system.cpu.*\"\nalerts = false\n";
+    let config = with_file(text, Options::default()).unwrap();
+    let rule = AnomalyRule { metric: "system.cpu.*".into(), selector: String::new(), alerts: false };
+    assert_eq!(config.anomalies, [rule]);
 }

@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     api, bootstrap,
     clock::Clock,
-    config::Config,
+    config::{Config, ConfigError},
     data_dir::{DataDir, DataDirError},
     limits,
     listen::{Listener, tls_config},
@@ -16,11 +16,10 @@ use crate::{
     pki::PkiError,
     rng::Rng,
     service::{
-        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, conditions,
-        conditions::Conditions, courier::Courier, device_cache::DeviceCache, enroll::Guesses, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, offline::Offline,
-        presence::Presence,
-        renew::Renewals, stop::StopHandle, suppression::Suppression, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing,
-        wake::Wake,
+        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, archive::Archive, courier::Courier, conditions,
+        conditions::Conditions, device_cache::DeviceCache, enroll::Guesses, forecasts::Forecasts, ingest::Inbox,
+        known_keys::KnownKeys, manifests::Manifests, offline::Offline, presence::Presence, renew::Renewals, stop::StopHandle,
+        suppression::Suppression, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
@@ -87,6 +86,9 @@ pub enum StartError {
     /// TLS.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What is stored does not hold together.
     #[error("cannot load what is stored")]
     Load(#[source] Error),
@@ -128,6 +130,7 @@ impl StartError {
             StartError::Certificate(_) | StartError::Tls(_) => {
                 "check the files in keys/ of the data directory"
             }
+            StartError::Config(_) => "correct it; `slipwayd config check` reads the configuration alone",
             StartError::Outbound(_) => "name a PEM file of certificates with --webhook-ca, or leave it out",
             StartError::Reflection(_) => "this is a fault of the program; please report it",
         }
@@ -189,6 +192,8 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         metrics,
         stop: stopped.clone(),
         inbox: Inbox::default(),
+        archive: Archive::new(config.retention),
+        forecasts: Forecasts::new(config.anomaly_rules()?),
         manifests: Manifests::default(),
         alerts: AlertFeed::default(),
         offline: Offline::new(config.offline.clone(), now),
@@ -245,6 +250,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::requests::spawn(&mut tasks);
     tasks::rollouts::spawn(&mut tasks, ctx);
     tasks::inbox::spawn(&mut tasks, ctx);
+    tasks::archive::spawn(&mut tasks);
     tasks::outbox::spawn(&mut tasks, ctx);
     tasks::fleet::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);

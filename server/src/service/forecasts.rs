@@ -2,45 +2,84 @@
 //!
 //! A chunk of batches, the state of the series it steps and the alerts that come of it are one
 //! transaction: a crash leaves the chunk waiting and the state before it, never half of either.
+//!
+//! A chunk is only a matter of cost. Batches are taken one by one in the order in which they were received,
+//! and judged as of the moment when each was: the same batches come to the same states and alerts however
+//! they are cut into chunks.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use slipway_insight::{Finding, Series, Standing, State, StateError, judge};
-
-use super::{Context, Error, Result, ingest};
+use super::{
+    Context, Error, Result,
+    alert_book::{AlertBook, circumstances},
+    device_cache::DeviceEntry,
+    ingest,
+};
 use crate::{
     chain::chain,
     model::{
-        alert::{self, Alert, Evidence, Observation, REOPEN_WITHIN},
-        device::Device,
+        alert::{Alert, REOPEN_WITHIN},
+        anomaly_rules::AnomalyRules,
         id,
-        limit::{Limit, MAX_LIMITS, wear},
-        reading::{MAX_SERIES, Reading},
-        time::{DAY, Timestamp},
+        limit::MAX_LIMITS,
+        time::Timestamp,
     },
     store::{
         StoreError, Tx,
         alert_events::alert_event_append,
-        alerts::{alert_insert, alert_update, alerts_of_device},
-        devices::device_get,
-        inbox::{InboxRow, inbox_consume, inbox_try_lock, inbox_waiting},
+        alerts::alerts_of_devices,
+        devices::devices_generations,
+        inbox::{InboxRow, inbox_try_lock},
+        inbox_chunk::{Chunk, inbox_chunk, inbox_consumed},
         limits::limits_page,
-        series::{SeriesRow, series_of_device, series_put},
+        series::{SeriesPage, series_of_devices, series_save},
     },
 };
 
-/// Batches of one transaction. The other writers of SQLite wait for it: about 20 ms.
-const CHUNK: i64 = 32;
+mod judged;
+mod watched;
 
-/// People change alerts now and then; twice in a row during 20 ms is a storm that can wait.
+use watched::{Limits, Watched};
+
+/// Bytes of readings in one transaction, about 5,000 readings. The other writers of SQLite wait for it: about 40 ms.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Batches of one transaction; a series that reports alone costs most of what a page of them does.
+const CHUNK_ROWS: usize = 256;
+
+/// People change alerts now and then; twice in a row during 40 ms is a storm that can wait.
 const ATTEMPTS: usize = 3;
 
-/// Older readings are history: a device that was offline hands over its backlog in order, and what
-/// counts is where it ends. Two days, so that a sensor that is read once a day is never history.
-const FRESH: Duration = DAY.saturating_mul(2);
+/// Devices with too many series that the log has named; with more, one more says nothing.
+const NAMED: usize = 1000;
+
+/// What the consumer keeps in memory: nothing that counts.
+#[derive(Clone, Debug, Default)]
+pub struct Forecasts {
+    rules: Arc<AnomalyRules>,
+    /// Devices that the log has named, once each.
+    crowded: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Forecasts {
+    /// With these rules on which anomalies are told.
+    pub fn new(rules: AnomalyRules) -> Self {
+        Forecasts { rules: Arc::new(rules), crowded: Arc::default() }
+    }
+
+    fn left_out(&self, device_id: &str, series: usize) {
+        let mut named = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() < NAMED && named.insert(device_id.to_owned()) {
+            tracing::warn!(
+                device = device_id,
+                series,
+                "a device has more series than are forecast; told once until the server starts again"
+            );
+        }
+    }
+}
 
 /// What one chunk was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,12 +90,18 @@ pub struct Consumed {
     pub readings: usize,
     /// Changes of alerts.
     pub changes: usize,
+    /// Whether more batches may wait.
+    pub is_full: bool,
 }
 
 /// Consumes the batches that wait longest. Zero batches: nothing waits, or another replica is at it.
 pub async fn consume(ctx: &Context) -> Result<Consumed> {
+    consume_chunk(ctx, CHUNK_BYTES, CHUNK_ROWS).await
+}
+
+async fn consume_chunk(ctx: &Context, bytes: usize, rows: usize) -> Result<Consumed> {
     for _ in 0..ATTEMPTS {
-        if let Some(consumed) = attempt(ctx).await? {
+        if let Some(consumed) = attempt(ctx, bytes, rows).await? {
             return Ok(consumed);
         }
     }
@@ -64,47 +109,136 @@ pub async fn consume(ctx: &Context) -> Result<Consumed> {
 }
 
 /// None when somebody acknowledged or resolved one of the alerts meanwhile: nothing happened.
-async fn attempt(ctx: &Context) -> Result<Option<Consumed>> {
-    let now = ctx.clock.now();
+async fn attempt(ctx: &Context, bytes: usize, rows: usize) -> Result<Option<Consumed>> {
     let mut tx = ctx.db.write().await?;
     if !inbox_try_lock(&mut tx).await? {
         return Ok(Some(Consumed::default()));
     }
-    let rows = inbox_waiting(&mut tx, CHUNK).await?;
+    let Chunk { rows, is_full } = inbox_chunk(&mut tx, bytes, rows).await?;
     if rows.is_empty() {
         return Ok(Some(Consumed::default()));
     }
-    let limits = limits_page(&mut tx, "", i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX)).await?;
-    let mut consumed = Consumed { batches: rows.len(), ..Consumed::default() };
-    let mut changes = Vec::new();
-    for (device_id, batches) in by_device(&rows) {
-        let readings = decode(device_id, &batches);
-        consumed.readings += readings.len();
-        match device_step(ctx, &mut tx, device_id, readings, &limits, now).await {
-            Ok(Some(changed)) => changes.extend(changed),
-            Ok(None) => return Ok(None),
-            // One broken row must not hold up the fleet; the readings stay in the inbox.
-            Err(Error::Store(error @ StoreError::Inconsistent { .. })) => {
-                tracing::error!(device = device_id, error = %chain(&error), "skipped readings of a device");
-            }
-            Err(other) => return Err(other),
-        }
+    let Some((consumed, changes)) = step(ctx, &mut tx, &rows).await? else { return Ok(None) };
+    if inbox_consumed(&mut tx, &rows).await? != rows.len() as u64 {
+        return Err(Error::Internal("a batch of readings was consumed twice".to_owned()));
     }
-    for row in &rows {
-        if !inbox_consume(&mut tx, row).await? {
-            return Err(Error::Internal(format!(
-                "batch {} of {} was consumed twice",
-                row.sequence, row.device_id
-            )));
-        }
-    }
-    consumed.changes = changes.len();
     let position = append(&mut tx, &changes).await?;
     tx.commit().await?;
     if let Some(position) = position {
         ctx.alerts.moved(position);
     }
-    Ok(Some(consumed))
+    Ok(Some(Consumed { is_full, ..consumed }))
+}
+
+/// Steps and saves the series of these batches, and writes the alerts that changed; returns those in their order.
+/// None when somebody else changed one meanwhile.
+async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(Consumed, Vec<Alert>)>> {
+    let limits = limits_page(tx, "", i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX)).await?;
+    let limits = Limits::new(&limits);
+    let oldest = rows.iter().map(|row| row.received_at).min().map(Timestamp::from_millis);
+    let oldest = oldest.unwrap_or_else(|| ctx.clock.now());
+    let circumstances = circumstances(tx, oldest).await?;
+    let loaded = known(ctx, tx, rows, oldest).await?;
+    let mut devices: BTreeMap<&str, Watched> = BTreeMap::new();
+    for (id, Loaded { device, pages, alerts }) in &loaded {
+        let book = AlertBook::new(&circumstances, Some(&***device), alerts.clone(), oldest);
+        devices.insert(id, Watched::new(device, book, pages, &ctx.forecasts.rules));
+    }
+    let mut consumed = Consumed { batches: rows.len(), ..Consumed::default() };
+    for row in rows {
+        // A device that was removed, or one that cannot be read.
+        let Some(device) = devices.get_mut(row.device_id.as_str()) else { continue };
+        let Some(readings) = ingest::decode(&row.readings) else {
+            tracing::error!(device = row.device_id, sequence = row.sequence, "a stored batch cannot be read");
+            continue;
+        };
+        consumed.readings += readings.len();
+        let received = Timestamp::from_millis(row.received_at);
+        let mint = || id::mint(ctx.clock.now(), ctx.rng.bytes());
+        if !device.take(tx, readings, &limits, received, mint).await? {
+            return Ok(None);
+        }
+    }
+    let (mut pages, mut changes) = (Vec::new(), Vec::new());
+    for (device_id, device) in devices {
+        if device.left_out() > 0 {
+            ctx.forecasts.left_out(device_id, device.left_out());
+        }
+        let (changed_pages, changed_alerts) = device.into_changes();
+        pages.extend(changed_pages);
+        changes.extend(changed_alerts);
+    }
+    series_save(tx, &pages).await?;
+    consumed.changes = changes.len();
+    Ok(Some((consumed, changes)))
+}
+
+/// What is kept of a device.
+struct Loaded {
+    device: Arc<DeviceEntry>,
+    pages: Vec<SeriesPage>,
+    /// Newest first.
+    alerts: Vec<Alert>,
+}
+
+/// The devices of these batches, as far as they are still there and can be read.
+async fn known<'a>(
+    ctx: &Context,
+    tx: &mut Tx,
+    rows: &'a [InboxRow],
+    oldest: Timestamp,
+) -> Result<BTreeMap<&'a str, Loaded>> {
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row.device_id.as_str()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    // What was resolved long before the oldest batch of the chunk stays so.
+    let since = oldest.before(REOPEN_WITHIN);
+    match load(ctx, tx, &ids, since).await {
+        Err(Error::Store(StoreError::Inconsistent { .. })) => {}
+        loaded => return loaded,
+    }
+    // One broken row must not hold up the fleet; the readings stay in the inbox.
+    let mut devices = BTreeMap::new();
+    for id in ids {
+        match load(ctx, tx, &[id], since).await {
+            Ok(loaded) => devices.extend(loaded),
+            Err(Error::Store(error @ StoreError::Inconsistent { .. })) => {
+                tracing::error!(device = id, error = %chain(&error), "skipped readings of a device");
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(devices)
+}
+
+async fn load<'a>(
+    ctx: &Context,
+    tx: &mut Tx,
+    ids: &[&'a str],
+    since: Timestamp,
+) -> Result<BTreeMap<&'a str, Loaded>> {
+    let mut devices = BTreeMap::new();
+    for (id, generation) in devices_generations(tx, ids).await? {
+        let known = ctx.devices.get(&id).filter(|entry| entry.generation == generation);
+        let device = match known {
+            Some(device) => Some(device),
+            None => ctx.devices.reread(tx, &id).await?,
+        };
+        let place = ids.iter().find(|known| **known == id);
+        if let (Some(id), Some(device)) = (place, device) {
+            devices.insert(*id, Loaded { device, pages: Vec::new(), alerts: Vec::new() });
+        }
+    }
+    for page in series_of_devices(tx, ids).await? {
+        if let Some(known) = devices.get_mut(page.device_id.as_str()) {
+            known.pages.push(page);
+        }
+    }
+    for alert in alerts_of_devices(tx, ids, since).await? {
+        if let Some(known) = devices.get_mut(alert.device_id.as_str()) {
+            known.alerts.push(alert);
+        }
+    }
+    Ok(devices)
 }
 
 /// Appends the events of changed alerts, last in a transaction; returns the newest position.
@@ -116,208 +250,10 @@ pub(super) async fn append(tx: &mut Tx, changes: &[Alert]) -> Result<Option<i64>
     Ok(position)
 }
 
-fn by_device(rows: &[InboxRow]) -> BTreeMap<&str, Vec<&InboxRow>> {
-    let mut map: BTreeMap<&str, Vec<&InboxRow>> = BTreeMap::new();
-    for row in rows {
-        map.entry(row.device_id.as_str()).or_default().push(row);
-    }
-    for batches in map.values_mut() {
-        batches.sort_by_key(|row| row.sequence);
-    }
-    map
-}
-
-fn decode(device_id: &str, batches: &[&InboxRow]) -> Vec<Reading> {
-    let mut readings = Vec::new();
-    for row in batches {
-        match ingest::decode(&row.readings) {
-            Some(batch) => readings.extend(batch),
-            None => {
-                tracing::error!(device = device_id, sequence = row.sequence, "a stored batch cannot be read")
-            }
-        }
-    }
-    readings
-}
-
-/// All readings of one device; returns the alerts that changed, already written. None when one of
-/// them was changed by somebody else meanwhile.
-async fn device_step(
-    ctx: &Context,
-    tx: &mut Tx,
-    device_id: &str,
-    readings: Vec<Reading>,
-    limits: &[Limit],
-    now: Timestamp,
-) -> Result<Option<Vec<Alert>>> {
-    let Some(device) = device_get(tx, device_id).await? else { return Ok(Some(Vec::new())) };
-    let limits: Vec<&Limit> = limits.iter().filter(|limit| limit.selector.matches(&device)).collect();
-    let mut known: BTreeMap<(String, String), SeriesRow> = series_of_device(tx, device_id)
-        .await?
-        .into_iter()
-        .map(|row| ((row.component.clone(), row.metric.clone()), row))
-        .collect();
-    let alerts = alerts_of_device(tx, device_id, now.before(REOPEN_WITHIN)).await?;
-    let mut changes = Vec::new();
-    let mut left_out: HashSet<String> = HashSet::new();
-    for ((component, metric), mut readings) in by_series(readings) {
-        let before = known.remove(&(component.clone(), metric.clone()));
-        if before.is_none() && known.len() >= MAX_SERIES {
-            left_out.insert(metric);
-            continue;
-        }
-        let about: Vec<&Limit> =
-            limits.iter().copied().filter(|limit| limit.is_about(&component, &metric)).collect();
-        readings.sort_by_key(|reading| reading.at);
-        let (state, unit) = step(&device, before.as_ref(), &readings, &about);
-        let series = &state.series;
-        let Some((last_at, last_value)) = series.last() else { continue };
-        let mut bytes = Vec::new();
-        state.encode(&mut bytes);
-        let row = SeriesRow {
-            component: component.clone(),
-            metric: metric.clone(),
-            unit,
-            state: bytes,
-            last_value,
-            last_at,
-        };
-        series_put(tx, device_id, &row).await?;
-        if now.since(Timestamp::from_millis(last_at)) > FRESH {
-            known.insert((component, metric), row);
-            continue;
-        }
-        let seen = Seen { device: &device, row: &row, series, alerts: &alerts };
-        for change in seen.changes(&about, || id::mint(now, ctx.rng.bytes()), now) {
-            if !write(tx, &change, &alerts).await? {
-                return Ok(None);
-            }
-            changes.push(change);
-        }
-        known.insert((component, metric), row);
-    }
-    if !left_out.is_empty() {
-        tracing::warn!(
-            device = device_id,
-            metrics = left_out.len(),
-            "a device has more series than are forecast"
-        );
-    }
-    Ok(Some(changes))
-}
-
-fn by_series(readings: Vec<Reading>) -> BTreeMap<(String, String), Vec<Reading>> {
-    let mut map: BTreeMap<(String, String), Vec<Reading>> = BTreeMap::new();
-    for reading in readings {
-        map.entry((reading.component.clone(), reading.metric.clone())).or_default().push(reading);
-    }
-    map
-}
-
-/// The series after its readings, and its unit.
-fn step(
-    device: &Device,
-    before: Option<&SeriesRow>,
-    readings: &[Reading],
-    limits: &[&Limit],
-) -> (State, String) {
-    let wear = wear(limits.iter().copied());
-    let mut unit = before.map(|row| row.unit.clone()).unwrap_or_default();
-    let mut state = before.map_or_else(State::default, |row| restored(device, row));
-    for reading in readings {
-        if reading.unit != unit {
-            // Numbers in another unit are another series.
-            state = State::default();
-            unit.clone_from(&reading.unit);
-        }
-        if let Some(at) = reading.at {
-            state.step(at.millis(), reading.value, &reading.boot_id, wear);
-        }
-    }
-    (state, unit)
-}
-
-fn restored(device: &Device, row: &SeriesRow) -> State {
-    State::decode(&row.state).unwrap_or_else(|error| {
-        // After an upgrade this is how a new layout begins; anything else is worth a look.
-        if matches!(error, StateError::Version(_)) {
-            tracing::info!(device = device.id, metric = row.metric, %error, "a series starts afresh");
-        } else {
-            tracing::error!(device = device.id, metric = row.metric, %error, "a series starts afresh");
-        }
-        State::default()
-    })
-}
-
-/// A series that was stepped, and the alerts of its device.
-struct Seen<'a> {
-    device: &'a Device,
-    row: &'a SeriesRow,
-    series: &'a Series,
-    alerts: &'a [Alert],
-}
-
-impl Seen<'_> {
-    /// The alerts as they are to be from now on, as far as they change.
-    fn changes(&self, limits: &[&Limit], mint: impl Fn() -> String, now: Timestamp) -> Vec<Alert> {
-        let mut changes = Vec::new();
-        for limit in limits {
-            // Newest first: the living one, or the one that was resolved last.
-            let current = self.of_series().find(|alert| alert.cause == limit.id);
-            let standing = current.map_or(Standing::Clear, Alert::standing);
-            let finding = judge(self.series, &limit.bound(), standing);
-            let evidence = self.evidence(limit, &finding);
-            let seen = Observation {
-                device_id: &self.device.id,
-                component: &self.row.component,
-                limit,
-                evidence: &evidence,
-                finding: &finding,
-            };
-            changes.extend(alert::advance(current, &seen, mint(), now));
-        }
-        let orphans = self.of_series().filter(|alert| {
-            alert.is_of_limit() && alert.is_living() && !limits.iter().any(|limit| limit.id == alert.cause)
-        });
-        changes.extend(orphans.map(|alert| {
-            alert.cleared("Nothing to do any more: the limit no longer applies to this device.", now)
-        }));
-        changes
-    }
-
-    fn of_series(&self) -> impl Iterator<Item = &Alert> {
-        self.alerts
-            .iter()
-            .filter(|alert| alert.component == self.row.component && alert.evidence.metric == self.row.metric)
-    }
-
-    fn evidence(&self, limit: &Limit, finding: &Finding) -> Evidence {
-        let view = self.series.trend_for(limit.bound().horizon_ms);
-        let value = match finding {
-            Finding::Crossed { value } => *value,
-            Finding::Expected(_) | Finding::Clear(_) => self.row.last_value,
-        };
-        Evidence {
-            metric: self.row.metric.clone(),
-            unit: self.row.unit.clone(),
-            value,
-            at_ms: self.row.last_at,
-            limit: limit.value,
-            slope_per_day: view.trend.line().map_or(0.0, |line| line.slope),
-            readings: view.trend.count(),
-        }
-    }
-}
-
-/// Writes a changed alert; false when somebody else changed it meanwhile.
-async fn write(tx: &mut Tx, change: &Alert, before: &[Alert]) -> Result<bool> {
-    if before.iter().any(|alert| alert.id == change.id) {
-        return Ok(alert_update(tx, change).await?);
-    }
-    alert_insert(tx, change).await?;
-    Ok(true)
-}
-
+#[cfg(test)]
+mod anomaly_tests;
+#[cfg(test)]
+mod chunk_tests;
 #[cfg(test)]
 #[path = "forecasts_tests.rs"]
 mod tests;

@@ -1,14 +1,20 @@
-use slipway_insight::DAY_MS;
+use slipway_insight::{DAY_MS, State};
 use slipway_proto::v1;
 
 use super::*;
 use crate::{
     model::{
         alert::{AlertState, Kind, Severity},
+        reading::MAX_SERIES,
         time::DAY,
     },
     service::alert_testing::{METRIC, device, filter_limit, month, reading, replace_filter, report},
-    store::{alert_events::alert_events_after, alerts::alerts_living, inbox::inbox_prune},
+    store::{
+        alert_events::alert_events_after,
+        alerts::alerts_living,
+        inbox::inbox_prune,
+        series::{SeriesRow, series_of_device},
+    },
 };
 
 async fn living(ctx: &Context) -> Vec<Alert> {
@@ -113,12 +119,9 @@ async fn a_crash_before_the_commit_replays_and_never_counts_twice() {
     {
         // The process dies in the middle of a chunk: everything done, nothing committed.
         let mut tx = ctx.db.write().await.unwrap();
-        let rows = inbox_waiting(&mut tx, CHUNK).await.unwrap();
-        let limits = limits_page(&mut tx, "", 10).await.unwrap();
-        let refs: Vec<&InboxRow> = rows.iter().collect();
-        let readings = decode("pump-1", &refs);
-        let changed = device_chunk(&ctx, &mut tx, readings, &limits).await;
-        assert_eq!(changed.len(), 1);
+        let chunk = inbox_chunk(&mut tx, CHUNK_BYTES, CHUNK_ROWS).await.unwrap();
+        let (consumed, changed) = step(&ctx, &mut tx, &chunk.rows).await.unwrap().unwrap();
+        assert_eq!((consumed.readings, changed.len()), (120, 1));
     }
     assert_eq!((state(&ctx).await.len(), living(&ctx).await.len()), (0, 0));
     let consumed = consume(&ctx).await.unwrap();
@@ -132,10 +135,6 @@ async fn a_crash_before_the_commit_replays_and_never_counts_twice() {
     assert_eq!(state(&ctx).await, after);
     assert_eq!(events(&ctx).await.len(), 1);
     assert_eq!(State::decode(&after[0].state).unwrap().series.readings(), 120);
-}
-
-async fn device_chunk(ctx: &Context, tx: &mut Tx, readings: Vec<Reading>, limits: &[Limit]) -> Vec<Alert> {
-    device_step(ctx, tx, "pump-1", readings, limits, ctx.clock.now()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -190,7 +189,8 @@ async fn a_state_of_another_version_starts_afresh() {
     let mut tx = ctx.db.write().await.unwrap();
     let mut row = series_of_device(&mut tx, "pump-1").await.unwrap().remove(0);
     row.state = vec![200, 1, 2, 3];
-    series_put(&mut tx, "pump-1", &row).await.unwrap();
+    let page = SeriesPage { device_id: "pump-1".to_owned(), page: 0, series: vec![row] };
+    series_save(&mut tx, &[page]).await.unwrap();
     tx.commit().await.unwrap();
     report(&ctx, &pump, 2, vec![reading(now.after(DAY / 24), 2.0)]).await;
     assert_eq!(State::decode(&state(&ctx).await[0].state).unwrap().series.readings(), 1);
@@ -226,5 +226,30 @@ async fn only_consumed_readings_are_deleted() {
     let mut tx = ctx.db.write().await.unwrap();
     assert_eq!(inbox_prune(&mut tx, now, 10).await.unwrap(), 0);
     assert_eq!(inbox_prune(&mut tx, now.after(DAY), 10).await.unwrap(), 1);
-    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap().len(), 1);
+    assert_eq!(inbox_chunk(&mut tx, CHUNK_BYTES, 10).await.unwrap().rows.len(), 1);
+}
+
+#[tokio::test]
+async fn batches_that_come_days_late_are_no_news() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let readings = month(ctx.clock.now(), 200.0, 2.0);
+    report(&ctx, &pump, 1, readings.clone()).await;
+    let before = state(&ctx).await;
+    // A week that was lost on the way, and would be far beyond the limit.
+    let late = readings[40..80].iter().map(|reading| v1::Reading { value: 900.0, ..reading.clone() });
+    report(&ctx, &pump, 2, late.collect()).await;
+    assert_eq!((state(&ctx).await, living(&ctx).await), (before, vec![]));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_and_is_set_right_does_not_silence_a_series() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let minute = |minute: u32| now.after(DAY / 1440 * minute);
+    report(&ctx, &pump, 1, (600..640).map(|at| reading(minute(at), 1.0)).collect()).await;
+    report(&ctx, &pump, 2, (0..40).map(|at| reading(minute(at), 2.0)).collect()).await;
+    assert_eq!((state(&ctx).await[0].last_value, state(&ctx).await[0].last_at), (2.0, minute(39).millis()));
 }

@@ -9,6 +9,7 @@ use super::{
     changes::{Kind, changes_bump},
     column::{Place, json},
     damaged::fill,
+    lists::in_list,
     on,
 };
 use crate::model::{
@@ -54,6 +55,14 @@ pub async fn device_get_by_key(tx: &mut Tx, spki_sha256: &Sha256) -> Result<Opti
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(spki_sha256.as_bytes().as_slice()).fetch_optional(conn).await)?;
     row.map(Device::try_from).transpose()
+}
+
+/// Those of these devices that there are, each with the generation of its record.
+pub async fn devices_generations(tx: &mut Tx, ids: &[&str]) -> Result<Vec<(String, i64)>, StoreError> {
+    let (list, ids) = in_list(tx, ids);
+    let sql = format!("SELECT id, generation FROM devices WHERE id IN {list} ORDER BY id");
+    let rows = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await)?;
+    Ok(rows)
 }
 
 /// Devices after `after` in the order of their ids; start with an empty text.

@@ -1,0 +1,136 @@
+//! What a series that was stepped means for the alerts of its device.
+
+use slipway_insight::{
+    Finding, Series, Standing,
+    detector::{ALERT, Anomaly},
+    judge,
+};
+
+use super::super::device_cache::DeviceEntry;
+use crate::{
+    model::{
+        alert::{self, Alert, Evidence, Observation},
+        alert_raise,
+        anomaly::{self, Oddity},
+        limit::Limit,
+        time::Timestamp,
+    },
+    store::series::SeriesRow,
+};
+
+/// The most unusual reading of a batch.
+pub(super) struct Oddest {
+    pub anomaly: Anomaly,
+    at: Timestamp,
+    is_rate: bool,
+}
+
+impl Oddest {
+    /// None when it is not so unusual that somebody should be told.
+    pub fn new(anomaly: Anomaly, at: Timestamp, is_rate: bool) -> Option<Self> {
+        (anomaly.score >= ALERT).then_some(Oddest { anomaly, at, is_rate })
+    }
+}
+
+/// A series that was stepped, and the alerts of its device.
+pub(super) struct Judged<'a> {
+    pub device: &'a DeviceEntry,
+    pub row: &'a SeriesRow,
+    pub series: &'a Series,
+}
+
+impl Judged<'_> {
+    /// The alerts of limits as they are to be from now on, as far as they change. `alerts` are those of the device,
+    /// newest first.
+    pub fn by_limits(
+        &self,
+        alerts: &[Alert],
+        limits: &[&Limit],
+        mint: &impl Fn() -> String,
+        now: Timestamp,
+    ) -> Vec<Alert> {
+        let mut changes = Vec::new();
+        for limit in limits.iter().filter(|limit| limit.takes_unit(&self.row.unit)) {
+            // Newest first: the living one, or the one that was resolved last.
+            let current = self.of_series(alerts).find(|alert| alert.cause == limit.id);
+            let standing = current.map_or(Standing::Clear, Alert::standing);
+            let finding = judge(self.series, &limit.bound(), standing);
+            let evidence = self.evidence(limit, &finding);
+            let seen = Observation {
+                device_id: self.device.id(),
+                component: &self.row.component,
+                limit,
+                evidence: &evidence,
+                finding: &finding,
+            };
+            changes.extend(alert::advance(current, &seen, mint(), now));
+        }
+        let orphans = self.of_series(alerts).filter(|alert| {
+            alert.is_of_limit() && alert.is_living() && !limits.iter().any(|limit| limit.id == alert.cause)
+        });
+        changes.extend(orphans.map(|alert| {
+            alert.cleared("Nothing to do any more: the limit no longer applies to this device.", now)
+        }));
+        changes
+    }
+
+    /// The alert of what is unusual, if it changes. A limit of the same series that is crossed says more: while one is,
+    /// none is opened.
+    pub fn by_itself(
+        &self,
+        alerts: &[Alert],
+        oddest: Option<Oddest>,
+        is_told: bool,
+        mint: &impl Fn() -> String,
+        now: Timestamp,
+    ) -> Option<Alert> {
+        let cause = anomaly::cause(&self.row.metric);
+        let current = self.of_series(alerts).find(|alert| alert.cause == cause);
+        let living = current.filter(|alert| alert.is_living());
+        if !is_told {
+            return alert_raise::clear(living, anomaly::SWITCHED_OFF, now);
+        }
+        let Some(oddest) = oddest else {
+            let is_over = |alert: &&Alert| self.row.last_at - alert.evidence.at_ms >= anomaly::QUIET_MS;
+            return alert_raise::clear(living.filter(is_over), anomaly::OVER, now);
+        };
+        let says_more = |alert: &Alert| alert.is_of_limit() && alert.standing() == Standing::Crossed;
+        if living.is_none() && self.of_series(alerts).any(says_more) {
+            return None;
+        }
+        let oddity = Oddity {
+            device_id: self.device.id(),
+            component: &self.row.component,
+            metric: &self.row.metric,
+            unit: &self.row.unit,
+            is_rate: oddest.is_rate,
+            anomaly: &oddest.anomaly,
+            at: oddest.at,
+            readings: self.series.readings(),
+        };
+        alert_raise::raise(current, &oddity.raised(&cause), mint(), now)
+    }
+
+    fn of_series<'s>(&'s self, alerts: &'s [Alert]) -> impl Iterator<Item = &'s Alert> {
+        alerts
+            .iter()
+            .filter(|alert| alert.component == self.row.component && alert.evidence.metric == self.row.metric)
+    }
+
+    fn evidence(&self, limit: &Limit, finding: &Finding) -> Evidence {
+        let view = self.series.trend_for(limit.bound().horizon_ms);
+        let value = match finding {
+            Finding::Crossed { value } => *value,
+            Finding::Expected(_) | Finding::Clear(_) => self.row.last_value,
+        };
+        Evidence {
+            metric: self.row.metric.clone(),
+            unit: self.row.unit.clone(),
+            value,
+            at_ms: self.row.last_at,
+            limit: limit.value,
+            slope_per_day: view.trend.line().map_or(0.0, |line| line.slope),
+            readings: view.trend.count(),
+        }
+    }
+}

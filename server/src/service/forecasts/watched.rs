@@ -1,0 +1,270 @@
+//! The series of one device and its alerts, while a chunk of its batches is taken in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use slipway_insight::{State, StateError};
+
+use super::{
+    super::{Result, alert_book::AlertBook, device_cache::DeviceEntry},
+    judged::{Judged, Oddest},
+};
+use crate::{
+    model::{
+        alert::Alert,
+        anomaly_rules::AnomalyRules,
+        facts::Facts,
+        limit::{Limit, wear},
+        reading::{MAX_SERIES, Reading},
+        time::{DAY, Timestamp},
+    },
+    store::{
+        Tx,
+        series::{PAGE, SeriesPage, SeriesRow},
+    },
+};
+
+/// Readings that were older than this when they came are history: a device that was offline hands over its backlog
+/// in order, and what counts is where it ends. Two days, so that a sensor that is read once a day is never history.
+const FRESH: Duration = DAY.saturating_mul(2);
+
+/// Limits by the metric that they are about.
+pub(super) struct Limits<'a>(HashMap<&'a str, Vec<&'a Limit>>);
+
+impl<'a> Limits<'a> {
+    pub fn new(all: &'a [Limit]) -> Self {
+        let mut by_metric: HashMap<&str, Vec<&Limit>> = HashMap::new();
+        for limit in all {
+            by_metric.entry(limit.metric.as_str()).or_default().push(limit);
+        }
+        Limits(by_metric)
+    }
+
+    fn about(&self, device: &DeviceEntry, component: &str, metric: &str) -> Vec<&'a Limit> {
+        let of_metric = self.0.get(metric).into_iter().flatten().copied();
+        of_metric
+            .filter(|limit| limit.is_about(component, metric) && limit.selector.matches(&**device))
+            .collect()
+    }
+}
+
+/// See the module.
+pub(super) struct Watched<'a> {
+    device: &'a DeviceEntry,
+    rules: &'a AnomalyRules,
+    book: AlertBook<'a, Facts>,
+    /// By component and metric.
+    series: Vec<Known>,
+    /// How many series each page has.
+    pages: BTreeMap<i64, usize>,
+    left_out: BTreeSet<(String, String)>,
+}
+
+/// One series.
+struct Known {
+    page: i64,
+    row: SeriesRow,
+    /// None until a reading comes; then `row.state` is what it was before.
+    state: Option<State>,
+}
+
+impl<'a> Watched<'a> {
+    pub fn new(
+        device: &'a DeviceEntry,
+        book: AlertBook<'a, Facts>,
+        pages: &[SeriesPage],
+        rules: &'a AnomalyRules,
+    ) -> Self {
+        let known = |page: i64, row: &SeriesRow| Known { page, row: row.clone(), state: None };
+        let all = pages.iter().flat_map(|page| page.series.iter().map(|row| known(page.page, row)));
+        let mut series: Vec<Known> = all.collect();
+        series.sort_by(|a, b| name(&a.row).cmp(&name(&b.row)));
+        Watched {
+            device,
+            rules,
+            book,
+            series,
+            pages: pages.iter().map(|page| (page.page, page.series.len())).collect(),
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// How many series were not taken in, because there are too many.
+    pub fn left_out(&self) -> usize {
+        self.left_out.len()
+    }
+
+    /// Takes in a batch that was received at `now`, and writes the alerts that change. False when somebody else
+    /// changed one of them meanwhile.
+    pub async fn take(
+        &mut self,
+        tx: &mut Tx,
+        mut readings: Vec<Reading>,
+        limits: &Limits<'_>,
+        now: Timestamp,
+        mint: impl Fn() -> String,
+    ) -> Result<bool> {
+        self.book.at(now);
+        readings.sort_by(|a, b| (&a.component, &a.metric, a.at).cmp(&(&b.component, &b.metric, b.at)));
+        for of_series in readings.chunk_by(|a, b| (&a.component, &a.metric) == (&b.component, &b.metric)) {
+            let Some(first) = of_series.first() else { continue };
+            let (component, metric) = (first.component.as_str(), first.metric.as_str());
+            let place = self.series.binary_search_by(|known| name(&known.row).cmp(&(component, metric)));
+            if place.is_err() && self.series.len() >= MAX_SERIES {
+                self.left_out.insert((component.to_owned(), metric.to_owned()));
+                continue;
+            }
+            let about = limits.about(self.device, component, metric);
+            let oddest = match place {
+                Ok(index) => {
+                    let known = self.series.get_mut(index);
+                    known.map(|known| known.step(self.device, of_series, &about, now))
+                }
+                Err(index) => self.begin(index, of_series, &about, now),
+            };
+            let (Ok(index) | Err(index)) = place;
+            if let Some(oddest) = oddest
+                && !self.judge(tx, index, &about, oddest, now, &mint).await?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A series that was not known before; none when nothing can be made of its readings.
+    fn begin(
+        &mut self,
+        index: usize,
+        readings: &[Reading],
+        limits: &[&Limit],
+        now: Timestamp,
+    ) -> Option<Option<Oddest>> {
+        let first = readings.first()?;
+        let room = self.pages.iter().find(|(_, series)| **series < PAGE).map(|(page, _)| *page);
+        let page = room.unwrap_or_else(|| self.pages.keys().next_back().map_or(0, |last| last + 1));
+        let row = SeriesRow {
+            component: first.component.clone(),
+            metric: first.metric.clone(),
+            unit: String::new(),
+            state: Vec::new(),
+            last_value: 0.0,
+            last_at: 0,
+        };
+        let mut known = Known { page, row, state: Some(State::default()) };
+        let oddest = known.step(self.device, readings, limits, now);
+        known.state.as_ref()?.series.last()?;
+        *self.pages.entry(page).or_default() += 1;
+        self.series.insert(index, known);
+        Some(oddest)
+    }
+
+    async fn judge(
+        &mut self,
+        tx: &mut Tx,
+        index: usize,
+        limits: &[&Limit],
+        oddest: Option<Oddest>,
+        now: Timestamp,
+        mint: &impl Fn() -> String,
+    ) -> Result<bool> {
+        let known = self.series.get(index);
+        let Some((row, state)) = known.and_then(|known| Some((&known.row, known.state.as_ref()?))) else {
+            return Ok(true);
+        };
+        if now.since(Timestamp::from_millis(row.last_at)) > FRESH {
+            return Ok(true);
+        }
+        let judged = Judged { device: self.device, row, series: &state.series };
+        for change in judged.by_limits(self.book.alerts(), limits, mint, now) {
+            if !self.book.write(tx, change).await? {
+                return Ok(false);
+            }
+        }
+        let is_told = self.rules.tell(self.device, &row.metric);
+        match judged.by_itself(self.book.alerts(), oddest, is_told, mint, now) {
+            Some(change) => self.book.write(tx, change).await,
+            None => Ok(true),
+        }
+    }
+
+    /// The pages with series that had readings, as they are to be saved, and the alerts that were written.
+    pub fn into_changes(self) -> (Vec<SeriesPage>, Vec<Alert>) {
+        let is_changed = |known: &&Known| known.state.is_some();
+        let changed = self.series.iter().filter(is_changed).map(|known| known.page);
+        let mut pages: BTreeMap<i64, Vec<SeriesRow>> =
+            changed.map(|page| (page, Vec::with_capacity(PAGE))).collect();
+        for mut known in self.series {
+            let Some(page) = pages.get_mut(&known.page) else { continue };
+            if let Some(state) = known.state {
+                known.row.state.clear();
+                state.encode(&mut known.row.state);
+            }
+            page.push(known.row);
+        }
+        let device_id = self.device.id();
+        let page = |(page, series)| SeriesPage { device_id: device_id.to_owned(), page, series };
+        (pages.into_iter().map(page).collect(), self.book.into_changes())
+    }
+}
+
+impl Known {
+    /// Takes in the readings; returns what was the most unusual among them, if anything is to be told.
+    ///
+    /// What is older than the newest reading is a batch that came late, and no news. Only where that one was made
+    /// after now was the clock of the device ahead: then [`State::step`] sees that it was set back.
+    fn step(
+        &mut self,
+        device: &DeviceEntry,
+        readings: &[Reading],
+        limits: &[&Limit],
+        now: Timestamp,
+    ) -> Option<Oddest> {
+        let wear = wear(limits.iter().copied());
+        let row = &mut self.row;
+        let state = self.state.get_or_insert_with(|| restored(device, row));
+        let mut oddest: Option<Oddest> = None;
+        for reading in readings {
+            if reading.unit != row.unit {
+                // Numbers in another unit are another series.
+                *state = State::default();
+                row.unit.clone_from(&reading.unit);
+                oddest = None;
+            }
+            let Some(at) = reading.at else { continue };
+            let last = state.series.last().map(|(last_ms, _)| last_ms);
+            if last.is_some_and(|last_ms| at.millis() <= last_ms && last_ms <= now.millis()) {
+                continue;
+            }
+            let stepped = state.step(at.millis(), reading.value, &reading.boot_id, wear);
+            let told = stepped.anomaly.and_then(|anomaly| Oddest::new(anomaly, at, !reading.boot_id.is_empty()));
+            if let Some(told) = told
+                && oddest.as_ref().is_none_or(|most| told.anomaly.score > most.anomaly.score)
+            {
+                oddest = Some(told);
+            }
+        }
+        if let Some((last_at, last_value)) = state.series.last() {
+            (row.last_at, row.last_value) = (last_at, last_value);
+        }
+        oddest
+    }
+}
+
+fn name(row: &SeriesRow) -> (&str, &str) {
+    (&row.component, &row.metric)
+}
+
+fn restored(device: &DeviceEntry, row: &SeriesRow) -> State {
+    State::decode(&row.state).unwrap_or_else(|error| {
+        // After an upgrade this is how a new layout begins; anything else is worth a look.
+        if matches!(error, StateError::Version(_)) {
+            tracing::info!(device = device.id(), metric = row.metric, %error, "a series starts afresh");
+        } else {
+            tracing::error!(device = device.id(), metric = row.metric, %error, "a series starts afresh");
+        }
+        State::default()
+    })
+}
