@@ -9,6 +9,7 @@ use crate::backend::{Backend, at, contract};
 
 contract! {
     a_repeated_batch_keeps_the_first;
+    batches_of_one_number_are_told_apart_by_their_nonces;
     batches_wait_in_order_and_are_consumed_once;
     only_old_consumed_batches_are_deleted;
     one_replica_consumes_at_a_time;
@@ -19,6 +20,7 @@ fn batch(device: &str, sequence: i64, seconds: i64) -> InboxRow {
     InboxRow {
         device_id: device.to_owned(),
         sequence,
+        nonce: Vec::new(),
         received_at: at(seconds).millis(),
         readings: vec![0, 159, 146, 150, u8::try_from(sequence).unwrap()],
     }
@@ -33,6 +35,21 @@ async fn a_repeated_batch_keeps_the_first(backend: Backend) {
     assert!(inbox_consume(&mut tx, &batch("a", 1, 0)).await.unwrap());
     inbox_put(&mut tx, &batch("a", 1, 9)).await.unwrap();
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("b", 1, 0)]);
+}
+
+async fn batches_of_one_number_are_told_apart_by_their_nonces(backend: Backend) {
+    let other = |nonce: u8, seconds| InboxRow { nonce: vec![nonce; 16], ..batch("a", 1, seconds) };
+    let mut tx = backend.db.write().await.unwrap();
+    for row in [batch("a", 1, 0), other(7, 0), other(0xff, 0), other(7, 3), batch("a", 1, 3)] {
+        inbox_put(&mut tx, &row).await.unwrap();
+    }
+    let waiting = inbox_waiting(&mut tx, 10).await.unwrap();
+    assert_eq!(waiting, [batch("a", 1, 0), other(7, 0), other(0xff, 0)]);
+    assert!(inbox_consume(&mut tx, &other(7, 0)).await.unwrap());
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 1, 0), other(0xff, 0)]);
+    assert_eq!(inbox_prune(&mut tx, at(1), 9).await.unwrap(), 1);
+    inbox_put(&mut tx, &other(0xff, 9)).await.unwrap();
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap().len(), 2);
 }
 
 async fn batches_wait_in_order_and_are_consumed_once(backend: Backend) {

@@ -34,6 +34,9 @@ const QUEUE: usize = 256;
 /// Batches in one commit; the other writers of SQLite wait meanwhile.
 const COMMIT: usize = 128;
 
+/// Bytes of a nonce.
+pub(super) const NONCE: usize = 16;
+
 /// Where batches wait for their commit. One for each process.
 #[derive(Clone, Debug, Default)]
 pub struct Inbox(Arc<Shared>);
@@ -78,6 +81,15 @@ pub async fn batch(
         )
         .field("sequence")
     })?;
+    if !matches!(request.nonce.len(), 0 | NONCE) {
+        return Err(Refusal::new(
+            Reason::BatchInvalid,
+            format!("the nonce has {} bytes", request.nonce.len()),
+            format!("draw {NONCE} random bytes when the batch is made, or leave it out"),
+        )
+        .field("nonce")
+        .into());
+    }
     let now = ctx.clock.now();
     for (index, reading) in request.readings.iter().enumerate() {
         from_wire(reading).check(index)?;
@@ -112,11 +124,18 @@ pub async fn batch(
     let row = InboxRow {
         device_id: device.id().to_owned(),
         sequence,
+        nonce: std::mem::take(&mut request.nonce),
         received_at: now.millis(),
         readings: request.encode_to_vec(),
     };
+    keep(ctx, row).await?;
+    Ok(response)
+}
+
+/// Stores a batch that was checked; OK once it is durable.
+pub(super) async fn keep(ctx: &Context, row: InboxRow) -> Result<()> {
     match ctx.inbox.store(&ctx.db, row).await? {
-        Outcome::Stored => Ok(response),
+        Outcome::Stored => Ok(()),
         Outcome::Full => Err(storage_full().into()),
         Outcome::Unavailable => Err(busy("the database does not answer").into()),
         Outcome::Failed => Err(Error::Internal("a batch of readings could not be stored".to_owned())),
@@ -198,7 +217,7 @@ fn busy(message: &str) -> Refusal {
         .retry_after(Duration::from_secs(2))
 }
 
-fn from_wire(wire: &v1::Reading) -> Reading {
+pub(super) fn from_wire(wire: &v1::Reading) -> Reading {
     let at = wire.time.as_ref().and_then(|time| {
         let millis = time.seconds.checked_mul(1000)?.checked_add(i64::from(time.nanos / 1_000_000))?;
         Some(Timestamp::from_millis(millis))
@@ -214,7 +233,7 @@ fn from_wire(wire: &v1::Reading) -> Reading {
     }
 }
 
-fn class(wire: i32) -> Option<DataClass> {
+pub(super) fn class(wire: i32) -> Option<DataClass> {
     match v1::DataClass::try_from(wire) {
         Ok(v1::DataClass::Essential) => Some(DataClass::Essential),
         Ok(v1::DataClass::Diagnostic) => Some(DataClass::Diagnostic),

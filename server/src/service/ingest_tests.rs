@@ -37,6 +37,31 @@ async fn a_repeated_batch_is_a_batch_once() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_device_loses_nothing() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let of = |nonce: &[u8], value| v1::SendTelemetryRequest {
+        nonce: nonce.to_vec(),
+        ..request(5, vec![reading(now, value)])
+    };
+    // The device, the same set back to yesterday, and an agent that draws no nonces; each sends twice.
+    for (nonce, value) in [(&[1; 16][..], 1.0), (&[2; 16], 2.0), (&[], 3.0)].repeat(2) {
+        assert_eq!(batch(&ctx, &pump, of(nonce, value)).await.unwrap().sequence, 5);
+    }
+    let mut kept: Vec<f64> = waiting(&ctx)
+        .await
+        .iter()
+        .flat_map(|row| decode(&row.readings).unwrap())
+        .map(|one| one.value)
+        .collect();
+    kept.sort_by(f64::total_cmp);
+    assert_eq!(kept, [1.0, 2.0, 3.0]);
+    let error = batch(&ctx, &pump, of(&[1; 15], 4.0)).await.unwrap_err();
+    assert_eq!(refusal(error).field.as_deref(), Some("nonce"));
+}
+
+#[tokio::test]
 async fn what_the_owner_switched_off_is_dropped_and_counted() {
     let ctx = Context::for_test().await;
     let pump = device(&ctx, "pump-1", "north").await;

@@ -13,18 +13,20 @@ pub struct InboxRow {
     pub device_id: String,
     /// The device's own number for it.
     pub sequence: i64,
+    /// Tells batches apart that have the same number, as those of a device and of a copy of it; may be empty.
+    pub nonce: Vec<u8>,
     /// When it was acknowledged, ms since the epoch.
     pub received_at: i64,
     /// The readings, encoded by whoever put them in.
     pub readings: Vec<u8>,
 }
 
-/// Puts a batch in. Repeating (device, sequence) changes nothing.
+/// Puts a batch in. Repeating (device, sequence, nonce) changes nothing.
 pub async fn inbox_put(tx: &mut Tx, row: &InboxRow) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
-        "INSERT INTO inbox (device_id, sequence, received_at, consumed, readings) VALUES ($1, $2, $3, 0, $4) \
-         ON CONFLICT (device_id, sequence) DO NOTHING")
-        .bind(&row.device_id).bind(row.sequence).bind(row.received_at).bind(&row.readings)
+        "INSERT INTO inbox (device_id, sequence, nonce, received_at, consumed, readings) \
+         VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (device_id, sequence, nonce) DO NOTHING")
+        .bind(&row.device_id).bind(row.sequence).bind(&row.nonce).bind(row.received_at).bind(&row.readings)
         .execute(conn).await.map(drop))?;
     Ok(())
 }
@@ -50,8 +52,8 @@ pub async fn inbox_lock(tx: &mut Tx) -> Result<(), StoreError> {
 /// The batches that wait longest.
 pub async fn inbox_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<InboxRow>, StoreError> {
     let rows = on!(tx, conn => sqlx::query_as(
-        "SELECT device_id, sequence, received_at, readings FROM inbox WHERE consumed = 0 \
-         ORDER BY received_at, device_id, sequence LIMIT $1")
+        "SELECT device_id, sequence, nonce, received_at, readings FROM inbox WHERE consumed = 0 \
+         ORDER BY received_at, device_id, sequence, nonce LIMIT $1")
         .bind(limit).fetch_all(conn).await)?;
     Ok(rows)
 }
@@ -59,16 +61,16 @@ pub async fn inbox_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<InboxRow>, Sto
 /// Marks a batch as consumed; false when somebody else already did.
 pub async fn inbox_consume(tx: &mut Tx, row: &InboxRow) -> Result<bool, StoreError> {
     let changed = on!(tx, conn => sqlx::query(
-        "UPDATE inbox SET consumed = 1 WHERE device_id = $1 AND sequence = $2 AND consumed = 0")
-        .bind(&row.device_id).bind(row.sequence).execute(conn).await.map(|done| done.rows_affected()))?;
+        "UPDATE inbox SET consumed = 1 WHERE device_id = $1 AND sequence = $2 AND nonce = $3 AND consumed = 0")
+        .bind(&row.device_id).bind(row.sequence).bind(&row.nonce).execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(changed == 1)
 }
 
 /// Deletes consumed batches received before `before`, at most `limit`; returns how many.
 pub async fn inbox_prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
     let deleted = on!(tx, conn => sqlx::query(
-        "DELETE FROM inbox WHERE (device_id, sequence) IN (SELECT device_id, sequence FROM inbox \
-         WHERE consumed = 1 AND received_at < $1 ORDER BY received_at, device_id, sequence LIMIT $2)")
+        "DELETE FROM inbox WHERE (device_id, sequence, nonce) IN (SELECT device_id, sequence, nonce FROM inbox \
+         WHERE consumed = 1 AND received_at < $1 ORDER BY received_at, device_id, sequence, nonce LIMIT $2)")
         .bind(before.millis()).bind(limit).execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(deleted)
 }
