@@ -20,6 +20,7 @@ pub mod manufacturer;
 pub mod model;
 pub mod objects;
 pub mod observe;
+pub mod otlp;
 pub mod pki;
 pub mod proof;
 pub mod rng;

@@ -77,6 +77,12 @@ pub const DRAIN: Duration = Duration::from_secs(20);
 /// One message of an ordinary call; the largest, 1,000 readings, is about 200 KB.
 pub const MESSAGE: usize = 1024 * 1024;
 
+/// One request with metrics of the OpenTelemetry protocol, unpacked. Collectors gather 8,192 points of some 200
+/// bytes by default; an empty point takes a hundred times its bytes in memory, so not more than needed.
+pub const OTLP_MESSAGE: usize = 2 * 1024 * 1024;
+/// Data points of one such request; each is up to 18 readings.
+pub const OTLP_POINTS: usize = 10_000;
+
 /// One certificate signing request; one of P-256 is 250 bytes.
 pub const CSR: usize = 8 * 1024;
 

@@ -11,11 +11,12 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const ROLES: [Role; 5] = [Role::Viewer, Role::Operator, Role::Publisher, Role::Admin, Role::Client];
+const ROLES: [Role; 6] =
+    [Role::Viewer, Role::Operator, Role::Publisher, Role::Admin, Role::Client, Role::Ingest];
 
 /// Which roles may call which method: written down a second time, so that a slip in the server's own table shows.
 fn allowed(method: &str) -> &'static [Role] {
-    use Role::{Admin, Client, Operator, Publisher, Viewer};
+    use Role::{Admin, Client, Ingest, Operator, Publisher, Viewer};
     match method {
         "DeviceService/CheckIn" | "DeviceService/ReportUpdate" | "DeviceService/SendTelemetry" => &[],
         "EnrollmentService/Enroll" | "EnrollmentService/Renew" => &[],
@@ -61,7 +62,7 @@ fn allowed(method: &str) -> &'static [Role] {
         "AlertService/CreateLimit" | "AlertService/DeleteLimit" => &[Operator, Admin],
         "AccessService/CreateToken" | "AccessService/ListTokens" | "AccessService/RevokeToken" => &[Admin],
         "AccessService/ListAuditEvents" => &[Admin],
-        "AccessService/GetCaller" => &[Viewer, Operator, Publisher, Admin, Client],
+        "AccessService/GetCaller" => &[Viewer, Operator, Publisher, Admin, Client, Ingest],
         other => panic!("{other} is new: say here who may call it"),
     }
 }
@@ -129,7 +130,7 @@ async fn every_rpc_refuses_an_expired_token() {
 async fn every_rpc_refuses_every_role_that_may_not() {
     let world = World::start().await;
     for role in ROLES {
-        let scope = if role == Role::Client { "labels.customer = \"acme\"" } else { "" };
+        let scope = if matches!(role, Role::Client | Role::Ingest) { "labels.customer = \"acme\"" } else { "" };
         let token = world.token(role, scope, DAY).await;
         for method in methods() {
             let roles = allowed(name(&method));

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What python has to have; the versions that these tests were written with.
 const REQUIREMENTS: [&str; 3] = ["tuf==7.0.0", "securesystemslib[crypto]==1.4.0", "urllib3"];
@@ -12,16 +12,25 @@ const REQUIREMENTS: [&str; 3] = ["tuf==7.0.0", "securesystemslib[crypto]==1.4.0"
 /// A python with python-tuf, or nothing after a loud word.
 pub fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    had("python-tuf", PYTHON.get_or_init(install_python))
+    had("python-tuf", PYTHON.get_or_init(|| install_python("interop-venv", &REQUIREMENTS)))
+        .map(PathBuf::as_path)
+}
+
+/// A python with other packages than that, in a virtual environment of its own, `interop-NAME`; or nothing after a loud
+/// word. Tests of one name take turns.
+pub fn python_with(name: &str, requirements: &[&str]) -> Option<PathBuf> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    had(name, &install_python(&format!("interop-{name}"), requirements)).cloned()
 }
 
 /// The reader made of `tough`, or nothing after a loud word.
 pub fn tough_reader() -> Option<&'static Path> {
     static READER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    had("tough", READER.get_or_init(build_tough_reader))
+    had("tough", READER.get_or_init(build_tough_reader)).map(PathBuf::as_path)
 }
 
-fn had(tool: &str, found: &'static Result<PathBuf, String>) -> Option<&'static Path> {
+fn had<'a>(tool: &str, found: &'a Result<PathBuf, String>) -> Option<&'a PathBuf> {
     match found {
         Ok(path) => Some(path),
         Err(problem) => {
@@ -33,13 +42,13 @@ fn had(tool: &str, found: &'static Result<PathBuf, String>) -> Option<&'static P
     }
 }
 
-fn install_python() -> Result<PathBuf, String> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop-venv");
+fn install_python(name: &str, requirements: &[&str]) -> Result<PathBuf, String> {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let python = venv.join("bin/python");
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(REQUIREMENTS))?;
+        .args(requirements))?;
     Ok(python)
 }
 

@@ -1,5 +1,7 @@
-//! Foreign tools against a running server: whoever knows TUF reads what it serves, and signs what it takes.
+//! Foreign tools against a running server: whoever knows TUF reads what it serves, and signs what it takes;
+//! whoever knows OpenTelemetry hands in metrics.
 
 mod judges;
+mod metrics;
 mod reading;
 mod signing;

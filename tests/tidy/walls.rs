@@ -28,6 +28,12 @@ const WALLS: &[Wall] = &[
         why: "decisions are pure: a snapshot and `now` in, data out",
     },
     Wall {
+        room: "server/src/otlp",
+
+        never: &["tokio", "sqlx", "crate::store", "crate::service", "crate::api", "crate::clock", "crate::rng"],
+        why: "a foreign protocol is read, not acted on",
+    },
+    Wall {
         room: "server/src/store",
 
         never: &[

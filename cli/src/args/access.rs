@@ -38,7 +38,7 @@ pub struct TokenCreate {
     #[arg(long, value_enum)]
     pub role: RoleName,
 
-    /// Which devices, for clients, for example 'labels.customer = "acme"'
+    /// Which devices, for clients and ingest, for example 'labels.customer = "acme"'
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
     pub scope: String,
 
@@ -79,6 +79,8 @@ pub enum RoleName {
     Admin,
     /// Sees and handles the alerts of the devices in its scope, and nothing else
     Client,
+    /// Hands in metrics of the devices in its scope by the OpenTelemetry protocol, and nothing else
+    Ingest,
 }
 
 /// Who did what.

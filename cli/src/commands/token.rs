@@ -48,6 +48,7 @@ async fn create(args: TokenCreate, api: &Api, console: &Console) -> Result<(), F
         RoleName::Publisher => v1::Role::Publisher,
         RoleName::Admin => v1::Role::Admin,
         RoleName::Client => v1::Role::Client,
+        RoleName::Ingest => v1::Role::Ingest,
     };
     let token =
         v1::Token { display_name: args.name, role: role.into(), scope: args.scope, ..v1::Token::default() };

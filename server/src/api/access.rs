@@ -113,6 +113,7 @@ fn to_wire(token: &Token) -> v1::Token {
         Role::Publisher => v1::Role::Publisher,
         Role::Admin => v1::Role::Admin,
         Role::Client => v1::Role::Client,
+        Role::Ingest => v1::Role::Ingest,
     };
     v1::Token {
         name: format!("tokens/{}", token.id),
@@ -132,12 +133,13 @@ fn role(asked: v1::Role) -> Result<Role, Status> {
         v1::Role::Publisher => Role::Publisher,
         v1::Role::Admin => Role::Admin,
         v1::Role::Client => Role::Client,
+        v1::Role::Ingest => Role::Ingest,
         v1::Role::Unspecified => {
             return Err(refused(
                 &Refusal::new(
                     Reason::TokenInvalid,
                     "a token needs a role",
-                    "choose viewer, operator, publisher, admin or client",
+                    "choose viewer, operator, publisher, admin, client or ingest",
                 )
                 .field("token.role"),
             ));

@@ -45,6 +45,7 @@ const PUBLISH: &[Role] = &[Role::Publisher, Role::Admin];
 const ADMIN: &[Role] = &[Role::Admin];
 const ANY: &[Role] = &Role::ALL;
 const SEE_ALERTS: &[Role] = &[Role::Client, Role::Viewer, Role::Operator, Role::Publisher, Role::Admin];
+const INGEST: &[Role] = &[Role::Ingest];
 const HANDLE_ALERTS: &[Role] = &[Role::Client, Role::Operator, Role::Admin];
 
 /// The package of our services; a method of it that nobody listed is refused as forbidden.
@@ -127,6 +128,10 @@ const FOREIGN: &[(&str, Rule)] = &[
     ("/grpc.health.v1.Health/Check", rule("Health/Check", Access::Public)),
     ("/grpc.health.v1.Health/List", rule("Health/List", Access::Public)),
     ("/grpc.health.v1.Health/Watch", stream("Health/Watch", Access::Public)),
+    (
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        rule("MetricsService/Export", Access::ApprovedOr(INGEST)),
+    ),
     // What it tells is this project's public interface.
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", stream("ServerReflection", Access::Public)),
     (

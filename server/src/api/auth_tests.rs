@@ -35,7 +35,7 @@ impl Door {
     }
 
     async fn bearer(&self, role: Role) -> String {
-        let scope = if role == Role::Client { "labels.customer = \"acme\"" } else { "" };
+        let scope = if role.has_scope() { "labels.customer = \"acme\"" } else { "" };
         let new = NewToken { display_name: "ann".into(), role, scope: scope.into(), ttl: None };
         tokens::create(&self.ctx, "server", new).await.unwrap().1
     }

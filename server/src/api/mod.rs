@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod fleet_wire;
 pub mod http;
 pub mod limit_wire;
+pub mod otlp;
 pub mod principal;
 pub mod release;
 pub mod rollout;
@@ -58,6 +59,8 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
 
     routes.add_service(alert::service(ctx.clone()));
     routes.add_service(webhook::service(ctx.clone()));
+
+    routes.add_service(otlp::service(ctx.clone()));
 
     let health = HealthReporter::new();
     for service in [

@@ -15,7 +15,7 @@ pub struct Token {
     pub display_name: String,
     /// What it may do.
     pub role: Role,
-    /// For clients, the devices it is for, as a selector over labels; else empty.
+    /// For roles that have one, the devices it is for, as a selector over labels; else empty.
     pub scope: String,
     /// When it was made.
     pub created_at: Timestamp,
@@ -40,11 +40,19 @@ pub enum Role {
     Admin,
     /// The alerts of the devices in its scope, and nothing else.
     Client,
+    /// Hands in metrics of the devices in its scope, and nothing else.
+    Ingest,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 5] = [Role::Viewer, Role::Operator, Role::Publisher, Role::Admin, Role::Client];
+    pub const ALL: [Role; 6] =
+        [Role::Viewer, Role::Operator, Role::Publisher, Role::Admin, Role::Client, Role::Ingest];
+
+    /// Whether a token of this role is for the devices of a scope; the others are for all.
+    pub fn has_scope(self) -> bool {
+        matches!(self, Role::Client | Role::Ingest)
+    }
 
     /// As it is stored and written.
     pub fn as_str(self) -> &'static str {
@@ -54,6 +62,7 @@ impl Role {
             Role::Publisher => "publisher",
             Role::Admin => "admin",
             Role::Client => "client",
+            Role::Ingest => "ingest",
         }
     }
 

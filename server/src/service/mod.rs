@@ -35,6 +35,7 @@ pub mod lines;
 pub mod manifests;
 pub mod offline;
 pub mod online_keys;
+pub mod otlp;
 pub mod presence;
 pub mod prospects;
 pub mod publish;

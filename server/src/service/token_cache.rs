@@ -15,7 +15,7 @@ use crate::{
         refusal::{Reason, Refusal},
         selector::Selector,
         time::Timestamp,
-        token::{self, Role, Token},
+        token::{self, Token},
     },
     store::tokens::tokens_live,
 };
@@ -44,10 +44,10 @@ impl TokenCaller {
 
     /// Whether the device is in the caller's scope. Who has no scope sees every device.
     pub fn may_see(&self, device: &impl Subject) -> bool {
-        self.token.role != Role::Client || (!self.scope.is_empty() && self.scope.matches(device))
+        !self.token.role.has_scope() || (!self.scope.is_empty() && self.scope.matches(device))
     }
 
-    /// The caller's scope; empty for all but clients.
+    /// The caller's scope; empty for roles that have none.
     pub fn scope(&self) -> &Selector {
         &self.scope
     }
@@ -59,7 +59,7 @@ impl TokenCaller {
 
     fn new(token: Token) -> Self {
         let scope = Selector::parse_scope(&token.scope).unwrap_or_else(|refusal| {
-            // Fail closed: the empty scope of a client selects nothing.
+            // Fail closed: an empty scope selects nothing.
             tracing::error!(token = token.id, %refusal, "a stored scope cannot be read; the token sees nothing");
             Selector::default()
         });

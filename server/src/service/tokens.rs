@@ -29,7 +29,7 @@ pub struct NewToken {
     pub display_name: String,
     /// What it may do.
     pub role: Role,
-    /// For clients, the devices it is for; else empty.
+    /// For roles that have one, the devices it is for; else empty.
     pub scope: String,
     /// How long it lives; none means 90 days.
     pub ttl: Option<Duration>,
@@ -112,25 +112,25 @@ fn check(new: &NewToken) -> std::result::Result<Duration, Refusal> {
             "name the person or program that will use it",
         ));
     }
-    match (new.role, new.scope.trim().is_empty()) {
-        (Role::Client, true) => {
+    match (new.role.has_scope(), new.scope.trim().is_empty()) {
+        (true, true) => {
             return Err(invalid(
                 "scope",
-                "a client's token needs a scope",
+                "a token for a client or for ingest needs a scope",
                 "say which devices it is for, for example labels.customer = \"acme\"",
             ));
         }
-        (Role::Client, false) => {
+        (true, false) => {
             Selector::parse_scope(&new.scope).map_err(|refusal| refusal.field("token.scope"))?;
         }
-        (_, false) => {
+        (false, false) => {
             return Err(invalid(
                 "scope",
-                "only a client's token has a scope",
-                "leave the scope out, or make it a client's token",
+                "only a token for a client or for ingest has a scope",
+                "leave the scope out, or take one of these roles",
             ));
         }
-        (_, true) => {}
+        (false, true) => {}
     }
     life::check(new.ttl, limits::TOKEN_LIFE, limits::TOKEN_LIFE_MAX, Reason::TokenInvalid)
 }
@@ -182,16 +182,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scopes_belong_to_clients() {
+    async fn scopes_belong_to_clients_and_ingest() {
         let ctx = Context::for_test().await;
         for (role, scope) in [
             (Role::Client, ""),
+            (Role::Ingest, ""),
             (Role::Viewer, "labels.a = \"b\""),
             (Role::Client, "attributes.a = \"b\""),
             (Role::Client, "labels.a ="),
         ] {
             assert!(create(&ctx, "server", new(role, scope)).await.is_err(), "{role:?} {scope}");
         }
-        assert!(create(&ctx, "server", new(Role::Client, "labels.a = \"b\"")).await.is_ok());
+        for role in [Role::Client, Role::Ingest] {
+            assert!(create(&ctx, "server", new(role, "labels.a = \"b\"")).await.is_ok());
+        }
     }
 }

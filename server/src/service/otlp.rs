@@ -1,0 +1,204 @@
+//! Metrics by the OpenTelemetry protocol, from a device or from a gateway that speaks for several, into the inbox.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future::try_join_all;
+use prost::Message as _;
+use slipway_proto::{
+    opentelemetry::proto::{
+        collector::metrics::v1::{
+            ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        },
+        metrics::v1::ResourceMetrics,
+    },
+    v1,
+};
+use slipway_trust::Sha256;
+
+use super::{
+    Context, Result,
+    device_cache::DeviceEntry,
+    ingest::{self, NONCE},
+    token_cache::TokenCaller,
+};
+use crate::{
+    limits,
+    model::{
+        device::DeviceState,
+        reading::MAX_READINGS,
+        refusal::{Reason, Refusal},
+        text::quoted,
+        time::Timestamp,
+    },
+    otlp::{self, Point, Tally},
+    store::inbox::InboxRow,
+};
+
+/// Batches of one request that wait for a commit at once, so that the queue has room for others.
+const AT_ONCE: usize = 32;
+
+/// Who sends.
+#[derive(Clone, Debug)]
+pub enum Sender {
+    /// A device, for itself: it is the one its certificate names.
+    Device(Arc<DeviceEntry>),
+    /// Whoever has a token for the devices in its scope.
+    Gateway(Arc<TokenCaller>),
+}
+
+/// Takes the metrics of one request; OK once all that are not counted as rejected are durable.
+///
+/// The same request again adds nothing. Refused with `BATCH_TOO_LARGE`, `STORAGE_FULL` or `UNAVAILABLE`; what a refused
+/// request left vanishes when it is repeated.
+pub async fn export(
+    ctx: &Context,
+    sender: &Sender,
+    request: ExportMetricsServiceRequest,
+) -> Result<ExportMetricsServiceResponse> {
+    let count = otlp::count(&request);
+    if count > limits::OTLP_POINTS {
+        return Err(Refusal::new(
+            Reason::BatchTooLarge,
+            format!("{count} data points are more than the {} of one request", limits::OTLP_POINTS),
+            "export fewer at once: max_export_batch_size of the kit, send_batch_max_size of a collector",
+        )
+        .field("resource_metrics")
+        .into());
+    }
+    let now = ctx.clock.now();
+    let mut tally = Tally::default();
+    let mut devices: BTreeMap<String, (Arc<DeviceEntry>, Vec<Point>)> = BTreeMap::new();
+    for of in &request.resource_metrics {
+        match device_of(ctx, sender, of).await? {
+            Ok(device) => {
+                let points = otlp::points(of, &mut tally);
+                devices
+                    .entry(device.id().to_owned())
+                    .or_insert_with(|| (device, Vec::new()))
+                    .1
+                    .extend(points);
+            }
+            Err(why) => tally.reject(otlp::count_of_resource(of), why),
+        }
+    }
+    let mut rows = Vec::new();
+    for (device, points) in devices.into_values() {
+        rows.extend(batches(points).into_iter().filter_map(|batch| row(&device, batch, now, &mut tally)));
+    }
+    let mut rest = rows.into_iter().peekable();
+    while rest.peek().is_some() {
+        try_join_all(rest.by_ref().take(AT_ONCE).map(|row| ingest::keep(ctx, row))).await?;
+    }
+    let message = tally.message();
+    let partial_success = (!message.is_empty()).then(|| ExportMetricsPartialSuccess {
+        rejected_data_points: i64::try_from(tally.rejected()).unwrap_or(i64::MAX),
+        error_message: message,
+    });
+    Ok(ExportMetricsServiceResponse { partial_success })
+}
+
+/// The device that a resource is of, or why it is of none that the sender may speak for.
+async fn device_of(
+    ctx: &Context,
+    sender: &Sender,
+    of: &ResourceMetrics,
+) -> Result<std::result::Result<Arc<DeviceEntry>, String>> {
+    let said = otlp::named(of.resource.as_ref(), otlp::DEVICE);
+    let caller = match sender {
+        Sender::Device(device) => {
+            return Ok(match said {
+                Some(other) if other != device.id() => {
+                    Err(format!("of {}, with the certificate of {}", quoted(other), quoted(device.id())))
+                }
+                _ => Ok(device.clone()),
+            });
+        }
+        Sender::Gateway(caller) => caller,
+    };
+    let Some(id) = said.or_else(|| otlp::named(of.resource.as_ref(), otlp::INSTANCE)) else {
+        return Ok(Err(format!("of no device: the resource needs the attribute {}", otlp::DEVICE)));
+    };
+    if ctx.devices.get(id).is_none() && ctx.db.is_shared() {
+        // Another replica may have enrolled it a moment ago.
+        ctx.devices.refresh(ctx, id).await?;
+    }
+    // Whether there is a device outside of his scope is not for the caller to find out.
+    let found = ctx.devices.get(id).filter(|device| caller.may_see(&***device));
+    Ok(match found {
+        None => Err(format!("of {}, which is no device in the scope of this token", quoted(id))),
+        Some(device) => match device.state() {
+            DeviceState::Active | DeviceState::Quarantined => Ok(device),
+            state => Err(format!("of {}, which is {}", quoted(id), state.as_str())),
+        },
+    })
+}
+
+/// Points in batches that fit into the inbox. How they are cut depends on the request alone.
+fn batches(points: Vec<Point>) -> Vec<Vec<Point>> {
+    let mut batches: Vec<Vec<Point>> = Vec::new();
+    let mut room = 0;
+    for point in points {
+        let size = point.readings.len();
+        match batches.last_mut().filter(|_| size <= room) {
+            Some(batch) => batch.push(point),
+            None => {
+                room = MAX_READINGS;
+                batches.push(vec![point]);
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    batches
+}
+
+/// What is kept of a batch, if anything is.
+fn row(device: &DeviceEntry, mut points: Vec<Point>, now: Timestamp, tally: &mut Tally) -> Option<InboxRow> {
+    // Of all that was sent: what the owner allows now may be something else when the request is repeated.
+    let sent = points.iter().flat_map(|point| point.readings.iter().cloned()).collect();
+    let digest =
+        Sha256::of(&v1::SendTelemetryRequest { readings: sent, ..Default::default() }.encode_to_vec());
+    let nonce = digest.as_bytes()[..NONCE].to_vec();
+    points.retain(|point| match why_not(device, point, now) {
+        None => true,
+        Some(why) => {
+            tally.reject(1, why);
+            false
+        }
+    });
+    let readings: Vec<v1::Reading> = points.into_iter().flat_map(|point| point.readings).collect();
+    if readings.is_empty() {
+        return None;
+    }
+    let request = v1::SendTelemetryRequest { readings, ..Default::default() };
+    Some(InboxRow {
+        device_id: device.id().to_owned(),
+        sequence: 0,
+        nonce,
+        received_at: now.millis(),
+        readings: request.encode_to_vec(),
+    })
+}
+
+fn why_not(device: &DeviceEntry, point: &Point, now: Timestamp) -> Option<String> {
+    let class = ingest::class(point.class.into()).filter(|class| device.allows(*class));
+    if class.is_none() {
+        let class = point.class.as_str_name().trim_start_matches("DATA_CLASS_").to_lowercase();
+        return Some(format!("of the class {class}, which the owner of the device switched off"));
+    }
+    for reading in point.readings.iter().map(ingest::from_wire) {
+        if let Err(refusal) = reading.check(0) {
+            return Some(refusal.message);
+        }
+        if !reading.value.is_finite() {
+            return Some("with a value that is not finite".to_owned());
+        }
+        if !reading.is_sound(now) {
+            return Some("without a time, or one before 2000 or more than a day ahead".to_owned());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "otlp_tests.rs"]
+mod tests;
