@@ -26,7 +26,20 @@ pub fn used(process: u32) -> Duration {
 ///
 /// When there is no such process.
 pub fn peak_memory(process: u32) -> u64 {
+    status(process, "VmHWM:")
+}
+
+/// The memory that a process holds, in bytes.
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn memory(process: u32) -> u64 {
+    status(process, "VmRSS:")
+}
+
+fn status(process: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a running process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a line about memory");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
 }

@@ -1,8 +1,8 @@
-//! Batches of readings, and the series they step.
+//! Batches of readings.
 
 use slipway_server::store::{
-    inbox::{InboxRow, inbox_consume, inbox_lock, inbox_prune, inbox_put, inbox_try_lock, inbox_waiting},
-    series::{SeriesRow, series_delete, series_of_device, series_put},
+    inbox::{InboxRow, inbox_lock, inbox_prune, inbox_put, inbox_try_lock, inbox_waiting},
+    inbox_chunk::inbox_consumed,
 };
 
 use crate::backend::{Backend, at, contract};
@@ -13,7 +13,6 @@ contract! {
     batches_wait_in_order_and_are_consumed_once;
     only_old_consumed_batches_are_deleted;
     one_replica_consumes_at_a_time;
-    a_series_is_saved_and_forgotten;
 }
 
 fn batch(device: &str, sequence: i64, seconds: i64) -> InboxRow {
@@ -32,7 +31,7 @@ async fn a_repeated_batch_keeps_the_first(backend: Backend) {
     inbox_put(&mut tx, &InboxRow { readings: vec![9], ..batch("a", 1, 5) }).await.unwrap();
     inbox_put(&mut tx, &batch("b", 1, 0)).await.unwrap();
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 1, 0), batch("b", 1, 0)]);
-    assert!(inbox_consume(&mut tx, &batch("a", 1, 0)).await.unwrap());
+    assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&batch("a", 1, 0))).await.unwrap(), 1);
     inbox_put(&mut tx, &batch("a", 1, 9)).await.unwrap();
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("b", 1, 0)]);
 }
@@ -45,7 +44,7 @@ async fn batches_of_one_number_are_told_apart_by_their_nonces(backend: Backend) 
     }
     let waiting = inbox_waiting(&mut tx, 10).await.unwrap();
     assert_eq!(waiting, [batch("a", 1, 0), other(7, 0), other(0xff, 0)]);
-    assert!(inbox_consume(&mut tx, &other(7, 0)).await.unwrap());
+    assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&other(7, 0))).await.unwrap(), 1);
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 1, 0), other(0xff, 0)]);
     assert_eq!(inbox_prune(&mut tx, at(1), 9).await.unwrap(), 1);
     inbox_put(&mut tx, &other(0xff, 9)).await.unwrap();
@@ -59,9 +58,9 @@ async fn batches_wait_in_order_and_are_consumed_once(backend: Backend) {
     }
     let waiting = inbox_waiting(&mut tx, 3).await.unwrap();
     assert_eq!(waiting, [batch("b", 1, 0), batch("Z", 1, 1), batch("a", 7, 1)]);
-    assert!(inbox_consume(&mut tx, &waiting[0]).await.unwrap());
-    assert!(!inbox_consume(&mut tx, &waiting[0]).await.unwrap());
-    assert!(!inbox_consume(&mut tx, &batch("nobody", 1, 0)).await.unwrap());
+    assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&waiting[0])).await.unwrap(), 1);
+    assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&waiting[0])).await.unwrap(), 0);
+    assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&batch("nobody", 1, 0))).await.unwrap(), 0);
 }
 
 async fn only_old_consumed_batches_are_deleted(backend: Backend) {
@@ -70,7 +69,7 @@ async fn only_old_consumed_batches_are_deleted(backend: Backend) {
         inbox_put(&mut tx, &batch("a", sequence, sequence)).await.unwrap();
     }
     for sequence in 1..=4 {
-        assert!(inbox_consume(&mut tx, &batch("a", sequence, sequence)).await.unwrap());
+        assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&batch("a", sequence, sequence))).await.unwrap(), 1);
     }
     assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 2);
     assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 1);
@@ -90,24 +89,4 @@ async fn one_replica_consumes_at_a_time(backend: Backend) {
     let mut second = other.write().await.unwrap();
     inbox_lock(&mut second).await.unwrap();
     assert!(inbox_try_lock(&mut second).await.unwrap());
-}
-
-async fn a_series_is_saved_and_forgotten(backend: Backend) {
-    let series = |metric: &str, last_value: f64| SeriesRow {
-        component: "filter".to_owned(),
-        metric: metric.to_owned(),
-        unit: "Pa".to_owned(),
-        state: vec![1, 0, 255],
-        last_value,
-        last_at: at(0).millis(),
-    };
-    let mut tx = backend.db.write().await.unwrap();
-    series_put(&mut tx, "a", &series("y", 1.0)).await.unwrap();
-    series_put(&mut tx, "a", &series("x", 0.1 + 0.2)).await.unwrap();
-    series_put(&mut tx, "a", &series("y", -2.5)).await.unwrap();
-    let saved = series_of_device(&mut tx, "a").await.unwrap();
-    assert_eq!(saved, [series("x", 0.1 + 0.2), series("y", -2.5)]);
-    series_delete(&mut tx, "a", "filter", "x").await.unwrap();
-    assert_eq!(series_of_device(&mut tx, "a").await.unwrap(), [series("y", -2.5)]);
-    assert_eq!(series_of_device(&mut tx, "b").await.unwrap(), []);
 }

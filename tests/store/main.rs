@@ -17,5 +17,7 @@ mod releases;
 mod reports;
 mod requests;
 mod rollouts;
+mod series;
 mod tokens;
 mod transactions;
+mod webhooks;

@@ -9,10 +9,12 @@ use super::{
     Context,
     active_rollouts::ActiveRollouts,
     alerts::AlertFeed,
+    archive::Archive,
     courier::Courier,
     conditions::Conditions,
     device_cache::{DeviceCache, DeviceEntry},
     enroll::Guesses,
+    forecasts::Forecasts,
     fake_trust,
     ingest::Inbox,
     manifests::Manifests,
@@ -97,6 +99,11 @@ impl Deref for TestContext {
 impl Context {
     /// A context of its own for one test.
     pub async fn for_test() -> TestContext {
+        Context::for_test_with(|_| {}).await
+    }
+
+    /// The same, as `change` leaves it.
+    pub async fn for_test_with(change: impl FnOnce(&mut Context)) -> TestContext {
         let dir = TempDir::new().expect("a temporary directory");
         let db = Db::open_sqlite(&dir.path().join("slipway.db")).await.expect("a database");
         let clock = Clock::manual(START);
@@ -110,7 +117,7 @@ impl Context {
         let trust = Trust::new(fake_trust::online_keys(), &metrics);
         let (stop_handle, stop) = StopHandle::new();
         let pki = Arc::new(Pki::in_memory(START).expect("two authorities"));
-        let ctx = Context {
+        let mut ctx = Context {
             db,
             clock,
             rng,
@@ -123,6 +130,8 @@ impl Context {
             metrics,
             stop,
             inbox: Inbox::default(),
+            archive: Archive::default(),
+            forecasts: Forecasts::default(),
             manifests: Manifests::default(),
             alerts: AlertFeed::default(),
             offline: Offline::new(Settings::default(), START),
@@ -136,6 +145,7 @@ impl Context {
             renew_after_expiry: 10 * limits::DEVICE_CERTIFICATE,
             check_in_interval: Duration::from_secs(60),
         };
+        change(&mut ctx);
         TestContext { ctx, dir, stop_handle }
     }
 }

@@ -58,19 +58,11 @@ pub async fn inbox_waiting(tx: &mut Tx, limit: i64) -> Result<Vec<InboxRow>, Sto
     Ok(rows)
 }
 
-/// Marks a batch as consumed; false when somebody else already did.
-pub async fn inbox_consume(tx: &mut Tx, row: &InboxRow) -> Result<bool, StoreError> {
-    let changed = on!(tx, conn => sqlx::query(
-        "UPDATE inbox SET consumed = 1 WHERE device_id = $1 AND sequence = $2 AND nonce = $3 AND consumed = 0")
-        .bind(&row.device_id).bind(row.sequence).bind(&row.nonce).execute(conn).await.map(|done| done.rows_affected()))?;
-    Ok(changed == 1)
-}
-
-/// Deletes consumed batches received before `before`, at most `limit`; returns how many.
+/// Deletes consumed and archived batches received before `before`, at most `limit`; returns how many.
 pub async fn inbox_prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
     let deleted = on!(tx, conn => sqlx::query(
         "DELETE FROM inbox WHERE (device_id, sequence, nonce) IN (SELECT device_id, sequence, nonce FROM inbox \
-         WHERE consumed = 1 AND received_at < $1 ORDER BY received_at, device_id, sequence, nonce LIMIT $2)")
+         WHERE consumed = 1 AND archived > 0 AND received_at < $1 ORDER BY received_at, device_id, sequence, nonce LIMIT $2)")
         .bind(before.millis()).bind(limit).execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(deleted)
 }

@@ -27,6 +27,8 @@ pub enum Bench {
         #[arg(long)]
         data: PathBuf,
     },
+    /// What readings cost the server, from the call to the saved state, beside a bare insert of the same rows
+    Telemetry,
 }
 
 /// Measures and prints.
@@ -44,6 +46,10 @@ pub fn run(bench: &Bench) -> Result<()> {
                     .args(["bench", "--workspace", "--bench", "disks", "--", "--data"])
                     .arg(data.canonicalize()?),
             )
+        }
+        Bench::Telemetry => {
+            workspace::build("release")?;
+            workspace::run(workspace::cargo().args(["bench", "--workspace", "--bench", "telemetry"]))
         }
         Bench::Footprint => footprint::run(),
         Bench::Insight { data } => workspace::run(

@@ -1,0 +1,123 @@
+//! What readings cost the server: from the call that brings a batch to the state of its series, saved.
+//!
+//! The server is a process of its own, so that the CPU it burns can be told from the callers'. Devices send a batch
+//! each minute with one reading of each series, as fast as the server takes them; what a minute of the whole fleet
+//! costs is then a share of a core. Beside it the same readings go into a table of the same database engine in bulk,
+//! one row each and nothing else: the floor under any server that keeps them.
+
+mod bulk;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use slipway_proto::v1::{DataClass, Reading, SendTelemetryRequest};
+use slipway_server::store::{Db, inbox::inbox_waiting};
+use slipway_tests::{clock, cpu, desk::HARDWARE, fleet::Fleet, member::Member};
+
+/// Devices, each on a connection of its own.
+const DEVICES: usize = 1_000;
+/// Series of each: what a machine with some disks, fans and networks reports.
+const SERIES: usize = 200;
+/// Readings of a series: the first makes the state, the others are measured.
+const MINUTES: usize = 6;
+/// Calls under way at once.
+const AT_ONCE: usize = 32;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Its commands wait for processes, which one thread that also drives calls must not.
+    let fleet = Fleet::start(0, b"", &["--log", "warn"], &[]);
+    runtime.block_on(measure(&fleet));
+}
+
+async fn measure(fleet: &Fleet) {
+    println!("{DEVICES} devices with {SERIES} series each, one reading of each a minute");
+    let members = members(fleet).await;
+    let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
+    let process = fleet.server.id();
+    let idle = cpu::memory(process);
+    let mut best = f64::INFINITY;
+    for minute in 0..MINUTES {
+        let before = cpu::used(process);
+        for some in members.chunks(AT_ONCE) {
+            join_all(some.iter().map(|member| send(member, minute))).await;
+        }
+        consumed(&db).await;
+        let used = (cpu::used(process) - before).as_secs_f64();
+        println!("  minute {minute}: {used:.2} s of CPU");
+        // The first one makes the series; what disturbs one of the others only ever adds.
+        if minute > 0 {
+            best = best.min(used);
+        }
+    }
+    let peak = cpu::peak_memory(process);
+    let bulk = bulk::micros_a_reading(&readings(0), DEVICES);
+
+    let all = (DEVICES * SERIES) as f64;
+    let micros = best * 1e6 / all;
+    line("CPU us a reading, from the call to the saved state", format!("{micros:.2}"), "");
+    line("readings a second and core", format!("{:.0}", 1e6 / micros), "");
+    line("  the same rows inserted in bulk and nothing else", format!("{:.0}", 1e6 / bulk), "");
+    line("  ratio", format!("{:.2}", bulk / micros), "");
+    let share = 200_000.0 / 60.0 * micros / 1e4;
+    line("share of a core, 200,000 series a minute", format!("{share:.1} %"), "below 10 %");
+    line("peak memory MB", format!("{:.0}", peak as f64 / 1e6), "");
+    line("  above the idle server, bytes a series", format!("{:.0}", peak.saturating_sub(idle) as f64 / all), "at most 512");
+    let database = std::fs::metadata(fleet.data().join("slipway.db")).map_or(0, |file| file.len());
+    line("database, bytes a series", format!("{:.0}", database as f64 / all), "");
+}
+
+fn line(what: &str, measured: String, asked: &str) {
+    println!("{what:<52} {measured:>12}  {asked}");
+}
+
+async fn members(fleet: &Fleet) -> Vec<Member> {
+    let claim = fleet.admin().claim(u32::try_from(DEVICES).unwrap_or(u32::MAX), &[]).await;
+    let ca = std::fs::read_to_string(fleet.data().join("server-ca.pem")).expect("the server's CA");
+    let mut members = Vec::with_capacity(DEVICES);
+    for device in 0..DEVICES {
+        let member = Member::enroll(fleet.port, &ca, &claim, &format!("device-{device}"), HARDWARE).await;
+        members.push(member.expect("a device"));
+    }
+    members
+}
+
+async fn send(member: &Member, minute: usize) {
+    let request = SendTelemetryRequest {
+        sequence: minute as u64 + 1,
+        readings: readings(minute),
+        ..SendTelemetryRequest::default()
+    };
+    for _ in 0..100 {
+        // A full queue pushes back.
+        if member.caller.device().send_telemetry(request.clone()).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{}: a batch was not taken", member.id);
+}
+
+/// One reading of each series, an hour ago and `minute` minutes later.
+fn readings(minute: usize) -> Vec<Reading> {
+    let now = slipway_server::clock::Clock::System.now().millis() / 1000;
+    let reading = |series: usize| Reading {
+        component: format!("part-{}", series / 10),
+        metric: format!("hw.sensor.reading_{}", series % 10),
+        unit: "Cel".to_owned(),
+        data_class: DataClass::Essential.into(),
+        time: Some(prost_types::Timestamp { seconds: now - 3600 + 60 * minute as i64, nanos: 0 }),
+        value: 40.0 + ((series * 7 + minute * 13) % 10) as f64,
+        boot_id: String::new(),
+    };
+    (0..SERIES).map(reading).collect()
+}
+
+/// Waits until the server has consumed every batch.
+async fn consumed(db: &Db) {
+    clock::wait_for("every batch to be consumed", Duration::from_secs(120), || async {
+        let mut tx = db.read().await.expect("a transaction");
+        inbox_waiting(&mut tx, 1).await.expect("the inbox").is_empty().then_some(())
+    })
+    .await;
+}
