@@ -25,6 +25,9 @@ pub const CONTACT_WAIT: u64 = 30;
 /// How often readings are taken unless configured, in seconds.
 pub const TELEMETRY_INTERVAL: u64 = 60;
 
+/// The server takes so many texts that a device says of itself.
+pub(crate) const ATTRIBUTES: usize = 64;
+
 /// What [`Config`] has beside attributes.
 const SETTINGS: &str = "server device_id product hardware component slots slot_size health_command \
                         health_deadline_seconds contact_wait_seconds telemetry_interval_seconds \
@@ -203,8 +206,9 @@ impl Config {
             }
         }
         keystore::Keys::of(&StateDir::new(Path::new("")), &self.key_store, &self.tpm)?;
-        if self.attributes.len() > 64 {
-            return Err(format!("attributes has {} entries; at most 64 are sent", self.attributes.len()));
+        if self.attributes.len() > ATTRIBUTES {
+            let count = self.attributes.len();
+            return Err(format!("attributes has {count} entries; at most {ATTRIBUTES} are sent"));
         }
         // A line at the end of the file belongs to the section that stands there.
         if let Some(setting) = SETTINGS.split(' ').find(|name| self.attributes.contains_key(*name)) {

@@ -172,6 +172,7 @@ impl Contact {
     async fn check_in(&mut self, ask: &Ask, round: &mut Round) -> Result<(), Reason> {
         for _ in 0..CHECK_INS {
             let mut inventory = ask.inventory.clone();
+            self.passport.describe(&mut inventory);
             if inventory.blocked.is_none() {
                 inventory.blocked = self.blocked().map(|reason| wire_reason(&reason));
             }

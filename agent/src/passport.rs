@@ -5,7 +5,7 @@
 //! device signs a challenge with its key and is given another. So nothing here ends the agent.
 
 use rand::{Rng, RngExt as _, rngs::StdRng};
-use slipway_proto::v1::RenewRequest;
+use slipway_proto::v1::{Inventory, RenewRequest};
 use slipway_trust::Sha256;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     authorities::{self, Authorities},
     certificate::Facts,
     clock::Clock,
-    config::{Config, StateDir},
+    config::{ATTRIBUTES, Config, StateDir},
     identity::{self, IdentityError, Papers},
     keystore::{Key, KeyStore as _, Keys},
     link::{self, Link, chain},
@@ -36,6 +36,9 @@ const REPLACE_AGAIN: i64 = 3600 * 1000;
 const PAUSE: i64 = 60 * 1000;
 /// Longest pause between such renewals. A certificate is renewed in the last half of its life: months.
 const PAUSE_LIMIT: i64 = 6 * 3600 * 1000;
+
+/// The attribute that says by which set of CAs the device knows its server.
+pub const SERVER_CA_ATTRIBUTE: &str = "server-ca";
 
 /// What the server says to a device that an operator has to let in again: it asks seldom.
 pub const SHUT_OUT: [&str; 2] = ["DEVICE_REVOKED", "RENEWAL_NEEDS_APPROVAL"];
@@ -206,6 +209,15 @@ impl Passport {
         let (authorities, _) = Authorities::load(self.keys.state()).map_err(not_read)?;
         self.link.believe(authorities);
         self.show()
+    }
+
+    /// Says in the inventory by which set of CAs the device knows its server: the SHA-256 of their file, so that
+    /// people see who has yet to take what the owners signed. It is sent when it changes, and no other time.
+    pub fn describe(&self, inventory: &mut Inventory) {
+        let has_room = inventory.attributes.len() < ATTRIBUTES;
+        if let Some(pinned) = self.pinned.filter(|_| has_room) {
+            inventory.attributes.insert(SERVER_CA_ATTRIBUTE.to_owned(), pinned.to_string());
+        }
     }
 
     /// The certificate that is shown.
