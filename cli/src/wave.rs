@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use slipway_proto::v1;
 
-use crate::duration;
+use crate::{duration, human};
 
-const KEYS: &str = "max-failures, max-failure, min-success, min-sample, max-in-flight, soak";
+const KEYS: &str =
+    "min-success-percent, min-sample, max-failures, max-failure-percent, max-in-flight and soak";
 
 /// One `--wave` of a rollout.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +20,14 @@ impl FromStr for WaveSpec {
         let (percent, settings) = text.split_once(':').unwrap_or((text, ""));
         let number = percent.trim().trim_end_matches('%');
         let percent = number.parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| {
-            format!("`{percent}` is not a share; a wave starts with a percentage up to 100, as in 10:soak=5m")
+            match percent.split_once([',', ' ', ';']) {
+                Some((share, rest)) if rest.contains('=') => {
+                    format!("after the share stands a colon: {share}:{}", rest.trim())
+                }
+                _ => format!(
+                    "`{percent}` is not a share; a wave starts with a percentage up to 100, as in 10:soak=5m"
+                ),
+            }
         })?;
         let mut gate = v1::Gate::default();
         let mut wave = v1::Wave { percent, ..v1::Wave::default() };
@@ -28,6 +36,11 @@ impl FromStr for WaveSpec {
                 .split_once('=')
                 .ok_or_else(|| format!("`{setting}` has no value; write for example {setting}=1"))?;
             match key {
+                "max-failures" if value.ends_with('%') => {
+                    return Err(format!(
+                        "{key}={value}: {key} is a number of devices; for a share write max-failure-percent={value}"
+                    ));
+                }
                 "max-failures" => gate.max_failures = count(key, value)?,
                 "min-sample" => gate.min_sample = count(key, value)?,
                 "max-in-flight" => {
@@ -38,10 +51,15 @@ impl FromStr for WaveSpec {
                         );
                     }
                 }
-                "min-success" => gate.min_success_percent = share(key, value)?,
-                "max-failure" => gate.max_failure_percent = share(key, value)?,
+                "min-success-percent" | "min-success" => gate.min_success_percent = share(key, value)?,
+                "max-failure-percent" | "max-failure" => gate.max_failure_percent = share(key, value)?,
                 "soak" => gate.soak = Some(duration::to_wire(duration::parse(value)?)),
-                _ => return Err(format!("`{key}` is not a setting of a wave; there are {KEYS}")),
+                _ => {
+                    return Err(format!(
+                        "`{key}` is not a setting of a wave; there are {KEYS} (`slipway rollout create --help` \
+                         says what each means)"
+                    ));
+                }
             }
         }
         wave.gate = Some(gate);
@@ -102,12 +120,12 @@ fn default_plan() -> Vec<v1::Wave> {
 /// A gate in words, as `wave` reads it.
 pub fn gate_words(gate: &v1::Gate) -> String {
     let or = |value: u32, default: u32| if value == 0 { default } else { value };
-    let sample = if gate.min_sample == 0 { "all".to_owned() } else { format!("≥{}", gate.min_sample) };
+    let sample = if gate.min_sample == 0 { "all".to_owned() } else { format!("{} or more", gate.min_sample) };
     let mut words = format!(
-        "≥{}% ok of {sample}, fails past {} and {}%",
+        "opens the next at ≥{}% ok of {sample}, fails above {}% failed (at once from {} on)",
         or(gate.min_success_percent, 95),
-        gate.max_failures,
         or(gate.max_failure_percent, 5),
+        human::counted(u64::from(gate.max_failures) + 1, "failure"),
     );
     let soak = gate.soak.as_ref().map(duration::from_wire).unwrap_or_default();
     if !soak.is_zero() {
@@ -144,7 +162,13 @@ mod tests {
         assert_eq!(refusal("10:soak"), "`soak` has no value; write for example soak=1");
         assert_eq!(
             refusal("10:soke=5m"),
-            "`soke` is not a setting of a wave; there are max-failures, max-failure, min-success, min-sample, max-in-flight, soak"
+            "`soke` is not a setting of a wave; there are min-success-percent, min-sample, max-failures, \
+             max-failure-percent, max-in-flight and soak (`slipway rollout create --help` says what each means)"
+        );
+        assert_eq!(refusal("10, soak=5m"), "after the share stands a colon: 10:soak=5m");
+        assert_eq!(
+            refusal("10:max-failures=5%"),
+            "max-failures=5%: max-failures is a number of devices; for a share write max-failure-percent=5%"
         );
         assert_eq!(refusal("10:max-failures=few"), "max-failures=few: `few` is not a whole number");
         assert_eq!(
@@ -174,6 +198,15 @@ mod tests {
     #[test]
     fn a_gate_is_legible() {
         let WaveSpec(wave) = "10:max-failures=1,soak=30m".parse().unwrap();
-        assert_eq!(gate_words(&wave.gate.unwrap()), "≥95% ok of all, fails past 1 and 5%, soak 30m");
+        assert_eq!(
+            gate_words(&wave.gate.unwrap()),
+            "opens the next at ≥95% ok of all, fails above 5% failed (at once from 2 failures on), soak 30m"
+        );
+        let WaveSpec(wave) =
+            "10:min-sample=5,min-success-percent=90,max-failure-percent=20%".parse().unwrap();
+        assert_eq!(
+            gate_words(&wave.gate.unwrap()),
+            "opens the next at ≥90% ok of 5 or more, fails above 20% failed (at once from 1 failure on)"
+        );
     }
 }

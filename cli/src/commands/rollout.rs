@@ -219,6 +219,7 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
     ];
     rows.extend(rest);
     rows.extend([
+        ("left out", left_out(rollout)),
         ("created", human::maybe_moment(rollout.create_time.as_ref(), now)),
         ("by", rollout.creator.clone()),
         ("changed", human::maybe_moment(rollout.update_time.as_ref(), now)),
@@ -237,6 +238,15 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
         ]
     });
     format!("{}\n{table}", facts(&rows))
+}
+
+/// Devices that it is meant for and that cannot take part: `3 already there, 1 revoked`.
+fn left_out(rollout: &v1::Rollout) -> String {
+    let words = rollout
+        .left_out
+        .iter()
+        .map(|left_out| format!("{} {}", left_out.devices, human::enum_words(&left_out.code, "DEVICE_")));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A line a wave: its number, how far it goes, and `cells` of its index and itself below the rest of the header.

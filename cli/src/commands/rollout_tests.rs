@@ -56,6 +56,8 @@ fn a_rollout_in_full() {
     rollout.waves[0].failed = 1;
     rollout.waves[1].set_state(v1::WaveState::Pending);
     rollout.waves[1].devices = 7;
+    let left_out = |code: &str, devices| v1::LeftOut { code: code.to_owned(), devices };
+    rollout.left_out = vec![left_out("ALREADY_THERE", 12), left_out("DEVICE_PENDING", 1)];
     assert_eq!(
         render(&rollout, NOW),
         "\
@@ -65,13 +67,14 @@ state       paused: wave 1 failed: 1 of 1 finished updates failed
 devices     all of the product
 on failure  pause
 timeout     1d
+left out    12 already there, 1 pending
 created     2026-11-22 14:02:05Z (1m ago)
 by          admin
 changed     2026-11-22 14:03:05Z (just now)
 
 WAVE  TO    STATE    DEVICES  ADMITTED  IN FLIGHT  LIMIT  OK  FAILED  GATE
-1     10%   failed   1        1         0          2      0   1       ≥95% ok of all, fails past 0 and 5%, soak 30s
-2     100%  pending  7        0         0          -      0   0       ≥95% ok of all, fails past 0 and 5%
+1     10%   failed   1        1         0          2      0   1       opens the next at ≥95% ok of all, fails above 5% failed (at once from 1 failure on), soak 30s
+2     100%  pending  7        0         0          -      0   0       opens the next at ≥95% ok of all, fails above 5% failed (at once from 1 failure on)
 "
     );
     assert_eq!(
@@ -139,8 +142,8 @@ on failure  pause
 timeout     1d
 
 WAVE  TO    DEVICES  LIMIT  GATE
-1     10%   1        2      ≥95% ok of all, fails past 0 and 5%
-2     100%  7        -      ≥95% ok of all, fails past 0 and 5%
+1     10%   1        2      opens the next at ≥95% ok of all, fails above 5% failed (at once from 1 failure on)
+2     100%  7        -      opens the next at ≥95% ok of all, fails above 5% failed (at once from 1 failure on)
 "
     );
     let json = json::message("Rollout", &plan).unwrap();

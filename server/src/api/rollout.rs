@@ -21,7 +21,8 @@ use crate::{
         rollout::{Act, Rollout},
     },
     service::{
-        Context, Error, hand_assignments, prospects,
+        Context, Error, hand_assignments,
+        prospects::{self, Census, census},
         rollout_watch::Watcher,
         rollouts::{self, Asked},
     },
@@ -87,7 +88,8 @@ impl RolloutService for Api {
         let binding = ["rollouts", asked.filter.as_str()];
         let page = Page::parse(asked.page_size, &asked.page_token, &binding).map_err(|e| refused(&e))?;
         let (found, next_page_token) = rollouts::list(&self.ctx, &filter, &page).await?;
-        let rollouts = found.iter().map(|rollout| rollout_wire::rollout(rollout, &[])).collect();
+        let rollouts =
+            found.iter().map(|rollout| rollout_wire::rollout(rollout, &Census::default())).collect();
         Ok(Response::new(v1::ListRolloutsResponse { rollouts, next_page_token }))
     }
 
@@ -148,7 +150,7 @@ impl RolloutService for Api {
                 },
             };
             let response = v1::WatchRolloutResponse {
-                rollout: Some(rollout_wire::rollout(&change.rollout, &change.devices)),
+                rollout: Some(rollout_wire::rollout(&change.rollout, &change.census)),
                 updates: change.updates.iter().map(|update| rollout_wire::update(update, &[])).collect(),
             };
             Ok(Some((response, (None, watcher))))
@@ -171,6 +173,6 @@ impl Api {
     }
 
     fn counted(&self, rollout: &Rollout) -> v1::Rollout {
-        rollout_wire::rollout(rollout, &prospects::wave_devices(&self.ctx, rollout))
+        rollout_wire::rollout(rollout, &census(&self.ctx, rollout))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         update::{self, HistoryLine, Update, UpdateState},
         wave::{LINE, Wave, WaveState},
     },
-    service::prospects::Preview,
+    service::prospects::{Census, Preview},
 };
 
 /// A plan as it was asked for; what is no plan at all is refused with the field that is at fault.
@@ -68,14 +68,18 @@ fn span(
     })
 }
 
-/// A rollout; `devices` are those of each wave, where they were counted.
-pub fn rollout(rollout: &Rollout, devices: &[u32]) -> v1::Rollout {
+/// A rollout, and who takes part in it, where that was counted.
+pub fn rollout(rollout: &Rollout, census: &Census) -> v1::Rollout {
     let on_failure = match rollout.on_failure {
         FailureAction::Pause => v1::FailureAction::Pause,
         FailureAction::RollBack => v1::FailureAction::RollBack,
     };
-    let counted = devices.iter().copied().chain(std::iter::repeat(0));
+    let counted = census.waves.iter().copied().chain(std::iter::repeat(0));
+    let left_out = census.left_out.iter();
     v1::Rollout {
+        left_out: left_out
+            .map(|(code, devices)| v1::LeftOut { code: (*code).to_owned(), devices: *devices })
+            .collect(),
         name: rollout.name(),
         release: rollout.release(),
         selector: rollout.selector.clone(),

@@ -15,7 +15,7 @@ use crate::{
 
 /// Fields a filter on audit events may name.
 pub const FILTER_FIELDS: &[Field] = &[
-    Field::text("time"),
+    Field::time("time"),
     Field::text("actor"),
     Field::text("action"),
     Field::text("resource"),

@@ -162,7 +162,8 @@ pub async fn flag_duplicate(ctx: &Context, id: &str, also_from: IpAddr) -> Resul
 }
 
 /// Takes a device back into good standing: ends its quarantine, says yes to the renewal that it waits
-/// for, and drops the mark of a duplicate. One of which there is nothing to say stays as it is.
+/// for, and drops the mark of a duplicate. One of which there is nothing to say stays as it is; one that has
+/// no standing to come back to is refused with `DEVICE_STATE`.
 pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Seen> {
     change_record(ctx, actor, id, "ClearQuarantine", |device| {
         let mut what = Vec::new();
@@ -179,9 +180,33 @@ pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Se
                 what.push("renewal approved");
             }
         }
+        if what.is_empty() {
+            check_is_in_the_fleet(device)?;
+        }
         Ok((!what.is_empty()).then(|| what.join(", ")))
     })
     .await
+}
+
+/// Refuses one that has another word to wait for than the end of a quarantine, or none.
+fn check_is_in_the_fleet(device: &Device) -> std::result::Result<(), Refusal> {
+    let id = &device.id;
+    let (what, hint) = match device.state {
+        DeviceState::Active | DeviceState::Quarantined => return Ok(()),
+        DeviceState::Pending => (
+            "waits for an operator's yes, not for the end of a quarantine",
+            format!("slipway device approve {id}"),
+        ),
+        DeviceState::Registered => (
+            "is registered and has not enrolled yet: it has no quarantine",
+            "it is let in when it enrols with its registered key".to_owned(),
+        ),
+        DeviceState::Revoked => (
+            "is revoked",
+            "a revoked device does not come back; enrol it under a new key and a new id".to_owned(),
+        ),
+    };
+    Err(Refusal::new(Reason::DeviceStateRefused, format!("{id} {what}"), hint).field("name"))
 }
 
 /// Says yes to a device that enrolled pending; `etag`, when not empty, has to be the record's present one.

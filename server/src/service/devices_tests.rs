@@ -78,7 +78,30 @@ async fn a_revoked_device_is_known_as_such_at_once() {
     revoke(&ctx, "tokens/a", "a", "stolen").await.unwrap();
     let entry = ctx.devices.find(&ctx, &Sha256::of(b"a")).await.unwrap().unwrap();
     assert_eq!(entry.state(), DeviceState::Revoked);
-    let cleared = clear_quarantine(&ctx, "tokens/a", "a").await.unwrap();
-    assert_eq!(cleared.device.state, DeviceState::Revoked, "quarantine is another matter");
     assert!(get(&ctx, "nobody").await.is_err());
+}
+
+#[tokio::test]
+async fn only_who_is_in_the_fleet_is_taken_back_into_good_standing() {
+    let ctx = Context::for_test().await;
+    for (id, state, why) in [
+        ("p", DeviceState::Pending, "p waits for an operator's yes, not for the end of a quarantine"),
+        ("r", DeviceState::Registered, "r is registered and has not enrolled yet: it has no quarantine"),
+        ("x", DeviceState::Revoked, "x is revoked"),
+    ] {
+        enrolled(&ctx, id, |device| device.state = state).await;
+        match clear_quarantine(&ctx, "tokens/a", id).await {
+            Err(Error::Refused(refusal)) => {
+                assert_eq!((refusal.reason, refusal.message.as_str()), (Reason::DeviceStateRefused, why));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // A copy of its key can call before an operator said yes.
+    flag_duplicate(&ctx, "p", IpAddr::from([192, 0, 2, 1])).await.unwrap();
+    let cleared = clear_quarantine(&ctx, "tokens/a", "p").await.unwrap().device;
+    assert_eq!((cleared.state, cleared.standing.duplicate_at), (DeviceState::Pending, None));
+    // Twice is once.
+    add(&ctx, "a", "north").await;
+    assert_eq!(clear_quarantine(&ctx, "tokens/a", "a").await.unwrap().device.state, DeviceState::Active);
 }

@@ -13,7 +13,7 @@ use crate::{
         plan::Draft,
         refusal::{Reason, Refusal},
         release::Release,
-        rollout::Rollout,
+        rollout::{Rollout, RolloutState},
         time::Timestamp,
         wave::{WaveState, fair_seed},
     },
@@ -149,19 +149,44 @@ pub(super) fn draw_seed(ctx: &Context, rollout: &Rollout, now: Timestamp) -> Str
     fair_seed(&rollout.waves, &keys, draw)
 }
 
-/// Devices of each wave, as the inventory is now.
-pub fn wave_devices(ctx: &Context, rollout: &Rollout) -> Vec<u32> {
-    let mut counts = vec![0; rollout.waves.len()];
-    let Some(active) = activate(ctx, rollout.clone()) else { return counts };
+/// Who takes part in a rollout, and who of those it is meant for does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Devices of each wave: those that took part, and those that still can as the inventory is now.
+    pub waves: Vec<u32>,
+    /// How many of the others the selector matches, by the code of what keeps them out.
+    pub left_out: BTreeMap<&'static str, u32>,
+}
+
+/// Counts who takes part in a rollout. From its end on, and while it goes back, nobody joins it: whoever
+/// matches then has no part in it and is not counted.
+pub fn census(ctx: &Context, rollout: &Rollout) -> Census {
+    let waves = rollout.waves.iter().map(|wave| wave.counts.admitted).collect();
+    let mut census = Census { waves, left_out: BTreeMap::new() };
+    if rollout.state.is_terminal() || rollout.state == RolloutState::RollingBack {
+        return census;
+    }
+    let Some(active) = activate(ctx, rollout.clone()) else { return census };
     let now = ctx.clock.now();
     for entry in ctx.devices.all() {
-        let wave = verdict(&entry, &active, now).wave;
-        let at = wave.checked_sub(1).and_then(|at| usize::try_from(at).ok());
-        if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
-            *count += 1;
+        let works_on_it = entry.active.as_ref().is_some_and(|update| update.rollout_id == active.id);
+        if works_on_it || entry.taken.iter().any(|taken| taken.rollout_id == active.id) {
+            // It was counted when it was admitted.
+            continue;
+        }
+        let verdict = verdict(&entry, &active, now);
+        if verdict.is_expected() {
+            let at = verdict.wave.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+            if let Some(count) = at.and_then(|at| census.waves.get_mut(at)) {
+                *count += 1;
+            }
+        } else if let Some(obstacle) = verdict.obstacles.iter().find(|obstacle| !obstacle.passes_by_itself())
+            && *obstacle != Obstacle::NotSelected
+        {
+            *census.left_out.entry(obstacle.code()).or_default() += 1;
         }
     }
-    counts
+    census
 }
 
 /// Devices of a wave that can still finish.
@@ -201,3 +226,7 @@ fn bytes_for(release: &Release, hardware: &str) -> u64 {
     let fits = |models: &[String]| models.iter().any(|model| model == hardware);
     release.artifacts.iter().filter(|artifact| fits(&artifact.hardware)).map(|artifact| artifact.size).sum()
 }
+
+#[cfg(test)]
+#[path = "prospects_tests.rs"]
+mod tests;

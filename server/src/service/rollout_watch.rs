@@ -7,7 +7,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Context, Result, prospects::wave_devices, rollouts::not_found};
+use super::{
+    Context, Result,
+    prospects::{Census, census},
+    rollouts::not_found,
+};
 use crate::{
     model::{rollout::Rollout, time::Timestamp, update::Update},
     store::{rollouts::rollout_get, update_lists::updates_changed},
@@ -39,8 +43,8 @@ pub struct Watcher {
 pub struct Change {
     /// The rollout now.
     pub rollout: Rollout,
-    /// Devices of each wave, as the inventory is now.
-    pub devices: Vec<u32>,
+    /// Who takes part in it, as the inventory is now.
+    pub census: Census,
     /// Updates that changed since the last message.
     pub updates: Vec<Update>,
 }
@@ -97,8 +101,8 @@ impl Watcher {
             return Ok(None);
         }
         self.is_over = rollout.state.is_terminal();
-        let devices = wave_devices(&self.ctx, &rollout);
+        let census = census(&self.ctx, &rollout);
         self.last = Some(rollout.clone());
-        Ok(Some(Change { rollout, devices, updates }))
+        Ok(Some(Change { rollout, census, updates }))
     }
 }

@@ -1,7 +1,7 @@
 //! What a filter may name, and what can stand there: a value that never can is a mistake to be
 //! told, not a list without anything in it.
 
-use slipway_trust::Version;
+use slipway_trust::{Date, Version};
 
 use super::{Test, equals};
 use crate::model::text::quoted;
@@ -19,6 +19,7 @@ enum Holds {
     Text,
     Version,
     Number,
+    Time,
     Words(fn() -> Vec<&'static str>),
     Set,
 }
@@ -43,6 +44,11 @@ impl Field {
     /// A whole number.
     pub const fn number(name: &'static str) -> Self {
         Field { name, holds: Holds::Number }
+    }
+
+    /// A moment, as `2026-11-22T14:03:05Z`.
+    pub const fn time(name: &'static str) -> Self {
+        Field { name, holds: Holds::Time }
     }
 
     /// One of some words, which have no order.
@@ -93,6 +99,14 @@ impl Field {
                     format!("compare {name} with a number, such as {name} = 1"),
                 ),
             },
+            Holds::Time if value == "*" && !is_order => Ok(value),
+            Holds::Time => moment(test, &value).ok_or_else(|| Mismatch {
+                problem: format!("{} is not a time", quoted(&value)),
+                hint: format!(
+                    "compare {name} with a day or a moment in UTC, such as {name} >= \"2026-11-01\" or {name} < \
+                     \"2026-11-01T14:00:00Z\""
+                ),
+            }),
             Holds::Words(words) => {
                 let words = words();
                 let is_one = |word: &&str| match test {
@@ -114,4 +128,22 @@ impl Field {
             }
         }
     }
+}
+
+/// A moment, or a day, as it is compared with moments. A day is from its first second to its last: `<=` and
+/// `>` mean its end, `=` any moment of it.
+fn moment(test: Test, value: &str) -> Option<String> {
+    // Lists show a blank between day and time.
+    let text = value.replacen(' ', "T", 1);
+    if text.parse::<Date>().is_ok() {
+        return Some(text);
+    }
+    let day = text.strip_suffix('*').unwrap_or(&text);
+    let first: Date = format!("{day}T00:00:00Z").parse().ok()?;
+    Some(match test {
+        Test::Less | Test::GreaterOrEqual => first.to_string(),
+        Test::Greater | Test::LessOrEqual => format!("{day}T23:59:59Z"),
+        Test::Equal | Test::NotEqual => format!("{day}*"),
+        Test::Has | Test::HasWord => day.to_owned(),
+    })
 }

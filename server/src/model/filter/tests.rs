@@ -16,6 +16,7 @@ const FIELDS: &[Field] = &[
     Field::text("hardware"),
     Field::version("version"),
     Field::number("count"),
+    Field::time("time"),
     Field::words("state", || vec!["open", "closed"]),
     Field::text("labels."),
 ];
@@ -26,10 +27,41 @@ fn subject() -> Map {
         ("hardware", "gw-a"),
         ("version", "1.10.0"),
         ("count", "12"),
+        ("time", "2026-11-22T14:03:05Z"),
         ("state", "open"),
         ("labels.site", "north"),
         ("labels.my key", "x\"y"),
     ]))
+}
+
+#[test]
+fn a_day_is_from_its_first_second_to_its_last() {
+    for (text, expected) in [
+        ("time >= 2026-11-22", true),
+        ("time < 2026-11-22", false),
+        ("time <= 2026-11-22", true),
+        ("time > 2026-11-22", false),
+        ("time = 2026-11-22", true),
+        ("time != '2026-11-22*'", false),
+        ("time:2026-11-22", true),
+        ("time:*", true),
+        ("time <= 2026-11-21", false),
+        ("time > 2026-11-21", true),
+        ("time = 2026-11-22T14:03:05Z", true),
+        ("time > '2026-11-22 14:03:05Z'", false),
+        ("time > '2026-11-22 14:03:04Z'", true),
+    ] {
+        assert_eq!(
+            Filter::parse(text, FIELDS, Reason::FilterInvalid).unwrap().matches(&subject()),
+            expected,
+            "{text}"
+        );
+    }
+    for bad in ["yesterday", "2026", "2026-13-01", "22.11.2026", "2026-11-22T14:03", "1h", "17"] {
+        let refusal = Filter::parse(&format!("time >= {bad}"), FIELDS, Reason::FilterInvalid).unwrap_err();
+        assert!(refusal.message.starts_with(&format!("\"{bad}\" is not a time\n")), "{refusal:?}");
+        assert!(refusal.hint.contains("time >= \"2026-11-01\""), "{refusal:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! Who is counted as taking part in a rollout, and who is not.
+
+use super::*;
+use crate::{
+    model::{device::DeviceState, rollout::Act},
+    service::{
+        devices,
+        rollout_testing::{OPERATOR, Pump, create, plan, published, settled},
+        rollouts,
+        testing::enrolled,
+    },
+};
+
+fn left_out(census: &Census) -> Vec<(&'static str, u32)> {
+    census.left_out.iter().map(|(code, devices)| (*code, *devices)).collect()
+}
+
+#[tokio::test]
+async fn who_cannot_take_part_is_counted_apart_and_said_why() {
+    let ctx = published().await;
+    let mut first = Pump::new(&ctx, "p1").await;
+    for id in ["p2", "p3"] {
+        Pump::new(&ctx, id).await;
+    }
+    enrolled(&ctx, "waits", |device| device.state = DeviceState::Pending).await;
+    enrolled(&ctx, "listed", |device| device.state = DeviceState::Registered).await;
+    enrolled(&ctx, "valve-1", |device| device.product = "valve".to_owned()).await;
+    devices::revoke(&ctx, OPERATOR, "p3", "stolen").await.unwrap();
+    let mut there = Pump::enrolled("there");
+    there.version = "2.0.0".to_owned();
+    there.counter = 2;
+    enrolled(&ctx, "there", |_| {}).await;
+    there.poll(&ctx).await;
+
+    let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
+    let found = census(&ctx, &rollout);
+    assert_eq!(found.waves, [2]);
+    let others = [("ALREADY_THERE", 1), ("DEVICE_PENDING", 1), ("NOT_ENROLLED", 1), ("REVOKED", 1)];
+    assert_eq!(left_out(&found), others);
+
+    // Whoever took part did, whatever becomes of him.
+    first.poll(&ctx).await;
+    let rollout = settled(&ctx, &rollout.id).await;
+    assert_eq!((census(&ctx, &rollout).waves, rollout.waves[0].counts.admitted), (vec![2], 1));
+    first.succeed(&ctx, "2.0.0", 2).await;
+    first.poll(&ctx).await;
+    let rollout = settled(&ctx, &rollout.id).await;
+    assert_eq!((census(&ctx, &rollout).waves, left_out(&census(&ctx, &rollout))), (vec![2], others.to_vec()));
+    devices::revoke(&ctx, OPERATOR, "p1", "sold").await.unwrap();
+    assert_eq!(left_out(&census(&ctx, &rollout)), others);
+}
+
+#[tokio::test]
+async fn whoever_comes_after_the_end_has_no_part_in_it() {
+    let ctx = published().await;
+    let mut first = Pump::new(&ctx, "p1").await;
+    let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
+    first.poll(&ctx).await;
+    first.succeed(&ctx, "2.0.0", 2).await;
+    first.poll(&ctx).await;
+    // While a wave is open, somebody who comes late is let in.
+    Pump::new(&ctx, "p2").await;
+    assert_eq!(census(&ctx, &settled(&ctx, &rollout.id).await).waves, [2]);
+    let ended = rollouts::act(&ctx, OPERATOR, &rollout.id, Act::Abort, "").await.unwrap();
+    assert_eq!(census(&ctx, &ended), Census { waves: vec![1], left_out: BTreeMap::new() });
+    Pump::new(&ctx, "p3").await;
+    assert_eq!(census(&ctx, &ended).waves, [1]);
+}
