@@ -9,7 +9,7 @@ use rustls::{
 };
 use x509_parser::{
     certificate::X509Certificate, oid_registry::OID_X509_COMMON_NAME, oid_registry::OID_X509_SERIALNUMBER,
-    prelude::FromDer as _,
+    prelude::FromDer as _, x509::X509Version,
 };
 
 use crate::{
@@ -23,6 +23,12 @@ pub enum ManufacturerError {
     /// The bytes are none.
     #[error("it is not an X.509 certificate in DER")]
     NotACertificate,
+    /// Of a version of X.509 that has no extensions, so that nobody knows what it is for.
+    #[error(
+        "it is an X.509 certificate of version {0}, and one of version 3 is needed; a tool that makes version \
+         {0} was given no extensions to put into it"
+    )]
+    OldVersion(u32),
     /// There are too many, or too large ones.
     #[error("it is not 1 to {} certificates of at most {} bytes", limits::CHAIN, limits::CERTIFICATE)]
     TooLarge,
@@ -38,7 +44,19 @@ pub enum ManufacturerError {
     /// It was not issued by the authority.
     #[error("it was not issued by this authority")]
     OtherIssuer,
-    /// It was, and is not good.
+    /// An authority's certificate stands where that of a machine belongs.
+    #[error("it is the certificate of an authority, not of a machine; the machine's has to come first")]
+    NotAMachine,
+    /// What leads up to the authority is of no use.
+    #[error("certificate {place} of the file leads nowhere: {error}")]
+    Above {
+        /// Which of the chain, from 1.
+        place: usize,
+        /// What is wrong with it.
+        #[source]
+        error: Box<ManufacturerError>,
+    },
+    /// It was issued by the authority, and is not good.
     #[error("{0}")]
     Chain(String),
 }
@@ -55,12 +73,7 @@ pub struct Described {
 /// What an authority's certificate says; refused when it could not issue a certificate at `now`.
 pub fn check_authority(der: &[u8], now: Timestamp) -> Result<Described, ManufacturerError> {
     let certificate = parse(der)?;
-    let may_issue = certificate.is_ca()
-        && certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
-    if !may_issue {
-        return Err(ManufacturerError::NotAnAuthority);
-    }
-    check_dates(&certificate, now)?;
+    check_issuer(&certificate, now)?;
     // What the verifier makes of it shows now, not with the first machine.
     verifier(der)?;
     Ok(described(&certificate))
@@ -107,14 +120,49 @@ pub fn check_chain(chain: &[Vec<u8>], authority: &[u8], now: Timestamp) -> Resul
     let (leaf, rest) = chain.split_first().ok_or(ManufacturerError::TooLarge)?;
     // The verifier takes an anchor as given, whatever its dates.
     check_dates(&parse(authority)?, now)?;
-    let leaf = CertificateDer::from(leaf.as_slice());
-    let rest: Vec<_> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let machine = CertificateDer::from(leaf.as_slice());
+    let above: Vec<_> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(now.seconds().max(0).unsigned_abs()));
-    let verified = verifier(authority)?.verify_client_cert(&leaf, &rest, at);
-    verified.map(drop).map_err(|error| match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => ManufacturerError::OtherIssuer,
-        other => ManufacturerError::Chain(other.to_string()),
-    })
+    let verified = verifier(authority)?.verify_client_cert(&machine, &above, at);
+    verified.map(drop).map_err(|error| plain_flaw(leaf, rest, now).err().unwrap_or_else(|| in_words(&error)))
+}
+
+/// What is wrong with a chain that leads nowhere, where one certificate alone shows it: the verifier's word may
+/// be that nobody is known who issued it.
+fn plain_flaw(leaf: &[u8], rest: &[Vec<u8>], now: Timestamp) -> Result<(), ManufacturerError> {
+    let machine = parse(leaf)?;
+    if machine.is_ca() {
+        return Err(ManufacturerError::NotAMachine);
+    }
+    check_dates(&machine, now)?;
+    for (place, der) in (2..).zip(rest) {
+        let above = parse(der).and_then(|certificate| check_issuer(&certificate, now));
+        above.map_err(|error| ManufacturerError::Above { place, error: Box::new(error) })?;
+    }
+    Ok(())
+}
+
+/// What the verifier found, for people.
+fn in_words(error: &rustls::Error) -> ManufacturerError {
+    use CertificateError as Found;
+    let rustls::Error::InvalidCertificate(found) = error else {
+        return ManufacturerError::Chain(error.to_string());
+    };
+    let words = match found {
+        Found::UnknownIssuer => return ManufacturerError::OtherIssuer,
+        Found::BadSignature => "a signature between it and the authority is not good",
+        Found::UnsupportedSignatureAlgorithmContext { .. }
+        | Found::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it, or one above it, is signed in a way that is not taken: P-256, P-384, Ed25519 and RSA from \
+             2,048 bits are"
+        }
+        Found::InvalidPurpose | Found::InvalidPurposeContext { .. } => {
+            "its extended key usage does not let it prove who a client is (clientAuth)"
+        }
+        Found::BadEncoding => "it, or one above it, is not written as X.509 has it",
+        other => return ManufacturerError::Chain(format!("it does not keep to the rules of X.509: {other}")),
+    };
+    ManufacturerError::Chain(words.to_owned())
 }
 
 fn verifier(authority: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, ManufacturerError> {
@@ -131,9 +179,21 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ManufacturerError> {
         return Err(ManufacturerError::TooLarge);
     }
     match X509Certificate::from_der(der) {
-        Ok(([], certificate)) => Ok(certificate),
+        Ok(([], certificate)) if certificate.version() == X509Version::V3 => Ok(certificate),
+        Ok(([], certificate)) => {
+            Err(ManufacturerError::OldVersion(certificate.version().0.saturating_add(1)))
+        }
         _ => Err(ManufacturerError::NotACertificate),
     }
+}
+
+fn check_issuer(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(), ManufacturerError> {
+    let may_issue = certificate.is_ca()
+        && certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
+    if !may_issue {
+        return Err(ManufacturerError::NotAnAuthority);
+    }
+    check_dates(certificate, now)
 }
 
 fn check_dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(), ManufacturerError> {

@@ -1,14 +1,22 @@
 //! Which certificates of manufacturers are good for something.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 use super::*;
 
 /// 2026-01-01.
 const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// CN=pump-1, as `openssl x509 -req` makes it unless it is given extensions: of version 1.
+const OF_VERSION_1: &str = "\
+MIIBHTCBwwIUHglw4clw1Yw/AJJ/9EkH3FWDk4QwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEQUNNRTAgFw0yNjExMjIxMTQ2MDJa\
+GA8yMDUxMDcxNDExNDYwMlowETEPMA0GA1UEAwwGcHVtcC0xMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETiKish0oVfRfkFME\
+fI7NC8cwceGFZQ6EPVIQaFMUanGTLzpkiEuP4LMSGl34N8YI1WIu8ZV42p53RnKiH9ZknDAKBggqhkjOPQQDAgNJADBGAiEAtg76\
+NlY0PvDt41cxmCKuQZYsEXeqkab//9YelM47uVACIQDeCnLxVQxGiksj1jHVtYegluc5jOQiXMUeR95LngncqQ==";
 
 struct Ca {
     der: Vec<u8>,
@@ -80,13 +88,28 @@ fn what_is_wrong_with_a_chain() {
     let good = ca(|_| {}, None);
     let ended = |params: &mut CertificateParams| params.not_after = date_time_ymd(2025, 12, 31);
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2027, 1, 1);
-    for (what, leaf, authority) in [
-        ("a machine's that ended", leaf(&good, ended), &good),
-        ("a machine's that is not valid yet", leaf(&good, early), &good),
-        ("an authority in place of a machine", ca(|_| {}, Some(&good)).der, &good),
+    let for_servers = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    for (leaf, words) in [
+        (leaf(&good, ended), "it is not valid at this time"),
+        (leaf(&good, early), "it is not valid at this time"),
+        (
+            ca(|_| {}, Some(&good)).der,
+            "it is the certificate of an authority, not of a machine; the machine's has to come first",
+        ),
+        (
+            leaf(&good, for_servers),
+            "its extended key usage does not let it prove who a client is (clientAuth)",
+        ),
     ] {
-        assert!(check_chain(&[leaf], &authority.der, NOW).is_err(), "{what}");
+        assert_eq!(check_chain(&[leaf], &good.der, NOW).unwrap_err().to_string(), words);
     }
+    let middle = ca(ended, Some(&good));
+    assert_eq!(
+        check_chain(&[leaf(&middle, |_| {}), middle.der], &good.der, NOW).unwrap_err().to_string(),
+        "certificate 2 of the file leads nowhere: it is not valid at this time"
+    );
     let dead = ca(ended, None);
     assert_eq!(check_chain(&[leaf(&dead, |_| {})], &dead.der, NOW), Err(ManufacturerError::Dates));
     // A machine's certificate does not issue others.
@@ -96,6 +119,25 @@ fn what_is_wrong_with_a_chain() {
     let forger = Ca { der: machine.clone(), issuer: Issuer::new(params, key) };
     let forged = leaf(&forger, |params| *params = named("pump", "sn-18"));
     assert!(check_chain(&[forged, machine], &good.der, NOW).is_err(), "issued by a machine");
+}
+
+#[test]
+fn a_certificate_without_a_place_for_extensions_is_told_by_its_version() {
+    let der = BASE64.decode(OF_VERSION_1).unwrap();
+    let old = ManufacturerError::OldVersion(1);
+    assert!(
+        old.to_string()
+            .starts_with("it is an X.509 certificate of version 1, and one of version 3 is needed")
+    );
+    assert_eq!(device_id(&der), Err(old));
+    let good = ca(|_| {}, None);
+    assert_eq!(check_chain(&[der.clone()], &good.der, NOW), Err(ManufacturerError::OldVersion(1)));
+    assert_eq!(check_authority(&der, NOW), Err(ManufacturerError::OldVersion(1)));
+    let above = check_chain(&[leaf(&good, |_| {}), der], &good.der, NOW).unwrap_err();
+    assert!(
+        above.to_string().starts_with("certificate 2 of the file leads nowhere: it is an X.509"),
+        "{above}"
+    );
 }
 
 #[test]
