@@ -14,6 +14,9 @@ use crate::{
 /// Most mistakes that are shown; with more, one of them is behind all the others.
 const SHOWN: usize = 20;
 const LABEL: &str = "label:";
+const HEADER: &str = "the first line names the columns: device_id,public_key,hardware";
+/// What spreadsheets write between fields where a comma is part of numbers, or when they are asked for text.
+const OTHER_SEPARATORS: [char; 2] = [';', '\t'];
 /// What every public key of P-256 begins with as DER, and every one of Ed25519, and how long they are.
 const KINDS: [(&[u8], usize); 2] = [
     (b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42", 91),
@@ -79,14 +82,22 @@ fn failure(path: &Path, mistakes: &[Mistake]) -> Failure {
 }
 
 fn parse(text: &str, product: &str) -> (Vec<Line>, Vec<Mistake>) {
+    let first_line = text.trim_start().lines().next().unwrap_or_default();
     let records = match csv::parse(text) {
         Ok(records) => records,
-        Err((place, what)) => return (Vec::new(), vec![Mistake { place, what: what.to_owned() }]),
+        Err((place, what)) => {
+            // Quoted fields with something else than commas between them.
+            let mistake = foreign_header(first_line, &[]).filter(|_| place.line == 1);
+            return (Vec::new(), vec![mistake.unwrap_or(Mistake { place, what: what.to_owned() })]);
+        }
     };
     let Some((header, records)) = records.split_first() else {
-        let what = "there is no header; it names the columns: device_id,public_key,hardware".to_owned();
+        let what = format!("there is no header; {HEADER}");
         return (Vec::new(), vec![Mistake { place: Place { line: 1, column: 1 }, what }]);
     };
+    if let Some(mistake) = foreign_header(first_line, header) {
+        return (Vec::new(), vec![mistake]);
+    }
     let mut mistakes = check_header(header);
     if !mistakes.is_empty() {
         return (Vec::new(), mistakes);
@@ -132,14 +143,33 @@ fn parse(text: &str, product: &str) -> (Vec<Line>, Vec<Mistake>) {
     (lines, mistakes)
 }
 
+fn is_column(name: &str) -> bool {
+    ["device_id", "public_key", "hardware", "product"].contains(&name)
+        || name.strip_prefix(LABEL).is_some_and(|key| !key.is_empty())
+}
+
+/// What is wrong with a first line that is none of ours or is not cut by commas: one mistake, which would be
+/// one in every line below it.
+fn foreign_header(line: &str, header: &[Field]) -> Option<Mistake> {
+    let is_column = |name: &str| is_column(name.trim().trim_matches('"'));
+    let is_cut_by = |separator: &char| line.contains(*separator) && line.split(*separator).any(is_column);
+    let what = match OTHER_SEPARATORS.into_iter().find(is_cut_by) {
+        Some('\t') => "a tab stands between the columns; separate them by commas".to_owned(),
+        Some(other) => format!("a {other:?} stands between the columns; separate them by commas"),
+        None if !header.is_empty() && !header.iter().any(|field| is_column(&field.text)) => {
+            format!("this is no header, for it names no column; {HEADER}")
+        }
+        None => return None,
+    };
+    Some(Mistake { place: Place { line: 1, column: 1 }, what })
+}
+
 fn check_header(header: &[Field]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for field in header {
         let name = field.text.trim();
-        let is_known = ["device_id", "public_key", "hardware", "product"].contains(&name)
-            || name.strip_prefix(LABEL).is_some_and(|key| !key.is_empty());
-        let what = if !is_known {
+        let what = if !is_column(name) {
             let known = "device_id, public_key, hardware, product, label:KEY";
             format!("there is no column {name:?}; there are {known}")
         } else if names.contains(&name) {

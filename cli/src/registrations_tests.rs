@@ -55,7 +55,7 @@ fn every_mistake_with_its_line_and_column() {
     let (one, two) = ("ab".repeat(32), "cd".repeat(32));
     assert_eq!(
         mistakes(""),
-        ["1:1: there is no header; it names the columns: device_id,public_key,hardware"]
+        ["1:1: there is no header; the first line names the columns: device_id,public_key,hardware"]
     );
     assert_eq!(
         mistakes("device_id,key,hardware,hardware\n"),
@@ -86,4 +86,31 @@ fn every_mistake_with_its_line_and_column() {
     assert!(failure.ends_with("see docs/errors/REGISTRATION_INVALID.md"), "{failure}");
     let many = format!("{header}{}", "x\n".repeat(30));
     assert!(read(Path::new("line.csv"), &many, "pump").unwrap_err().to_string().contains("and 10 more"));
+}
+
+#[test]
+fn a_file_without_commas_or_without_a_header_is_one_mistake() {
+    let key = "ab".repeat(32);
+    let semicolons = "1:1: a ';' stands between the columns; separate them by commas";
+    for header in [
+        "device_id;public_key;hardware",
+        "\"device_id\";\"public_key\";\"hardware\"",
+        "\u{feff}hardware;label:a,b",
+    ] {
+        assert_eq!(
+            mistakes(&format!("{header}\npump-1;{key};gw-a\npump-2;{key};gw-a\n")),
+            [semicolons],
+            "{header}"
+        );
+    }
+    assert_eq!(
+        mistakes(&format!("device_id\tpublic_key\thardware\npump-1\t{key}\tgw-a\n")),
+        ["1:1: a tab stands between the columns; separate them by commas"]
+    );
+    assert_eq!(
+        mistakes(&format!("pump-1,{key},gw-a\npump-2,{key},gw-a\n")),
+        ["1:1: this is no header, for it names no column; the first line names the columns: \
+          device_id,public_key,hardware"]
+    );
+    assert_eq!(mistakes("a\"b,c\n"), ["1:2: a field with a quote in it has to be quoted as a whole"]);
 }

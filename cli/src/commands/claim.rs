@@ -65,6 +65,7 @@ async fn create(args: ClaimCreate, api: &Api, console: &Console) -> Result<(), F
         return Err(Failure::no_root());
     }
     let claim = made.claim.clone().unwrap_or_default();
+    say_unknown(&claim.product, api, console).await;
     let server = args.device_server.as_deref().unwrap_or(&api.server);
     let file = claim_file(server, &made.server_ca_pem, &made.root, Some(&made.token), &claim.product);
     console.say(&format!(
@@ -92,6 +93,7 @@ async fn file(args: ClaimFile, api: &Api, console: &Console) -> Result<(), Failu
     if anchors.root.is_empty() {
         return Err(Failure::no_root());
     }
+    say_unknown(&args.product, api, console).await;
     let server = args.device_server.as_deref().unwrap_or(&api.server);
     let file = claim_file(server, &anchors.server_ca_pem, &anchors.root, None, &args.product);
     let Some(path) = &args.out else {
@@ -101,6 +103,19 @@ async fn file(args: ClaimFile, api: &Api, console: &Console) -> Result<(), Failu
         .map_err(|error| Failure::file("write the claim file to", path, &error))?;
     console.say(&format!("written to {}; there is no secret in it", path.display()));
     Ok(())
+}
+
+/// Says that nothing was published for a product: its name may be a typing error, and a device does not change
+/// its product. That it cannot be asked is no failure of what was done.
+async fn say_unknown(product: &str, api: &Api, console: &Console) {
+    let filter = format!("product = \"{product}\"");
+    let request = v1::ListReleasesRequest { page_size: 1, filter, ..v1::ListReleasesRequest::default() };
+    let Ok(page) = api.releases().list_releases(request).await else { return };
+    if page.into_inner().releases.is_empty() {
+        console.say(&format!(
+            "note: no release of product {product} is published yet; is it what you mean? See slipway release list"
+        ));
+    }
 }
 
 /// What a device needs to enrol, and to believe nobody else.

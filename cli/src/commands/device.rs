@@ -220,7 +220,7 @@ fn versions(device: &v1::Device) -> String {
     runs.join(", ")
 }
 
-/// `system 2.0.0 (counter 2, slot b)`.
+/// `system 2.0.0 (counter 2, slot b)`, or `system as delivered (slot a), not updated by Slipway yet`.
 pub fn component_words(component: &v1::InstalledComponent) -> String {
     let mut facts = Vec::new();
     if component.counter > 0 {
@@ -229,11 +229,10 @@ pub fn component_words(component: &v1::InstalledComponent) -> String {
     if !component.slot.is_empty() {
         facts.push(format!("slot {}", component.slot));
     }
-    let version =
-        if component.version.is_empty() { "never updated by Slipway" } else { component.version.as_str() };
-    match facts.is_empty() {
-        true => format!("{} {version}", component.component),
-        false => format!("{} {version} ({})", component.component, facts.join(", ")),
+    let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    match (component.component.as_str(), component.version.as_str()) {
+        (name, "") => format!("{name} as delivered{facts}, not updated by Slipway yet"),
+        (name, version) => format!("{name} {version}{facts}"),
     }
 }
 

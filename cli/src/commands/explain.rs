@@ -298,6 +298,20 @@ Its updates, newest first:
         assert!(text.contains("\nIt is offered nothing: no rollout of its product is active.\n"), "{text}");
         assert!(text.ends_with("\nIt has had no update yet.\n"), "{text}");
 
+        let new = device.clone().map(|d| v1::Device {
+            components: vec![v1::InstalledComponent {
+                component: "system".into(),
+                slot: "a".into(),
+                ..v1::InstalledComponent::default()
+            }],
+            ..d
+        });
+        let text = render(&v1::ExplainDeviceResponse { device: new, ..idle.clone() }, NOW);
+        assert!(
+            text.contains("\nIt runs system as delivered (slot a), not updated by Slipway yet.\n"),
+            "{text}"
+        );
+
         let offered = v1::ExplainDeviceResponse {
             offer: "releases/pump/2.1.0".into(),
             rollout: "rollouts/r2".into(),
