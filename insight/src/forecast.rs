@@ -49,6 +49,8 @@ impl Forecast {
     /// How it was found, for people; `unit` is the unit of the series.
     pub fn explanation(&self, unit: &str) -> String {
         let claim = match self.percent {
+            // "an eight", "an eleven", "an eighteen", "an eighty-four".
+            Some(percent @ (8 | 11 | 18 | 80..=89)) => format!("P10 to P90 is an {percent} % band"),
             Some(percent) => format!("P10 to P90 is a {percent} % band"),
             None => "not enough history to say how sure".to_owned(),
         };
@@ -224,6 +226,12 @@ mod tests {
         assert!((found.p50_ms - 50 * DAY_MS).abs() < HOUR, "{found:?}");
         assert!(found.p10_ms <= found.p50_ms && found.p50_ms <= found.p90_ms.unwrap());
         assert_eq!(found.percent, Some(80));
+        for (percent, words) in
+            [(80, "an 80 %"), (8, "an 8 %"), (90, "a 90 %"), (18, "an 18 %"), (50, "a 50 %")]
+        {
+            let said = Forecast { percent: Some(percent), ..found.clone() }.explanation("%");
+            assert!(said.ends_with(&format!("; P10 to P90 is {words} band")), "{said}");
+        }
     }
 
     #[test]

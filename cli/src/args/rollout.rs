@@ -75,17 +75,17 @@ pub struct Plan {
 
     /// PERCENT[:KEY=VALUE,...], a wave: how far it goes, and its gate; may be given several times
     ///
-    /// PERCENT is the share of the devices that is reached at the end of the wave; that of the last
-    /// wave has to be 100. The gate says when the next wave opens, and when this one has failed:
+    /// PERCENT is the share of the devices that is reached at the end of the wave; that of the
+    /// last wave has to be 100. The gate says when the next wave opens, and when this one failed:
     ///
-    ///   min-success-percent=95  so many of the finished updates have to have succeeded …
-    ///   min-sample=N            … once N are finished [default: all of the devices seen lately]
+    ///   min-success-percent=95  so many of the finished updates have succeeded …
+    ///   min-sample=N            … once N are finished [default: all devices seen lately]
     ///   soak=0s                 … and for so long, before the next wave opens
-    ///   max-failure-percent=5   the wave has failed when more of its finished updates than this did …
-    ///   max-failures=0          … once min-sample are finished, or at once with more failures than this
-    ///   max-in-flight=N         no more than N devices at a time [default: no limit]
+    ///   max-failure-percent=5   failed: more of the finished updates than this have failed …
+    ///   max-failures=0          … once min-sample are finished, or more failed than this
+    ///   max-in-flight=N         at most N devices at a time [default: no limit]
     ///
-    /// Without any --wave: 5 (soak 30m), 25 (soak 1h) and 100, which forgive 0, 1 and 3 failures at first.
+    /// Without any --wave: 5 (soak 30m), 25 (max-failures 1, soak 1h) and 100 (max-failures 3).
     ///
     /// Example: --wave 10:max-failures=1,soak=30s --wave 100
     #[arg(long = "wave", value_name = "WAVE", verbatim_doc_comment)]
