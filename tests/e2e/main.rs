@@ -23,6 +23,7 @@ mod rollback;
 mod rotations;
 mod scale_out;
 mod scopes;
+mod silent;
 mod steps;
 mod tampering;
 mod threats;

@@ -52,7 +52,7 @@ async fn client(world: &World, customer: &str) -> Caller {
 }
 
 async fn watch(caller: &Caller, resume_token: &str) -> Streaming<WatchAlertsResponse> {
-    let request = WatchAlertsRequest { resume_token: resume_token.to_owned() };
+    let request = WatchAlertsRequest { resume_token: resume_token.to_owned(), ..Default::default() };
     caller.alerts().watch_alerts(request).await.expect("a stream").into_inner()
 }
 
@@ -150,7 +150,7 @@ async fn an_alert_reaches_its_customer_at_once_and_does_not_exist_for_another() 
         "within a day it keeps its name"
     );
 
-    let request = WatchAlertsRequest { resume_token: "nonsense".into() };
+    let request = WatchAlertsRequest { resume_token: "nonsense".into(), ..Default::default() };
     let refused = acme.alerts().watch_alerts(request).await.unwrap_err();
     assert_refused(&refused, Code::InvalidArgument, "RESUME_TOKEN_INVALID", &[]);
     world.stop().await;

@@ -38,6 +38,8 @@ impl World {
     pub async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let mut config = Config::in_dir(folder.path().join("server"));
+        // Clocks here jump by days while nobody plays the devices.
+        config.offline.after = 0;
         configure(&mut config);
         let clock = Clock::manual(Clock::System.now());
         let running =
@@ -132,7 +134,9 @@ impl World {
         self.running.stop().await;
         act();
         let deps = Deps { clock: self.clock.clone(), rng: Rng::seeded(8) };
-        self.running = start(Config::in_dir(&self.desk.data), deps).await.expect("a server");
+        let mut config = Config::in_dir(&self.desk.data);
+        config.offline.after = 0;
+        self.running = start(config, deps).await.expect("a server");
         self.desk.port = self.running.addr.port();
         self
     }

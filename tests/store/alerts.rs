@@ -6,19 +6,29 @@ use slipway_insight::{Forecast, Side};
 use slipway_server::{
     model::{
         alert::{Alert, AlertState, Evidence, Health, Kind, Severity},
+        condition::Condition,
+        fix::Fix,
         limit::Limit,
         selector::Selector,
+        silence::Silence,
     },
     store::{
         StoreError,
         alert_events::{
-            AlertEvent, alert_event_append, alert_events_after, alert_events_oldest, alert_events_prune,
+            AlertEvent, alert_event_append, alert_events_after, alert_events_devices, alert_events_oldest,
+            alert_events_prune,
         },
         alerts::{
-            alert_get, alert_insert, alert_update, alerts_living, alerts_of_cause, alerts_of_device,
-            alerts_page, alerts_prune,
+            Silent, alert_get, alert_insert, alert_update, alerts_living, alerts_of_cause, alerts_of_device,
+            alerts_of_several, alerts_offline, alerts_page, alerts_prune,
         },
+        changes::{Kind as Changed, changes_get},
+        conditions::{conditions_between, conditions_of_device},
+        fixes::{fix_delete, fix_put, fixes_page},
         limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
+        silences::{
+            silence_delete, silence_get, silence_insert, silences_count, silences_page, silences_prune,
+        },
     },
 };
 
@@ -32,6 +42,10 @@ contract! {
     positions_follow_commits;
     events_are_deleted_from_the_old_end;
     limits_are_replaced_by_name;
+    who_is_silent;
+    silences_come_and_go;
+    fixes_are_replaced_by_name;
+    conditions_are_of_living_alerts;
 }
 
 fn alert(id: &str, seconds: i64) -> Alert {
@@ -180,6 +194,9 @@ async fn positions_follow_commits(backend: Backend) {
     let events = alert_events_after(&mut reader, 0, 9).await.unwrap();
     let expected = [("1", 1), ("2", 2)].map(|(id, position)| AlertEvent { position, alert: alert(id, 0) });
     assert_eq!(events, expected);
+    let devices = [(1, "pump-1".to_owned()), (2, "pump-2".to_owned())];
+    assert_eq!(alert_events_devices(&mut reader, 0, 9).await.unwrap(), devices);
+    assert_eq!(alert_events_devices(&mut reader, 1, 9).await.unwrap(), devices[1..]);
     assert_eq!(alert_events_after(&mut reader, 1, 9).await.unwrap(), expected[1..]);
     drop(reader);
     // A position that was not committed is given again: there are no gaps.
@@ -237,4 +254,94 @@ async fn limits_are_replaced_by_name(backend: Backend) {
     );
     limit_delete(&mut tx, "dirt").await.unwrap();
     assert!(limit_get(&mut tx, "dirt").await.unwrap().is_none());
+}
+
+async fn who_is_silent(backend: Backend) {
+    let offline = |id: &str| Alert { kind: Kind::Offline, cause: "offline".to_owned(), ..alert(id, 0) };
+    let of_site = Alert {
+        device_id: String::new(),
+        selector: "labels.site = north".to_owned(),
+        cause: "offline/site=north".to_owned(),
+        ..offline("9")
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    for alert in [offline("2"), offline("1"), resolved(&offline("3"), 5), alert("4", 0), of_site.clone()] {
+        alert_insert(&mut tx, &alert).await.unwrap();
+    }
+    let silent = ["1", "2"].map(|id| Silent {
+        device_id: format!("pump-{id}"),
+        alert_id: id.to_owned(),
+        last_call_at: at(0),
+    });
+    assert_eq!(alerts_offline(&mut tx).await.unwrap(), silent);
+    assert_eq!(alerts_of_several(&mut tx).await.unwrap(), [of_site]);
+}
+
+async fn silences_come_and_go(backend: Backend) {
+    let silence = |id: &str, ends: i64| Silence {
+        id: id.to_owned(),
+        matcher: Silence::matcher("labels.site = north").unwrap(),
+        reason: "new switch".to_owned(),
+        created_at: at(0),
+        created_by: "tests".to_owned(),
+        ends_at: at(ends),
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    for (id, ends) in [("b", 10), ("a", 20), ("c", 30)] {
+        silence_insert(&mut tx, &silence(id, ends)).await.unwrap();
+    }
+    let saved = silence_get(&mut tx, "a").await.unwrap().unwrap();
+    assert_eq!(format!("{saved:?}"), format!("{:?}", silence("a", 20)));
+    let ids = |silences: Vec<Silence>| silences.into_iter().map(|silence| silence.id).collect::<Vec<_>>();
+    assert_eq!(ids(silences_page(&mut tx, "", at(10), 9).await.unwrap()), ["a", "c"]);
+    assert_eq!(ids(silences_page(&mut tx, "a", at(0), 1).await.unwrap()), ["b"]);
+    assert_eq!(silences_count(&mut tx, at(10)).await.unwrap(), 2);
+    silence_delete(&mut tx, "c").await.unwrap();
+    assert!(silence_get(&mut tx, "c").await.unwrap().is_none());
+    assert_eq!(silences_prune(&mut tx, at(11), 9).await.unwrap(), 1);
+    assert_eq!(silences_count(&mut tx, at(0)).await.unwrap(), 1);
+}
+
+async fn fixes_are_replaced_by_name(backend: Backend) {
+    let fix = Fix {
+        id: "leak".to_owned(),
+        failure_mode: "leak".to_owned(),
+        product: "pump".to_owned(),
+        version: "2.1.0".parse().unwrap(),
+        selector: Selector::parse("version >= 2.0").unwrap(),
+        managed_by: "pumps".to_owned(),
+        created_at: at(0),
+        created_by: "tests".to_owned(),
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    fix_put(&mut tx, &fix).await.unwrap();
+    let newer = Fix { version: "2.2.0".parse().unwrap(), ..fix.clone() };
+    fix_put(&mut tx, &newer).await.unwrap();
+    fix_put(&mut tx, &Fix { id: "air".to_owned(), ..fix }).await.unwrap();
+    let page = fixes_page(&mut tx, "air", 9).await.unwrap();
+    assert_eq!(format!("{page:?}"), format!("{:?}", [newer]));
+    fix_delete(&mut tx, "leak").await.unwrap();
+    assert_eq!(fixes_page(&mut tx, "", 9).await.unwrap().len(), 1);
+    assert_eq!(changes_get(&mut tx, Changed::Limits).await.unwrap(), 4);
+}
+
+async fn conditions_are_of_living_alerts(backend: Backend) {
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(conditions_of_device(&mut tx, "pump-1").await.unwrap(), (0, vec![]));
+    let second =
+        Alert { id: "1b".to_owned(), cause: "wear".to_owned(), kind: Kind::Anomaly, ..alert("1", 0) };
+    for alert in [alert("1", 0), second, alert("2", 0), resolved(&alert("3", 0), 5)] {
+        alert_insert(&mut tx, &alert).await.unwrap();
+        alert_event_append(&mut tx, &alert).await.unwrap();
+    }
+    let condition = |kind| Condition {
+        kind,
+        severity: Severity::Warning,
+        failure_mode: "dirt".into(),
+        component: "filter".into(),
+    };
+    let (at, conditions) = conditions_of_device(&mut tx, "pump-1").await.unwrap();
+    assert_eq!((at, conditions), (4, vec![condition(Kind::Prognosis), condition(Kind::Anomaly)]));
+    let between = conditions_between(&mut tx, "pump-1", "pump-3").await.unwrap();
+    assert_eq!(between, [("pump-2".to_owned(), condition(Kind::Prognosis))]);
 }

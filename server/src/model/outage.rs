@@ -77,6 +77,18 @@ pub struct Rule {
     pub percent: u32,
 }
 
+impl Rule {
+    /// Heard at all, when those that count as offline by now were.
+    fn is_lately(&self, member: &Member, now: Timestamp) -> bool {
+        now.since(member.heard_at) <= self.after + self.within
+    }
+
+    /// Not heard since those fell silent that count as offline by now.
+    fn is_falling_silent(&self, member: &Member, now: Timestamp) -> bool {
+        self.is_lately(member, now) && now.since(member.heard_at) > self.after.saturating_sub(self.within)
+    }
+}
+
 /// Devices that fail together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
@@ -187,7 +199,7 @@ pub fn judge(
     let of_outage =
         |outage: &Ongoing, member: &Member| belongs(member, &outage.group) && member.heard_at >= outage.since;
     // Fleet before sites before gateways: the widest outage explains the others.
-    for group in candidates(&news) {
+    for group in candidates(rule, &news, members, now) {
         let is_explained = |member: &&Member| lasting.iter().any(|outage| of_outage(outage, member));
         if news.iter().filter(|member| belongs(member, &group)).all(|member| is_explained(member)) {
             continue;
@@ -207,10 +219,11 @@ fn belongs(member: &Member, group: &Group) -> bool {
     *group == Group::Fleet || member.groups.contains(group)
 }
 
-/// The groups of those who fell silent, widest first. The fleet is one only when they are of several
-/// groups: what is silent at one site is that site.
-fn candidates(news: &[&Member]) -> Vec<Group> {
-    let widest: BTreeSet<Option<&Group>> = news.iter().map(|member| member.groups.first()).collect();
+/// The groups of those who fell silent, widest first. The fleet is one only when devices of several
+/// groups are falling silent: what is silent at one site is that site.
+fn candidates(rule: &Rule, news: &[&Member], members: &[Member], now: Timestamp) -> Vec<Group> {
+    let falling = members.iter().filter(|member| rule.is_falling_silent(member, now));
+    let widest: BTreeSet<Option<&Group>> = falling.map(|member| member.groups.first()).collect();
     let is_one_group = widest.len() == 1 && widest.iter().all(|group| group.is_some());
     let depth = news.iter().map(|member| member.groups.len()).max().unwrap_or(0);
     let mut groups = Vec::new();
@@ -226,12 +239,9 @@ fn candidates(news: &[&Member]) -> Vec<Group> {
 
 /// Since when the group is silent, if so many of those heard lately are.
 fn begins(rule: &Rule, group: &Group, members: &[Member], now: Timestamp) -> Option<Timestamp> {
-    let missing = rule.after.saturating_sub(rule.within);
-    let lately: Vec<&Member> = members
-        .iter()
-        .filter(|member| belongs(member, group) && now.since(member.heard_at) <= rule.after + rule.within)
-        .collect();
-    let silent: Vec<&&Member> = lately.iter().filter(|member| now.since(member.heard_at) > missing).collect();
+    let is_lately = |member: &&Member| belongs(member, group) && rule.is_lately(member, now);
+    let lately: Vec<&Member> = members.iter().filter(is_lately).collect();
+    let silent: Vec<&&Member> = lately.iter().filter(|member| rule.is_falling_silent(member, now)).collect();
     let is_many = silent.len() >= MIN_GROUP && is_more(silent.len(), lately.len(), rule.percent);
     silent.iter().map(|member| member.heard_at).min().filter(|_| is_many)
 }

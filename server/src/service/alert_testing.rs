@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     model::{
-        alert::Severity,
+        alert::{Alert, Evidence, Health, Kind, Severity},
+        alert_raise::{Raised, raise},
         device::DataClass,
+        id,
         limit::{DEFAULT_HORIZON, Limit},
         selector::Selector,
         time::{DAY, Timestamp},
@@ -138,4 +140,33 @@ pub(super) async fn replace_filter(ctx: &Context, device: &DeviceEntry, sequence
     let now = ctx.clock.now();
     let readings = (0..12).rev().map(|hour| reading(now.before(DAY / 24 * hour), 100.0)).collect();
     report(ctx, device, sequence, readings).await;
+}
+
+/// An alert about a warm motor, as it opens; not stored.
+pub(super) fn worn(ctx: &Context, device_id: &str) -> Alert {
+    let now = ctx.clock.now();
+    let seen = Raised {
+        device_id,
+        selector: "",
+        component: "motor",
+        cause: "anomaly/hw.temperature",
+        kind: Kind::Anomaly,
+        failure_mode: "overheating",
+        severity: Severity::Info,
+        health: Health::CheckFunction,
+        summary: "The motor is warmer than usual.".to_owned(),
+        recommendation: "Look at the motor.".to_owned(),
+        act_by: None,
+        forecast: None,
+        evidence: Evidence {
+            metric: "hw.temperature".to_owned(),
+            unit: "Cel".to_owned(),
+            value: 71.0,
+            at_ms: now.millis(),
+            limit: 64.0,
+            slope_per_day: 0.0,
+            readings: 900,
+        },
+    };
+    raise(None, &seen, id::mint(now, ctx.rng.bytes()), now).expect("a new alert")
 }

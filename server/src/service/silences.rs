@@ -1,7 +1,5 @@
 //! Silences: made, listed, ended. What they do to alerts is for the suppression reconciler.
 
-use std::time::Duration;
-
 use super::{Context, Result};
 use crate::{
     model::{
@@ -11,16 +9,13 @@ use crate::{
         refusal::{Reason, Refusal},
         silence::{MAX_SILENCES, Silence},
         text::quoted,
-        time::{DAY, Timestamp},
+        time::Timestamp,
     },
     store::{
         audit::audit_append,
         silences::{silence_delete, silence_get, silence_insert, silences_count, silences_page},
     },
 };
-
-/// For so long a silence that is over is kept and listed: "who silenced this last night?"
-pub const KEPT: Duration = DAY.saturating_mul(30);
 
 /// Silences what matches, from now on.
 pub async fn create(
