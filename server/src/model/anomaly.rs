@@ -79,8 +79,12 @@ impl Oddity<'_> {
         let per = if self.is_rate { " a second" } else { "" };
         let [value, usual] = apart([self.anomaly.value, self.anomaly.usual], self.unit);
         match self.anomaly.view() {
-            0 => format!("The {place}: {what} jumped to {value}{per}; just before it was about {usual}{per}."),
-            1 => format!("The {place}: {what} has moved to about {value}{per}; until now it was about {usual}{per}."),
+            0 => {
+                format!("The {place}: {what} jumped to {value}{per}; just before it was about {usual}{per}.")
+            }
+            1 => format!(
+                "The {place}: {what} has moved to about {value}{per}; until now it was about {usual}{per}."
+            ),
             2 => format!(
                 "The {place}: {what} is {value}{per}, which is unusual at this time of day; usual is about {usual}{per}."
             ),

@@ -36,8 +36,9 @@ impl AnomalyRules {
             return Err(format!("{} rules are more than {MAX_RULES}", rules.len()));
         }
         let read = rules.iter().enumerate().map(|(index, rule)| {
-            let selector = Selector::parse(&rule.selector)
-                .map_err(|refusal| format!("the selector of rule {} is wrong: {}", index + 1, refusal.message))?;
+            let selector = Selector::parse(&rule.selector).map_err(|refusal| {
+                format!("the selector of rule {} is wrong: {}", index + 1, refusal.message)
+            })?;
             Ok((rule.metric.clone(), selector, rule.alerts))
         });
         read.collect::<Result<_, _>>().map(AnomalyRules)

@@ -199,7 +199,10 @@ pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) 
     let alert = visible(ctx, &mut tx, caller, id).await?;
     check_etag(&alert, etag)?;
     let next = alert.resolve(now)?;
-    series_delete(&mut tx, &next.device_id, &next.component, &next.evidence.metric).await?;
+    // What is usual for a series stays so, whatever an anomaly came to; and silence is of no series.
+    if next.is_of_limit() {
+        series_delete(&mut tx, &next.device_id, &next.component, &next.evidence.metric).await?;
+    }
     change(ctx, tx, caller, "ResolveAlert", next).await
 }
 

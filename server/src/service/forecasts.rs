@@ -40,14 +40,17 @@ use crate::{
 };
 
 mod judged;
+mod silent;
 mod watched;
 
+pub use silent::clear_silent;
 use watched::{Limits, Watched};
 
 /// Bytes of readings in one transaction, about 5,000 readings. The other writers of SQLite wait for it: about 40 ms.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Batches of one transaction; a series that reports alone costs most of what a page of them does.
-const CHUNK_ROWS: usize = 256;
+/// Batches of one transaction. Every series of their devices is in memory meanwhile: 70 MB when each has as many as
+/// there may be and reports one of them.
+const CHUNK_ROWS: usize = 128;
 
 /// People change alerts now and then; twice in a row during 40 ms is a storm that can wait.
 const ATTEMPTS: usize = 3;
@@ -139,10 +142,11 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
     let oldest = oldest.unwrap_or_else(|| ctx.clock.now());
     let circumstances = circumstances(tx, oldest).await?;
     let loaded = known(ctx, tx, rows, oldest).await?;
+    let entries: Vec<Arc<DeviceEntry>> = loaded.values().map(|known| known.device.clone()).collect();
     let mut devices: BTreeMap<&str, Watched> = BTreeMap::new();
-    for (id, Loaded { device, pages, alerts }) in &loaded {
-        let book = AlertBook::new(&circumstances, Some(&***device), alerts.clone(), oldest);
-        devices.insert(id, Watched::new(device, book, pages, &ctx.forecasts.rules));
+    for (entry, (id, Loaded { pages, alerts, .. })) in entries.iter().zip(loaded) {
+        let book = AlertBook::new(&circumstances, Some(&***entry), alerts, oldest);
+        devices.insert(id, Watched::new(entry, book, pages, &ctx.forecasts.rules));
     }
     let mut consumed = Consumed { batches: rows.len(), ..Consumed::default() };
     for row in rows {

@@ -183,6 +183,22 @@ pub async fn alerts_of_devices(
     rows.into_iter().map(Alert::try_from).collect()
 }
 
+/// Alerts of this kind that are not resolved and did not change since `before`, by id.
+pub async fn alerts_unchanged(
+    tx: &mut Tx,
+    kind: Kind,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE resolved_at IS NULL AND kind = $1 AND updated_at < $2 \
+         ORDER BY id LIMIT $3"
+    );
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(kind.as_str()).bind(before.millis()).bind(limit).fetch_all(conn).await)?;
+    Ok(tx.readable(rows))
+}
+
 /// Deletes alerts resolved before `before`, at most `limit`; returns how many.
 pub async fn alerts_prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
     let deleted = on!(tx, conn => sqlx::query(

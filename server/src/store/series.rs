@@ -218,13 +218,16 @@ mod tests {
         for (device, count) in [("a", 70), ("b", 1)] {
             for number in 0..count {
                 on!(tx, conn => sqlx::query("INSERT INTO series VALUES ($1, 'disk', $2, 'By', x'0102', 0.5, 7)")
-                    .bind(device).bind(format!("m{number:02}")).execute(conn).await)
+                    .bind(device).bind(format!("m{number:02}")).execute(conn).await.map(drop))
                 .unwrap();
             }
         }
         let kept = SeriesPage { device_id: "a".to_owned(), page: 0, series: Vec::new() };
         let before = series_of_device(&mut tx, "a").await.unwrap();
-        assert_eq!((before.len(), before[69].metric.as_str(), before[0].state.as_slice()), (70, "m69", &[1, 2][..]));
+        assert_eq!(
+            (before.len(), before[69].metric.as_str(), before[0].state.as_slice()),
+            (70, "m69", &[1, 2][..])
+        );
         series_save(&mut tx, &[SeriesPage { series: before[..1].to_vec(), ..kept }]).await.unwrap();
         let pages = series_of_devices(&mut tx, &["a"]).await.unwrap();
         assert_eq!(pages.iter().map(|page| page.series.len()).collect::<Vec<_>>(), [1, PAGE, PAGE, 6]);

@@ -74,11 +74,16 @@ async fn what_is_unusual_is_told_once_and_is_over_after_a_day() {
     assert_eq!((alert.kind, alert.cause.as_str()), (Kind::Anomaly, "anomaly/filter.pressure_drop"));
     assert_eq!((alert.severity, alert.health), (Severity::Warning, Health::CheckFunction));
     assert!(
-        alert.summary.starts_with("The filter of pump-1: pressure drop jumped to 180 Pa; just before it was about 10"),
+        alert
+            .summary
+            .starts_with("The filter of pump-1: pressure drop jumped to 180 Pa; just before it was about 10"),
         "{}",
         alert.summary
     );
-    assert_eq!(alert.recommendation, "Check the filter of pump-1; no limit says that anything is wrong with it.");
+    assert_eq!(
+        alert.recommendation,
+        "Check the filter of pump-1; no limit says that anything is wrong with it."
+    );
     assert_eq!((alert.evidence.value, alert.evidence.limit.round()), (180.0, 101.0));
 
     pump.run(23, steady).await;
@@ -144,4 +149,15 @@ async fn to_resolve_an_anomaly_forgets_nothing() {
     assert_eq!(resolved.state, AlertState::Resolved);
     let mut tx = pump.ctx.db.read().await.unwrap();
     assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap()[0].metric, METRIC);
+}
+
+#[tokio::test]
+async fn an_anomaly_of_a_series_that_nobody_reports_any_more_ends_after_a_week() {
+    let mut pump = Pump::new(Forecasts::default()).await;
+    pump.run(73, |at| if at == 72 * HOURLY { 180.0 } else { steady(at) }).await;
+    pump.ctx.clock.advance(DAY * 6);
+    assert_eq!(clear_silent(&pump.ctx).await.unwrap(), 0);
+    pump.ctx.clock.advance(DAY);
+    assert_eq!(clear_silent(&pump.ctx).await.unwrap(), 1);
+    assert_eq!((pump.living().await, clear_silent(&pump.ctx).await.unwrap()), (vec![], 0));
 }

@@ -86,8 +86,11 @@ async fn outcome(seed: u64, bytes: usize, rows: usize, seldom: u32) -> Outcome {
     for Sent { pause, device, readings } in week(&mut StdRng::seed_from_u64(seed), ctx.clock.now()) {
         ctx.clock.advance(pause);
         sequences[device] += 1;
-        let request =
-            v1::SendTelemetryRequest { sequence: sequences[device], readings, ..v1::SendTelemetryRequest::default() };
+        let request = v1::SendTelemetryRequest {
+            sequence: sequences[device],
+            readings,
+            ..v1::SendTelemetryRequest::default()
+        };
         ingest::batch(&ctx, &pumps[device], request).await.unwrap();
         if moments.random_range(0..seldom) == 0 {
             consume_chunk(&ctx, bytes, rows).await.unwrap();
@@ -116,10 +119,15 @@ async fn the_same_batches_in_any_chunks_are_the_same_series_and_alerts() {
         let (series, alerts): (Vec<_>, Vec<_>) = all_at_once.iter().cloned().unzip();
         assert!(series.iter().all(|series| series.len() == 3), "seed {seed}");
         let told = |cause: &str| alerts.iter().flatten().filter(|alert| alert.cause == cause).count();
-        assert!(told("filter") >= 3 && told("anomaly/hw.temperature") >= 1, "seed {seed} tests nothing: {alerts:?}");
+        assert!(
+            told("filter") >= 3 && told("anomaly/hw.temperature") >= 1,
+            "seed {seed} tests nothing: {alerts:?}"
+        );
         assert_eq!(series[0][0].metric, METRIC);
         assert!(series[0][0].last_at > 6 * DAY_MS);
-        for (bytes, rows, seldom) in [(usize::MAX, 1, 1), (1, 5, 1), (20_000, 7, 3), (CHUNK_BYTES, CHUNK_ROWS, 40)] {
+        for (bytes, rows, seldom) in
+            [(usize::MAX, 1, 1), (1, 5, 1), (20_000, 7, 3), (CHUNK_BYTES, CHUNK_ROWS, 40)]
+        {
             let cut = outcome(seed, bytes, rows, seldom).await;
             assert!(cut == all_at_once, "seed {seed}, chunks of {bytes} bytes and {rows} batches");
         }

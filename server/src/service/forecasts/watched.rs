@@ -74,21 +74,16 @@ impl<'a> Watched<'a> {
     pub fn new(
         device: &'a DeviceEntry,
         book: AlertBook<'a, Facts>,
-        pages: &[SeriesPage],
+        pages: Vec<SeriesPage>,
         rules: &'a AnomalyRules,
     ) -> Self {
-        let known = |page: i64, row: &SeriesRow| Known { page, row: row.clone(), state: None };
-        let all = pages.iter().flat_map(|page| page.series.iter().map(|row| known(page.page, row)));
-        let mut series: Vec<Known> = all.collect();
+        let counts = pages.iter().map(|page| (page.page, page.series.len())).collect();
+        let known = |page: SeriesPage| {
+            page.series.into_iter().map(move |row| Known { page: page.page, row, state: None })
+        };
+        let mut series: Vec<Known> = pages.into_iter().flat_map(known).collect();
         series.sort_by(|a, b| name(&a.row).cmp(&name(&b.row)));
-        Watched {
-            device,
-            rules,
-            book,
-            series,
-            pages: pages.iter().map(|page| (page.page, page.series.len())).collect(),
-            left_out: BTreeSet::new(),
-        }
+        Watched { device, rules, book, series, pages: counts, left_out: BTreeSet::new() }
     }
 
     /// How many series were not taken in, because there are too many.
@@ -177,6 +172,9 @@ impl<'a> Watched<'a> {
         if now.since(Timestamp::from_millis(row.last_at)) > FRESH {
             return Ok(true);
         }
+        if oddest.is_none() && limits.is_empty() && self.book.alerts().is_empty() {
+            return Ok(true);
+        }
         let judged = Judged { device: self.device, row, series: &state.series };
         for change in judged.by_limits(self.book.alerts(), limits, mint, now) {
             if !self.book.write(tx, change).await? {
@@ -239,7 +237,8 @@ impl Known {
                 continue;
             }
             let stepped = state.step(at.millis(), reading.value, &reading.boot_id, wear);
-            let told = stepped.anomaly.and_then(|anomaly| Oddest::new(anomaly, at, !reading.boot_id.is_empty()));
+            let told =
+                stepped.anomaly.and_then(|anomaly| Oddest::new(anomaly, at, !reading.boot_id.is_empty()));
             if let Some(told) = told
                 && oddest.as_ref().is_none_or(|most| told.anomaly.score > most.anomaly.score)
             {
