@@ -9,13 +9,14 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+mod anomalies;
 mod webhooks;
 
 pub use webhooks::{WebhookOptions, Webhooks};
 
 use crate::model::{
     address::Network,
-    anomaly_rules::{AnomalyRule, AnomalyRules},
+    anomaly_rules::AnomalyRule,
     archive::Retention,
     outage,
     time::DAY,
@@ -275,12 +276,6 @@ impl Config {
     /// [`Config::renew_after_expiry`] as a span.
     pub fn renew_after_expiry(&self) -> Duration {
         DAY * u32::try_from(self.renew_after_expiry).unwrap_or(u32::MAX)
-    }
-
-    /// [`Config::anomalies`], read.
-    pub fn anomaly_rules(&self) -> Result<AnomalyRules, ConfigError> {
-        AnomalyRules::read(&self.anomalies)
-            .map_err(|problem| ConfigError::Value { key: "anomalies", problem })
     }
 
     /// Every name and address in the server's certificate.
