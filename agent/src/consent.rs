@@ -21,9 +21,25 @@ const LIMIT: u64 = 16 << 10;
 /// Why the file counts for nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsentError {
-    /// It cannot be read or written.
-    #[error("cannot use {}", path.display())]
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: the answer given before still counts", path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There was no space for all of the answer.
+    #[error("there is no space for {}: what you refuse is refused, and nothing more is allowed", path.display())]
+    Refused {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -80,28 +96,41 @@ impl Consent {
     /// # Errors
     /// When it cannot be written; the old answer stands then, unless the error says that all is refused.
     pub fn write(&self, path: &Path) -> Result<(), ConsentError> {
-        let text = toml::to_string(self).map_err(|error| ConsentError::Invalid {
-            path: path.to_path_buf(),
-            message: error.to_string(),
-        })?;
-        let io = |source| ConsentError::Io { path: path.to_path_buf(), source };
+        let text = self.text(path)?;
+        let kept = |source| ConsentError::Kept { path: path.to_path_buf(), source };
         match durable::replace(path, text.as_bytes(), durable::PLAIN) {
-            Err(error) if durable::is_full(&error) && self.refuses_more_than(path) => {
+            Err(error) if durable::is_full(&error) => {
+                let before = Self::read(path).unwrap_or_default();
+                let refused = self.and(before);
+                let text = refused.text(path)?;
                 // A few bytes in one sector. Cut off in the middle they allow nothing, which is the safe side.
                 if overwrite(path, text.as_bytes()).is_err() {
-                    durable::remove(path).map_err(io)?;
+                    durable::remove(path).map_err(kept)?;
                     return Err(ConsentError::NoSpace { path: path.to_path_buf() });
                 }
-                Ok(())
+                // To allow something takes space.
+                if refused == *self {
+                    Ok(())
+                } else {
+                    Err(ConsentError::Refused { path: path.to_path_buf(), source: error })
+                }
             }
-            written => written.map_err(io),
+            written => written.map_err(kept),
         }
     }
 
-    /// Whether it allows nothing that the answer in `path` does not allow.
-    fn refuses_more_than(&self, path: &Path) -> bool {
-        let before = Self::read(path).unwrap_or_default();
-        self.classes().into_iter().all(|class| before.allows(class))
+    fn text(&self, path: &Path) -> Result<String, ConsentError> {
+        toml::to_string(self)
+            .map_err(|error| ConsentError::Invalid { path: path.to_path_buf(), message: error.to_string() })
+    }
+
+    /// What both allow.
+    fn and(self, other: Self) -> Self {
+        Self {
+            diagnostic: self.diagnostic && other.diagnostic,
+            usage: self.usage && other.usage,
+            location: self.location && other.location,
+        }
     }
 
     /// Whether data of a class may leave the device.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -80,22 +80,25 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Any I/O error except "not found"; `FileTooLarge` beyond the limit, `IsADirectory` for a folder.
 pub fn read_optional(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let length = match fs::metadata(path) {
+    match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             let text = format!("{} is a folder", path.display());
             return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
         }
-        Ok(metadata) => metadata.len(),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-    };
-    if length > limit {
+    }
+    // A wrong name may lead to a device, which has no length and no end.
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("{} has {length} bytes; at most {limit} are read", path.display()),
+            format!("{} is longer than the {limit} bytes that are read", path.display()),
         ));
     }
-    fs::read(path).map(Some)
+    Ok(Some(bytes))
 }
 
 /// Whether a write failed for want of space: of the disk, of a quota, or of what a file may have.
@@ -170,6 +173,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_read_to_it() {
+        let told = read_optional(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn replaces_whole_files_and_keeps_their_mode() {

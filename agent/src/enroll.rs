@@ -38,6 +38,12 @@ const CLAIM_LIMIT: u64 = 2 << 20;
 /// Why a machine did not become a device.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollError {
+    /// The server's answer cannot be true.
+    #[error("the server enrolled the device, and its answer cannot be used: {what}")]
+    Answer {
+        /// What is wrong with it.
+        what: String,
+    },
     /// The claim file cannot be used.
     #[error("{} is not a claim file: {what}", path.display())]
     Claim {
@@ -264,10 +270,14 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
     if answer.product != claim.product {
         return Err(EnrollError::OtherProduct { claimed: claim.product, said: answer.product });
     }
-    identity::store_certificate(&state, &answer.certificate_chain_der)?;
+    if !identity::is_chain_for(&answer.certificate_chain_der, &key.public()) {
+        return Err(EnrollError::Answer { what: "the certificate is none, or for another key".to_owned() });
+    }
     if device_id.is_empty() {
         config.device_id = answer.name.trim_start_matches("devices/").to_owned();
+        config.check_values(&state).map_err(|error| EnrollError::Answer { what: error.to_string() })?;
     }
+    identity::store_certificate(&state, &answer.certificate_chain_der)?;
     // Last: with the configuration in place the device is enrolled.
     config.write(&state)?;
     Ok(config)

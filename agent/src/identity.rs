@@ -139,6 +139,13 @@ pub fn store_next_certificate(state: &StateDir, chain: &[Vec<u8>]) -> Result<(),
     store(&state.next_certificate(), chain)
 }
 
+/// Whether these are certificates, the first of them for this public key (SubjectPublicKeyInfo, DER). What a server
+/// hands over as a chain may be anything.
+pub fn is_chain_for(chain: &[Vec<u8>], public: &[u8]) -> bool {
+    let mut keys = chain.iter().map(|der| certificate::read(der).map(|facts| facts.public_key));
+    keys.next().flatten().is_some_and(|first| first == public) && keys.all(|key| key.is_some())
+}
+
 fn store(path: &Path, chain: &[Vec<u8>]) -> Result<(), IdentityError> {
     let pem: String = chain.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
     durable::replace(path, pem.as_bytes(), durable::PLAIN).map_err(io_error("write", path))
@@ -304,6 +311,9 @@ mod tests {
         assert_eq!(shown, chain);
         assert!(!signing_request(&key, "pump-1").unwrap().is_empty());
         let stranger = Key::File(KeyPair::generate().unwrap());
+        assert!(is_chain_for(&chain, &key.public()) && !is_chain_for(&chain, &stranger.public()));
+        assert!(!is_chain_for(&[], &key.public()) && !is_chain_for(&[b"x".to_vec()], &key.public()));
+        assert!(!is_chain_for(&[chain[0].clone(), b"x".to_vec()], &key.public()), "the rest of it too");
         store_certificate(state, &certificate_for(&stranger)).unwrap();
         let (papers, wrong) = load(&keys).unwrap();
         assert!(papers.identity().is_none() && matches!(wrong, Some(IdentityError::Damaged { .. })));

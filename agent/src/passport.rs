@@ -273,10 +273,12 @@ impl Passport {
             true => Some(self.keys.load_or_make_next().map_err(|error| not_kept(&error))?),
             false => None,
         };
-        let csr_der = self.request(fresh.as_ref().unwrap_or(&self.papers.key))?;
+        let key = fresh.as_ref().unwrap_or(&self.papers.key);
+        let csr_der = self.request(key)?;
         let request = RenewRequest { device_id: self.device_id.clone(), csr_der, ..RenewRequest::default() };
         let answer = self.link.enrollment().renew(request).await;
         let chain = answer.map_err(|status| link::reason(&status))?.into_inner().certificate_chain_der;
+        let chain = for_key(chain, key)?;
         let stored = match fresh {
             Some(_) => identity::store_next_certificate(self.keys.state(), &chain),
             None => identity::store_certificate(self.keys.state(), &chain),
@@ -326,7 +328,7 @@ impl Passport {
                 signer_spki_der: Vec::new(),
             };
             match aside.renew(request).await {
-                Ok(answer) => return Ok(answer.certificate_chain_der),
+                Ok(answer) => return for_key(answer.certificate_chain_der, key),
                 Err(reason) if reason.code == NOT_PROVED => last = reason,
                 Err(reason) => return Err(reason),
             }
@@ -355,6 +357,14 @@ impl Passport {
 /// An operator has the last word.
 fn is_final(reason: &Reason) -> bool {
     SHUT_OUT.contains(&reason.code.as_str())
+}
+
+/// A chain that the device can show with this key; one that it cannot must not take the place of one that it can.
+fn for_key(chain: Vec<Vec<u8>>, key: &Key) -> Result<Vec<Vec<u8>>, Reason> {
+    match identity::is_chain_for(&chain, &key.public()) {
+        true => Ok(chain),
+        false => Err(Reason::new(link::REFUSED, "the server's new certificate is none, or for another key")),
+    }
 }
 
 fn not_kept(error: &IdentityError) -> Reason {

@@ -246,6 +246,10 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// A file of at most `limit` bytes; `None` when it is not there.
 fn get(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+    // A pipe would be waited for, and a device has no end.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(invalid(path, "it is no file"));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,23 +1,50 @@
 //! Files that somebody names on the command line: read up to a limit, because a wrong name may lead to a
 //! device or an image.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use crate::{error::Failure, human};
+
+/// Longest key, token, profile, root or CA file: all of them are a few kilobytes.
+pub const SMALL: u64 = 1 << 20;
 
 /// The file at `path`, if it has at most `limit` bytes.
 ///
 /// # Errors
 /// A file that cannot be read, or is longer.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    bytes(path, limit).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            Failure::new(format!("{} is longer than {}", path.display(), human::bytes(limit)))
+                .hint("is it the file that you mean?")
+        }
+        _ => Failure::file("read", path, &error),
+    })
+}
+
+/// As [`read`], for those who say by themselves what the file was to be.
+///
+/// # Errors
+/// Any I/O error; `FileTooLarge` beyond the limit.
+pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Failure::file("read", path, &error))?;
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::new(format!("{} is longer than {}", path.display(), human::bytes(limit)))
-            .hint("is it the file that you mean?"));
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
+}
+
+/// As [`bytes`], of text.
+///
+/// # Errors
+/// As [`bytes`]; `InvalidData` for what is no UTF-8.
+pub fn text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(bytes(path, limit)?).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The same of text.

@@ -179,11 +179,17 @@ impl KeyDir {
     /// No key of the role, fewer than have to sign, and as [`KeyDir::load`].
     pub fn signers(&mut self, role: KeyRole, authority: &Authority) -> Result<Vec<Box<dyn Signer>>, Failure> {
         let (named, files) = (authority.public_keys(), self.files(role)?);
-        let mut fitting = Vec::new();
+        let (mut fitting, mut unreadable) = (Vec::new(), None);
         for file in &files {
-            if named.contains(&self.public(file)?) {
-                fitting.push(file);
+            // What was left by a run that was cut off, or has another passphrase, matters only if it is needed.
+            match self.public(file) {
+                Ok(key) if named.contains(&key) => fitting.push(file),
+                Ok(_) => {}
+                Err(error) => unreadable = unreadable.or(Some(error)),
             }
+        }
+        if let (true, Some(error)) = (fitting.len() < authority.threshold(), unreadable) {
+            return Err(error);
         }
         if fitting.is_empty() {
             return Err(self.missing(role, files.is_empty()));

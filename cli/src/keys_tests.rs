@@ -134,6 +134,44 @@ fn drafted_publishers_get_new_products_only_once_they_are_published() {
 }
 
 #[test]
+fn publishers_of_nothing_get_a_new_product_only_when_they_are_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let spec = |n: u8| RoleSpec::single(SecretKey::from_seed([n; 32]).public_key());
+    let mut targets = Targets::empty(1, slipway_trust::Date::from_unix(0));
+    // A copy of the folder from before publisher 1 was replaced, because its key was stolen.
+    keys.store_publishers(&spec(1)).unwrap();
+    assert_eq!(keys.publishers_of_new(&targets, false).unwrap(), spec(1), "the first product");
+    targets.delegate_product("pump", &spec(2)).unwrap();
+    let refused = keys.publishers_of_new(&targets, false).err().unwrap();
+    assert_eq!(refused.reason_code(), Some("PUBLISHER_NOT_AUTHORIZED"));
+    assert!(refused.to_string().contains("--new-publishers"), "{refused}");
+    assert_eq!(keys.publishers_of_new(&targets, true).unwrap(), spec(1));
+    keys.store_publishers(&spec(2)).unwrap();
+    assert_eq!(keys.publishers_of_new(&targets, false).unwrap(), spec(2));
+}
+
+#[test]
+fn a_key_that_cannot_be_read_matters_only_when_it_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = KeyDir::new(dir.path(), Source::Terminal);
+    let key = file(&keys, KeyRole::Publisher).create(None).unwrap();
+    let targets = RoleSpec::single(key);
+    let authority = {
+        let mut published = Targets::empty(1, slipway_trust::Date::from_unix(0));
+        published.delegate_product("pump", &targets).unwrap();
+        published.authority("pump").unwrap()
+    };
+    // A run that was cut off left a key without its public half.
+    fs::write(dir.path().join("publisher-2.pem"), "no key").unwrap();
+    assert_eq!(keys.signers(KeyRole::Publisher, &authority).unwrap().len(), 1);
+    fs::remove_file(dir.path().join("publisher.pem")).unwrap();
+    fs::remove_file(dir.path().join("publisher.pub")).unwrap();
+    let text = keys.signers(KeyRole::Publisher, &authority).err().unwrap().to_string();
+    assert!(text.contains("publisher-2.pem"), "{text}");
+}
+
+#[test]
 fn a_missing_key_says_what_to_run() {
     let dir = tempfile::tempdir().unwrap();
     let mut keys = KeyDir::new(dir.path(), Source::Terminal);

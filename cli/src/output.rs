@@ -237,8 +237,7 @@ pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     for row in cells() {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            let one_line = cell.replace('\n', " ");
-            line.push_str(&format!("{one_line:width$}  "));
+            line.push_str(&format!("{:width$}  ", one_line(cell)));
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -246,11 +245,17 @@ pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// What others wrote, a device above all, on one line: it must not pass for what this program says. What moves the
+/// cursor is taken out of everything that is shown.
+pub fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
 /// Names and values below each other, values aligned; empty values are left out.
 pub fn facts(rows: &[(&str, String)]) -> String {
     let shown: Vec<_> = rows.iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    shown.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    shown.iter().map(|(name, value)| format!("{name:width$}  {}\n", one_line(value))).collect()
 }
 
 #[cfg(test)]
@@ -284,6 +289,11 @@ mod tests {
             speaks("", "", "de_DE.UTF-8") && speaks("C.utf8", "C", "C") && speaks("", "en_US.UTF-8", "C")
         );
         assert!(!speaks("C", "", "de_DE.UTF-8") && !speaks("", "", "") && !speaks("", "", "POSIX"));
+    }
+
+    #[test]
+    fn what_a_device_says_stays_on_its_line() {
+        assert_eq!(facts(&[("kernel", "6.1\nstate  active".into())]), "kernel  6.1 state  active\n");
     }
 
     #[test]

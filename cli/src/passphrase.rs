@@ -2,7 +2,7 @@
 //! from an argument: everybody on a machine can read the command lines of its processes.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::{
     args::{KnownPassphrase, NewPassphrase},
     error::Failure,
+    input,
 };
 
 /// Short ones are guessed faster than a stolen key is noticed.
@@ -46,7 +47,7 @@ impl Source {
         match self {
             Self::Terminal => ask(prompt),
             Self::File(path) => {
-                let text = fs::read_to_string(path)
+                let text = input::text(path, input::SMALL)
                     .map(Zeroizing::new)
                     .map_err(|error| Failure::file("read the passphrase file", path, &error))?;
                 let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
@@ -168,6 +169,8 @@ fn long_enough(passphrase: Passphrase) -> Result<Passphrase, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use std::{io::Write as _, os::fd::AsRawFd as _};
 
     use super::*;

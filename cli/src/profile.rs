@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::{args::Connection, error::Failure, output::Console};
+use crate::{args::Connection, error::Failure, input, output::Console};
 
 /// The file: `slipwayd serve` writes one as `client.toml`. Paths are relative to the file.
 #[derive(Debug, Default, Deserialize)]
@@ -47,7 +47,7 @@ impl Profile {
         let server = connection.server.clone().or(file.server).ok_or_else(|| missing("server", &path))?;
         let ca_path =
             connection.ca.clone().or(file.ca.map(|ca| base.join(ca))).ok_or_else(|| missing("ca", &path))?;
-        let ca_pem = fs::read(&ca_path).map_err(|error| {
+        let ca_pem = input::bytes(&ca_path, input::SMALL).map_err(|error| {
             Failure::file("read the server's CA", &ca_path, &error).hint(
                 "it is server-ca.pem in the server's data directory; --ca or SLIPWAY_CA names another file",
             )
@@ -101,7 +101,7 @@ fn default_path() -> PathBuf {
 }
 
 fn read_file(path: &Path, named: bool) -> Result<ProfileFile, Failure> {
-    let text = match fs::read_to_string(path) {
+    let text = match input::text(path, input::SMALL) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(ProfileFile::default()),
         Err(error) => {
@@ -118,7 +118,7 @@ fn read_file(path: &Path, named: bool) -> Result<ProfileFile, Failure> {
 }
 
 fn read_token(path: &Path, console: &Console) -> Result<Zeroizing<String>, Failure> {
-    let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
+    let text = input::text(path, input::SMALL).map(Zeroizing::new).map_err(|error| {
         Failure::file("read the token file", path, &error)
             .hint("an admin makes tokens with `slipway token create`; --token-file or SLIPWAY_TOKEN_FILE names the file")
             .reason("PROFILE_INVALID")

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{
+        CertificateDer,
+        pem::{PemObject as _, SectionKind},
+    },
 };
 use slipway_trust::{Sha256, limits};
 
@@ -33,10 +36,14 @@ pub fn fingerprints(pem: &[u8]) -> Result<Vec<String>, Failure> {
     if pem.len() > limits::SERVER_CA_BYTES {
         return Err(unusable("it is too long"));
     }
-    let found: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(pem)
-            .collect::<Result<_, _>>()
-            .map_err(|_| unusable("it is not a file of certificates in PEM"))?;
+    let parts: Vec<(SectionKind, Vec<u8>)> = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| unusable("it is not a file of certificates in PEM"))?;
+    // Everybody who signs gets to see it, and every device after them: a private key above all has no place in it.
+    if parts.iter().any(|(kind, _)| *kind != SectionKind::Certificate) {
+        return Err(unusable("it holds something else than certificates"));
+    }
+    let found: Vec<CertificateDer<'static>> = parts.into_iter().map(|(_, der)| der.into()).collect();
     let mut roots = RootCertStore::empty();
     if found.iter().any(|der| roots.add(der.clone()).is_err()) {
         return Err(unusable("one of its certificates is damaged"));
@@ -44,5 +51,20 @@ pub fn fingerprints(pem: &[u8]) -> Result<Vec<String>, Failure> {
     match found.is_empty() {
         true => Err(unusable("it holds no certificate")),
         false => Ok(found.iter().map(|der| Sha256::of(der).to_string()).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_a_private_key_goes_to_nobody() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(["a".to_owned()]).unwrap().self_signed(&key).unwrap();
+        assert_eq!(fingerprints(certificate.pem().as_bytes()).unwrap().len(), 1);
+        let both = format!("{}{}", certificate.pem(), key.serialize_pem());
+        let refused = fingerprints(both.as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains("something else than certificates"), "{refused}");
     }
 }

@@ -23,7 +23,7 @@ async fn bring(fleet: &Fleet, version: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_follows_a_server_that_was_restored_from_a_backup() {
     let mut fleet = Fleet::start(1, b"factory", &["--check-in-interval", "1"], &[]);
-    let images: Vec<Vec<u8>> = (1..=3).map(|seed| noise(seed, 5_000)).collect();
+    let images: Vec<Vec<u8>> = (1..=4).map(|seed| noise(seed, 5_000)).collect();
     fleet.publish(&images[0], "1.0.0");
     fleet.run_agent(0);
     has_called(&fleet.admin(), "pump-1").await;
@@ -35,16 +35,21 @@ async fn a_fleet_follows_a_server_that_was_restored_from_a_backup() {
     fleet.restart_server();
     fleet.publish(&images[1], "2.0.0");
     bring(&fleet, "2.0.0").await;
+    let keys = fleet.path("keys");
+    let sign = ["--keys", &keys, "--no-passphrase", "--yes"];
+    // The yearly ceremony: the device takes root 2 with its next release.
+    fleet.slipway(&[&["trust", "rotate"], &sign[..]].concat());
+    fleet.publish(&images[3], "2.1.0");
+    bring(&fleet, "2.1.0").await;
 
-    // The disk is lost. The backup knows neither the release nor what it signed since.
+    // The disk is lost. The backup knows neither the releases, nor root 2, nor what it signed since.
     fleet.server.kill();
     copy(&backup, &data);
     fleet.restart_server();
-    let keys = fleet.path("keys");
-    let roles = ["timestamp", "snapshot", "director"];
-    let rotate = [&["trust", "rotate"], &roles[..], &["--keys", &keys, "--no-passphrase", "--yes"]].concat();
-    fleet.slipway(&rotate);
+    fleet.slipway(&["trust", "restore", "--root", &fleet.path("keys/root.json")]);
+    fleet.slipway(&[&["trust", "rotate", "timestamp", "snapshot", "director"], &sign[..]].concat());
     fleet.publish(&images[1], "2.0.0");
+    fleet.publish(&images[3], "2.1.0");
     fleet.publish(&images[2], "3.0.0");
     bring(&fleet, "3.0.0").await;
     let slot = fleet.devices[0].boot("running");

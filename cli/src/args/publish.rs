@@ -50,6 +50,16 @@ pub enum TrustCommand {
     Rotate(TrustRotate),
     /// Show what a draft changes, ask, and add the signatures of keys
     Sign(DraftSign),
+    /// Give a server that was restored from a backup the roots that were published after the backup
+    ///
+    /// Devices and key directories hold a newer root than such a server, and what it signs on top of an older one
+    /// is foreign to them. The roots are public: `root.json` in the newest key directory is the last of them, and
+    /// a device keeps all it ever took as `metadata/N.root.json` in its state folder.
+    Restore {
+        /// A root, a file; of several each has to follow the one before it
+        #[arg(long, required = true, value_name = "FILE")]
+        root: Vec<PathBuf>,
+    },
     /// Publish a draft that enough people signed; name every copy of it
     Publish {
         /// The folder that was drafted, in one or several copies
@@ -327,6 +337,10 @@ pub struct ReleaseTerms {
     /// Accept hardware models that no device or claim of the product has yet
     #[arg(long)]
     pub new_hardware: bool,
+
+    /// Of a new product: accept publishers who publish no other product yet
+    #[arg(long)]
+    pub new_publishers: bool,
 }
 
 /// Arguments of `release withdraw`.

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -37,8 +38,21 @@ impl Output {
             path.file_name().ok_or_else(|| fail(&io::ErrorKind::InvalidInput.into()))?.into();
         name.push(".part");
         let part = path.with_file_name(name);
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part);
-        let file = options.map_err(|error| fail(&error))?;
+        // A stick is anybody's: what lies there under this name may lead elsewhere, or be no file.
+        let is_foreign = |found: fs::Metadata| !found.is_file();
+        if fs::symlink_metadata(&part).is_ok_and(is_foreign) {
+            return Err(Failure::new(format!("{} is no file", part.display()))
+                .hint("remove it, or write the bundle somewhere else")
+                .reason("FILE_UNUSABLE"));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&part)
+            .map_err(|error| fail(&error))?;
         if file.try_lock().is_err() {
             return Err(Failure::new(format!("another slipway writes {}", part.display()))
                 .hint("wait for it, or name another file")
@@ -195,5 +209,16 @@ mod tests {
         let _first = Output::open(&path, &[]).unwrap();
         let second = Output::open(&path, &[]).unwrap_err();
         assert!(second.to_string().contains("another slipway writes"), "{second}");
+    }
+
+    #[test]
+    fn what_lies_on_a_stick_under_the_name_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, dir.path().join("b.tar.part")).unwrap();
+        let refused = Output::open(&dir.path().join("b.tar"), &[]).unwrap_err();
+        assert!(refused.to_string().contains("is no file"), "{refused}");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
     }
 }

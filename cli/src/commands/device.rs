@@ -8,7 +8,7 @@ use crate::{
     connect::Api,
     error::Failure,
     human, names,
-    output::{Console, columns, facts},
+    output::{Console, columns, facts, one_line},
 };
 
 /// Runs one command of this noun.
@@ -230,18 +230,18 @@ pub fn component_words(component: &v1::InstalledComponent) -> String {
         facts.push(format!("slot {}", component.slot));
     }
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    match (component.component.as_str(), component.version.as_str()) {
+    one_line(&match (component.component.as_str(), component.version.as_str()) {
         (name, "") => format!("{name} as delivered{facts}, not updated by Slipway yet"),
         (name, version) => format!("{name} {version}{facts}"),
-    }
+    })
 }
 
 /// `HEALTH_CHECK_FAILED: the health command exited with 1`.
 pub fn reason_words(reason: &v1::Reason) -> String {
     match (reason.code.as_str(), reason.detail.as_str()) {
-        ("", detail) => detail.to_owned(),
-        (code, "") => code.to_owned(),
-        (code, detail) => format!("{code}: {detail}"),
+        ("", detail) => one_line(detail),
+        (code, "") => one_line(code),
+        (code, detail) => one_line(&format!("{code}: {detail}")),
     }
 }
 

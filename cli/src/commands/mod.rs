@@ -82,7 +82,8 @@ where
 /// Refuses a file for a secret that cannot be made; asked before the secret itself is.
 fn check_new(path: Option<&Path>, what: &str) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
-    if path.exists() {
+    // A link that leads nowhere is something too.
+    if path.symlink_metadata().is_ok() {
         return Err(Failure::new(format!("{} exists already", path.display()))
             .hint(format!("name another file; a {what} is never written over something else"))
             .reason("FILE_UNUSABLE"));

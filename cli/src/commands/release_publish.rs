@@ -88,7 +88,7 @@ async fn publish_image(
     let current = Current::fetch(&api, &root, product).await?;
     sign::next_counter(&current, product, &version)?;
     let now = Date::from_millis(console.clock.now());
-    let hands = Hands::take(&mut keys, &current, product, now, console)?;
+    let hands = Hands::take(&mut keys, &current, product, asked.terms.new_publishers, now, console)?;
 
     let plan = plan(asked, version, cut(&image, console).await?);
     let segments = segments(&plan)?;
@@ -111,7 +111,8 @@ async fn publish_image(
             Err(status) => return Err(status.into()),
         }
         let current = Current::fetch(&api, &root, product).await?;
-        signed = Hands::take(&mut keys, &current, product, now, console)?.sign(&current, &plan, now)?;
+        signed = Hands::take(&mut keys, &current, product, asked.terms.new_publishers, now, console)?
+            .sign(&current, &plan, now)?;
     }
     Err(Failure::new(format!("others published {SIGN_ATTEMPTS} times while this release was signed"))
         .hint("agree on who publishes, and run the command again; the segments are there already")
@@ -134,7 +135,7 @@ pub async fn draft(args: ReleaseDraft, connection: &Connection, console: &Consol
     sign::next_counter(&current, &terms.product, &version)?;
     let delegate = match current.targets.authority(&terms.product) {
         Some(_) => None,
-        None => Some(keys.publishers_after(&current.targets)?),
+        None => Some(keys.publishers_of_new(&current.targets, terms.new_publishers)?),
     };
     let plan = plan(asked, version, cut(&image, console).await?);
     let now = Date::from_millis(console.clock.now());

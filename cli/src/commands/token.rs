@@ -75,7 +75,10 @@ async fn rotate(args: TokenRotate, api: &Api, console: &Console) -> Result<(), F
         scope: old.scope,
         ..v1::Token::default()
     };
-    make(token, args.ttl, args.out.as_deref(), api, console).await?;
+    // As long as the old one was meant to be, unless somebody says otherwise.
+    let life = || Some(old.expire_time.as_ref()?.seconds.saturating_sub(old.create_time.as_ref()?.seconds));
+    let ttl = args.ttl.or_else(|| life()?.try_into().ok().map(Duration::from_secs));
+    make(token, ttl, args.out.as_deref(), api, console).await?;
     console
         .say(&format!("token {id} works as before; when nobody uses it any more: slipway token revoke {id}"));
     Ok(())

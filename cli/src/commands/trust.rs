@@ -1,16 +1,16 @@
 //! `slipway trust`: who may sign what.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use slipway_proto::v1;
-use slipway_trust::{DIRECTOR, Date, TARGETS, Targets};
+use slipway_trust::{DIRECTOR, Date, Root, TARGETS, Targets, limits};
 
 use crate::{
     args::{Connection, TrustCommand},
     commands::{drafts, listed, trust_init, trust_rotate},
     connect::Api,
     error::Failure,
-    human,
+    human, input,
     keys::KeyFile,
     output::{Console, columns, facts},
     passphrase,
@@ -47,10 +47,46 @@ pub async fn run(command: TrustCommand, connection: &Connection, console: &Conso
         }
         TrustCommand::Rotate(args) => trust_rotate::rotate(args, connection, console).await,
         TrustCommand::Sign(args) => drafts::sign(args, connection, console).await,
+        TrustCommand::Restore { root } => restore(&root, connection, console).await,
         TrustCommand::Publish { draft, dry_run } => {
             drafts::publish(&draft, dry_run, connection, console).await
         }
     }
+}
+
+/// Hands over the roots of these files that follow the server's, oldest first.
+async fn restore(paths: &[PathBuf], connection: &Connection, console: &Console) -> Result<(), Failure> {
+    let mut roots = BTreeMap::new();
+    for path in paths {
+        let bytes = input::read(path, limits::ROOT_BYTES as u64)?;
+        let root = Root::parse(&bytes).map_err(|error| {
+            Failure::new(format!("{} is no root: {error}", path.display()))
+                .hint("name root.json of a key directory, or metadata/N.root.json of a device's state folder")
+                .reason("FILE_UNUSABLE")
+        })?;
+        roots.insert(root.version, bytes);
+    }
+    let api = Api::open(connection, console).await?;
+    let mut trust = api.releases().get_trust(v1::GetTrustRequest::default()).await?.into_inner();
+    let held = match trust.root.is_empty() {
+        true => return Err(Failure::no_root()),
+        false => {
+            Root::parse(&trust.root)
+                .map_err(|error| Failure::new(format!("the server's root: {error}")))?
+                .version
+        }
+    };
+    roots.retain(|version, _| *version > held);
+    if roots.is_empty() {
+        console.say(&format!("the server has root {held}, and none of these is newer"));
+    }
+    for (version, root) in roots {
+        let request = v1::UpdateTrustRequest { root, ..v1::UpdateTrustRequest::default() };
+        trust = api.releases().update_trust(request).await?.into_inner();
+        console.say(&format!("the server has root {version} again"));
+    }
+    let text = render(&trust, console.clock.now())?;
+    console.show("Trust", &trust, |_| text)
 }
 
 /// How long each role lives. With `within` only those of people that end so soon, and a bad outcome when
@@ -112,7 +148,7 @@ pub fn render(trust: &v1::Trust, now: i64) -> Result<String, Failure> {
             .hint("use a slipway and a slipwayd of the same version")
             .reason(error.code())
     };
-    let root = slipway_trust::Root::parse(&trust.root).map_err(unreadable)?;
+    let root = Root::parse(&trust.root).map_err(unreadable)?;
     let targets = Targets::parse(TARGETS, &trust.targets).map_err(unreadable)?;
     let ends = |date: Date| human::moment(&human::timestamp(date.millis()), now);
     let products: Vec<&str> = targets

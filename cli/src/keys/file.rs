@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::Failure,
+    input,
     passphrase::{Passphrase, Passphrases},
     private_file, rng,
 };
@@ -133,12 +134,13 @@ impl KeyFile {
     }
 
     fn read(&self, passphrases: &mut Passphrases) -> Result<SecretKey, Failure> {
-        let pem = fs::read_to_string(&self.0).map(Zeroizing::new).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Failure::new(format!("there is no key {}", self.0.display()))
-                .hint("check the path; or bring the key back from its copy")
-                .reason("KEY_MALFORMED"),
-            _ => Failure::file("read the key", &self.0, &error),
-        })?;
+        let pem =
+            input::text(&self.0, input::SMALL).map(Zeroizing::new).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Failure::new(format!("there is no key {}", self.0.display()))
+                    .hint("check the path; or bring the key back from its copy")
+                    .reason("KEY_MALFORMED"),
+                _ => Failure::file("read the key", &self.0, &error),
+            })?;
         if !SecretKey::pem_is_encrypted(&pem) {
             return SecretKey::from_pem(&pem, None).map_err(|error| self.unusable(&error));
         }
@@ -173,8 +175,8 @@ impl KeyFile {
 /// # Errors
 /// What the file system says; a file that holds something else.
 pub fn read_public(path: &Path) -> Result<PublicKey, Failure> {
-    let text =
-        fs::read_to_string(path).map_err(|error| Failure::file("read the public key", path, &error))?;
+    let text = input::text(path, input::SMALL)
+        .map_err(|error| Failure::file("read the public key", path, &error))?;
     text.trim().parse().map_err(|_| {
         Failure::new(format!("{} holds no public key", path.display()))
             .hint("it is the file that ends in .pub, with 64 hex digits; not the private key")

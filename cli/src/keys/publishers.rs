@@ -1,13 +1,13 @@
 //! Who publishes the next new product: `publishers.json`. Publishers that were only drafted wait in it, and
 //! count from when a product that is published names them: until then their keys sign nothing.
 
-use std::{collections::BTreeSet, fs, io, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 use serde_json::{Value, json};
 use slipway_trust::{DIRECTOR, PublicKey, Targets, repo::RoleSpec};
 
 use super::{KeyDir, KeyRole};
-use crate::{error::Failure, private_file};
+use crate::{error::Failure, input, private_file};
 
 /// What the file says.
 struct Publishers {
@@ -41,13 +41,36 @@ impl KeyDir {
     /// As [`KeyDir::publishers`].
     pub fn publishers_after(&mut self, published: &Targets) -> Result<RoleSpec, Failure> {
         let drafted = self.stored_publishers()?.map(|stored| stored.drafted).unwrap_or_default();
-        let products = published.delegations.roles.iter().filter(|role| role.name != DIRECTOR);
-        let named: Vec<RoleSpec> =
-            products.filter_map(|role| Some(RoleSpec::of(&published.authority(&role.name)?))).collect();
+        let named = named(published);
         match drafted.into_iter().rev().find(|spec| named.iter().any(|named| is_same(named, spec))) {
             Some(spec) => Ok(spec),
             None => self.publishers(),
         }
+    }
+
+    /// As [`KeyDir::publishers_after`], to publish a product that nobody published yet. A folder that was copied
+    /// before publishers were replaced still names the old ones, and a key that was stolen would sign again: so
+    /// publishers who publish nothing else have to be meant (`new_publishers`).
+    ///
+    /// # Errors
+    /// As [`KeyDir::publishers_after`]; publishers of nothing, unless they are meant.
+    pub fn publishers_of_new(
+        &mut self,
+        published: &Targets,
+        new_publishers: bool,
+    ) -> Result<RoleSpec, Failure> {
+        let spec = self.publishers_after(published)?;
+        let named = named(published);
+        if new_publishers || named.is_empty() || named.iter().any(|named| is_same(named, &spec)) {
+            return Ok(spec);
+        }
+        Err(Failure::new(format!(
+            "the publishers of {} publish none of the products that there are: their keys may have been replaced \
+             after this folder was copied",
+            self.path.display()
+        ))
+        .hint("use the newest key directory; if they are to publish this product and no other, say --new-publishers")
+        .reason("PUBLISHER_NOT_AUTHORIZED"))
     }
 
     /// Whether `publishers.json` says who, and not just the keys that there are.
@@ -76,7 +99,7 @@ impl KeyDir {
 
     fn stored_publishers(&self) -> Result<Option<Publishers>, Failure> {
         let path = self.publishers_path();
-        match fs::read(&path) {
+        match input::bytes(&path, input::SMALL) {
             Ok(bytes) => parse(&bytes).map(Some).ok_or_else(|| {
                 Failure::new(format!("{} cannot be read", path.display()))
                     .hint(format!(
@@ -103,6 +126,12 @@ impl KeyDir {
     fn publishers_path(&self) -> PathBuf {
         self.path.join("publishers.json")
     }
+}
+
+/// Who publishes the products that there are.
+fn named(published: &Targets) -> Vec<RoleSpec> {
+    let products = published.delegations.roles.iter().filter(|role| role.name != DIRECTOR);
+    products.filter_map(|role| Some(RoleSpec::of(&published.authority(&role.name)?))).collect()
 }
 
 /// Whether both name the same keys, in whatever order.

@@ -1,13 +1,13 @@
 //! The newest root that somebody trusts, as a file.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use slipway_trust::{Root, TrustedSet};
 
-use crate::{error::Failure, private_file};
+use crate::{error::Failure, input, private_file};
 
 /// `root.json`, wherever it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl RootFile {
     /// # Errors
     /// What the file system says.
     pub fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
-        match fs::read(&self.0) {
+        match input::bytes(&self.0, input::SMALL) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::file("read the root", &self.0, &error)),

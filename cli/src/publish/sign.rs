@@ -118,7 +118,7 @@ pub struct Hands {
 
 impl Hands {
     /// Takes as many keys from the directory as have to sign. Those of the top-level targets are needed
-    /// for a new product, and used where they are at hand when targets end soon.
+    /// for a new product (of publishers who publish nothing else only with `new_publishers`), and used where they are at hand when targets end soon.
     ///
     /// # Errors
     /// Keys that are missing, may not sign, or cannot be read.
@@ -126,12 +126,13 @@ impl Hands {
         keys: &mut KeyDir,
         current: &Current,
         product: &str,
+        new_publishers: bool,
         now: Date,
         console: &Console,
     ) -> Result<Self, Failure> {
         let top = current.targets_authority();
         let Some(authority) = current.targets.authority(product) else {
-            let delegate = keys.publishers_after(&current.targets)?;
+            let delegate = keys.publishers_of_new(&current.targets, new_publishers)?;
             let publishers = keys.signers(KeyRole::Publisher, &authority_of(product, &delegate)?)?;
             let targets = keys.signers(KeyRole::Targets, &top)?;
             return Ok(Self { publishers, targets, delegate: Some(delegate) });

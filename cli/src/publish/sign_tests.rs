@@ -51,8 +51,8 @@ impl Company {
     fn publish_at(&mut self, plan: &Plan, now: Date) -> Result<Signed, Failure> {
         let console = Console::to_writers(io::sink(), io::sink(), Format::Table, Clock::Fixed(0));
         let current = self.current();
-        let signed =
-            Hands::take(&mut self.keys, &current, &plan.product, now, &console)?.sign(&current, plan, now)?;
+        let signed = Hands::take(&mut self.keys, &current, &plan.product, false, now, &console)?
+            .sign(&current, plan, now)?;
         if !signed.targets.is_empty() {
             self.published.documents.insert(TARGETS.to_owned(), signed.targets.clone());
         }
