@@ -3,6 +3,8 @@
 //! An object's name is the SHA-256 of what it decodes to, so it never changes once it is right, and
 //! writing it twice is writing it once.
 
+mod files;
+
 use std::{fmt, io, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -14,7 +16,10 @@ use object_store::{
 use slipway_payload::FRAME_MAX;
 use slipway_trust::Sha256;
 
-use crate::chain::{chain, is_full};
+use crate::{
+    chain::{chain, is_full},
+    model::archive::PREFIX,
+};
 
 /// Below what an operator takes for a hang, above what a busy bucket needs for 1 MiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +40,9 @@ pub enum ObjectsError {
     /// No such object.
     #[error("segment {0} is not stored")]
     NotFound(Sha256),
+    /// No such file of the archive.
+    #[error("the file {0} is not stored")]
+    FileNotFound(String),
     /// No room left; nothing was stored.
     #[error("the object store has no room left")]
     Full(#[source] object_store::Error),
@@ -86,6 +94,7 @@ impl Objects {
     pub fn local(folder: &Path) -> Result<Self, ObjectsError> {
         let objects = Objects::folder(folder)?;
         remove_unfinished(&folder.join("segments"))
+            .and_then(|()| remove_unfinished_below(&folder.join(PREFIX)))
             .map_err(|source| ObjectsError::Address { url: objects.to_string(), why: source.to_string() })?;
         Ok(objects)
     }
@@ -203,6 +212,21 @@ fn remove_unfinished(segments: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The same for the archive, whose files lie in folders of class and day.
+fn remove_unfinished_below(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    remove_unfinished(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_unfinished_below(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn name(digest: &Sha256) -> Name {
     Name::from_iter(["segments", &digest.to_string()])
 }
@@ -258,8 +282,13 @@ mod tests {
         objects.put(&digest, Bytes::from_static(b"frame")).await.unwrap();
         let unfinished = folder.path().join(format!("segments/{digest}#1"));
         std::fs::write(&unfinished, b"fra").unwrap();
+        let day = folder.path().join("telemetry/class=usage/day=2026-11-22");
+        std::fs::create_dir_all(&day).unwrap();
+        let (cut, whole) = (day.join("0000000000000007.parquet#1"), day.join("0000000000000006.parquet"));
+        std::fs::write(&cut, b"PAR").unwrap();
+        std::fs::write(&whole, b"PAR1").unwrap();
         let objects = Objects::local(folder.path()).unwrap();
-        assert!(!unfinished.exists());
+        assert!(!unfinished.exists() && !cut.exists() && whole.exists());
         assert_eq!(objects.get(&digest).await.unwrap(), "frame");
     }
 

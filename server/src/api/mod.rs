@@ -22,6 +22,8 @@ pub mod release;
 pub mod rollout;
 pub mod rollout_wire;
 pub mod status;
+pub mod telemetry;
+pub mod telemetry_wire;
 pub mod trust;
 pub mod undecoded;
 pub mod webhook;
@@ -58,6 +60,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
     routes.add_service(reflection().build_v1alpha()?);
 
     routes.add_service(alert::service(ctx.clone()));
+    routes.add_service(telemetry::service(ctx.clone()));
     routes.add_service(webhook::service(ctx.clone()));
 
     routes.add_service(otlp::service(ctx.clone()));
@@ -71,6 +74,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
         "ReleaseService",
         "RolloutService",
         "AlertService",
+        "TelemetryService",
         "WebhookService",
         "AccessService",
     ] {

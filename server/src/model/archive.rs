@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     device::DataClass,
     time::{DAY, Timestamp, span_millis},
@@ -31,6 +33,9 @@ const MERGED_BYTES: i64 = 2 * LARGE;
 const LATE: Duration = Duration::from_secs(26 * 3600);
 /// Files of a day that is over wait for others that come late, so that not each of them is a merge.
 const STRAGGLERS: Duration = Duration::from_secs(6 * 3600);
+
+/// A hundred years, in days.
+const MAX_KEPT: u32 = 36_500;
 
 /// How long files that were merged stay for those who began to read them, and readings in the inbox that are in the
 /// archive. Whoever reads for longer is told to begin again.
@@ -71,7 +76,8 @@ pub fn number_in(name: &str) -> Option<i64> {
 }
 
 /// How long readings are kept, by class, in days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Needed to update safely, and to show later that it was: five years.
     pub essential: u32,
@@ -90,6 +96,13 @@ impl Default for Retention {
 }
 
 impl Retention {
+    /// What is wrong with it, if anything is.
+    pub fn fault(&self) -> Option<String> {
+        let days = [self.essential, self.diagnostic, self.usage, self.location];
+        let wrong = days.into_iter().find(|days| !(1..=MAX_KEPT).contains(days))?;
+        Some(format!("{wrong} is not between 1 day and a hundred years ({MAX_KEPT})"))
+    }
+
     /// The first day of which readings of a class are kept; what is older is dropped, whole days at a time.
     pub fn first_day(&self, class: DataClass, now: Timestamp) -> i64 {
         let days = match class {

@@ -10,6 +10,7 @@ pub mod alert_raise;
 pub(crate) mod alert_text;
 pub mod anomaly;
 pub mod anomaly_rules;
+pub mod bucket;
 pub mod circumstances;
 pub mod archive;
 pub mod claim;

@@ -108,6 +108,7 @@ reasons! {
     PlanInvalid = "PLAN_INVALID", InvalidArgument;
     ProductMismatch = "PRODUCT_MISMATCH", FailedPrecondition;
     PublishedMeanwhile = "PUBLISHED_MEANWHILE", Aborted;
+    QueryInvalid = "QUERY_INVALID", InvalidArgument;
     RateLimited = "RATE_LIMITED", ResourceExhausted;
     RecordDamaged = "RECORD_DAMAGED", DataLoss;
     RegistrationInvalid = "REGISTRATION_INVALID", InvalidArgument;

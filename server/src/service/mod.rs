@@ -7,13 +7,14 @@ mod alert_testing;
 pub mod alert_book;
 pub mod alert_watch;
 pub mod alerts;
+pub mod archive;
 pub mod assignments;
 pub mod audit;
 pub mod authorities;
 pub mod check_in;
 pub mod claims;
-pub mod conditions;
 pub mod courier;
+pub mod conditions;
 pub mod deliveries;
 pub mod device_cache;
 pub mod devices;
@@ -56,6 +57,7 @@ pub mod silences;
 pub mod stop;
 pub mod suppression;
 pub mod tally;
+pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
 pub mod token_cache;
@@ -112,6 +114,10 @@ pub struct Context {
     pub stop: stop::Stop,
     /// Readings that wait to be stored.
     pub inbox: ingest::Inbox,
+    /// Which anomalies are told.
+    pub forecasts: forecasts::Forecasts,
+    /// The archive of readings.
+    pub archive: archive::Archive,
     /// Release manifests in memory.
     pub manifests: manifests::Manifests,
     /// Wakes the watchers of alerts.

@@ -261,15 +261,9 @@ pub async fn archive_file_delete(tx: &mut Tx, file: &ArchiveFile) -> Result<(), 
     Ok(())
 }
 
-/// Whether a file of this job, class and day is known, read or gone.
-pub async fn archive_file_is_known(
-    tx: &mut Tx,
-    number: i64,
-    class: &str,
-    day: i64,
-) -> Result<bool, StoreError> {
-    let found: Option<i64> = on!(tx, conn => sqlx::query_scalar(
-        "SELECT number FROM archive_files WHERE number = $1 AND class = $2 AND day = $3")
-        .bind(number).bind(class).bind(day).fetch_optional(conn).await)?;
-    Ok(found.is_some())
+/// The files that a job wrote, read or gone.
+pub async fn archive_files_written(tx: &mut Tx, job: i64) -> Result<Vec<ArchiveFile>, StoreError> {
+    files(on!(tx, conn => sqlx::query_as(
+        "SELECT number, class, day, bytes, readings, first_device, last_device, created_at FROM archive_files \
+         WHERE number = $1 ORDER BY class, day").bind(job).fetch_all(conn).await)?)
 }

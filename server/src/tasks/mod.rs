@@ -1,6 +1,7 @@
 //! Reconcilers: take no input, wake by signal and timer, read all state, idempotent, safe on every replica at once.
 
 pub mod alert_feed;
+pub mod archive;
 pub mod changes;
 pub mod conditions;
 pub mod driver;
