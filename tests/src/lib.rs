@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod processes;
 pub mod proof;
 pub mod raw;
+pub mod receiver;
 pub mod relay;
 pub mod s3;
 pub mod swtpm;

@@ -7,6 +7,7 @@ use slipway_proto::v1::{
     alert_service_client::AlertServiceClient, device_service_client::DeviceServiceClient,
     enrollment_service_client::EnrollmentServiceClient, fleet_service_client::FleetServiceClient,
     release_service_client::ReleaseServiceClient, rollout_service_client::RolloutServiceClient,
+    webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -120,6 +121,11 @@ impl Caller {
     /// Alerts and limits.
     pub fn alerts(&self) -> AlertServiceClient<Authorized> {
         AlertServiceClient::new(self.with())
+    }
+
+    /// Webhooks.
+    pub fn webhooks(&self) -> WebhookServiceClient<Authorized> {
+        WebhookServiceClient::new(self.with())
     }
 
     /// Tokens.
