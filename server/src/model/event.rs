@@ -6,6 +6,7 @@ use slipway_trust::Sha256;
 
 use super::{
     alert::{Alert, AlertState},
+    rollout::{Rollout, RolloutState},
     time::{DAY, Timestamp},
 };
 
@@ -39,6 +40,20 @@ kinds! {
     AlertChanged = "alert.changed",
     /// Its cause is gone.
     AlertResolved = "alert.resolved",
+    /// A rollout was made, or goes on.
+    RolloutRunning = "rollout.running",
+    /// It offers nothing: an operator paused it, or a wave failed.
+    RolloutPaused = "rollout.paused",
+    /// Every wave passed.
+    RolloutSucceeded = "rollout.succeeded",
+    /// It ended without passing.
+    RolloutFailed = "rollout.failed",
+    /// An operator ended it.
+    RolloutAborted = "rollout.aborted",
+    /// Devices that took the release are on their way back.
+    RolloutRollingBack = "rollout.rolling_back",
+    /// They are back.
+    RolloutRolledBack = "rollout.rolled_back",
     /// An operator asked for it: says nothing about any device.
     WebhookTest = "webhook.test",
 }
@@ -106,6 +121,31 @@ impl NewEvent {
             at: alert.updated_at,
             data: alert_data(alert),
         })
+    }
+
+    /// What to tell of a rollout that came into `state` for this reason. It is about no single device, so only webhooks
+    /// without a scope hear of it.
+    pub fn of_rollout(rollout: &Rollout, state: RolloutState, reason: &str, now: Timestamp) -> Self {
+        let kind = match state {
+            RolloutState::Running => EventKind::RolloutRunning,
+            RolloutState::Paused => EventKind::RolloutPaused,
+            RolloutState::Succeeded => EventKind::RolloutSucceeded,
+            RolloutState::Failed => EventKind::RolloutFailed,
+            RolloutState::Aborted => EventKind::RolloutAborted,
+            RolloutState::RollingBack => EventKind::RolloutRollingBack,
+            RolloutState::RolledBack => EventKind::RolloutRolledBack,
+        };
+        let data = json!({
+            "name": rollout.name(),
+            "release": rollout.release(),
+            "selector": rollout.selector,
+            "state": state.as_str(),
+            "reason": reason,
+            "created_by": rollout.created_by,
+            "create_time": moment(rollout.created_at),
+            "update_time": moment(now),
+        });
+        NewEvent { kind, subject: rollout.name(), device_id: String::new(), at: now, data }
     }
 
     /// An event that only shows that the way is open.

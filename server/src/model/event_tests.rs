@@ -1,5 +1,8 @@
 use super::*;
-use crate::model::alert::{Evidence, Health, Kind, Severity};
+use crate::model::{
+    alert::{Evidence, Health, Kind, Severity},
+    rollout_fixtures::rollout,
+};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_772_323_200); // 2026-03-01
 
@@ -86,6 +89,22 @@ fn what_is_sent() {
         .replace("ID", &event.id)
     );
     assert_eq!(Event { data: "{".into(), ..event }.body(""), None);
+}
+
+#[test]
+fn a_rollout_is_told_in_every_state() {
+    let rollout = rollout(RolloutState::Paused, &[]);
+    let mut kinds = Vec::new();
+    for state in RolloutState::ALL {
+        let event = NewEvent::of_rollout(&rollout, state, "wave 1 failed", NOW);
+        assert_eq!((event.subject.as_str(), event.device_id.as_str()), (rollout.name().as_str(), ""));
+        assert_eq!(
+            (&event.data["state"], &event.data["reason"]),
+            (&state.as_str().into(), &"wave 1 failed".into())
+        );
+        kinds.push(event.kind.as_str().trim_start_matches("rollout.").to_owned());
+    }
+    assert_eq!(kinds, RolloutState::ALL.map(RolloutState::as_str));
 }
 
 #[test]

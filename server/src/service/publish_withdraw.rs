@@ -14,6 +14,7 @@ use super::{
 use crate::{
     model::{
         device::DeviceState,
+        event::NewEvent,
         refusal::{Reason, Refusal},
         release::{self, Release},
         rollout::{Act, Rollout, RolloutState, after},
@@ -26,6 +27,7 @@ use crate::{
         assignments::assignments_make_due,
         audit,
         changes::{Kind, changes_bump},
+        outbox::outbox_put,
         releases::release_get,
         rollouts::{rollout_enter, rollouts_active},
     },
@@ -186,10 +188,16 @@ async fn write(
     changes_bump(tx, Kind::Devices).await?;
     changes_bump(tx, Kind::Rollouts).await?;
     match signing::store(tx, next, now).await {
-        Ok(()) => Ok(true),
-        Err(crate::store::StoreError::Conflict { .. }) => Ok(false),
-        Err(other) => Err(other.into()),
+        Ok(()) => {}
+        Err(crate::store::StoreError::Conflict { .. }) => return Ok(false),
+        Err(other) => return Err(other.into()),
     }
+    for rollout in rollouts {
+        if let Some(state) = after(rollout.state, Act::Abort) {
+            outbox_put(tx, NewEvent::of_rollout(rollout, state, &detail, now)).await?;
+        }
+    }
+    Ok(true)
 }
 
 fn survey(ctx: &Context, release: Release) -> Withdrawn {

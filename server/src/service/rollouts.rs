@@ -11,6 +11,7 @@ use super::{
 use crate::{
     limits,
     model::{
+        event::NewEvent,
         filter::{Field, Filter, Subject},
         id,
         page::Page,
@@ -26,6 +27,7 @@ use crate::{
         Tx,
         audit::audit_append,
         changes::{Kind, changes_bump},
+        outbox::outbox_put,
         requests::{Request, request_begin},
         rollouts::{rollout_enter, rollout_get, rollout_insert, rollouts_page},
         updates::updates_cancel,
@@ -108,6 +110,7 @@ pub async fn create(
     let detail = format!("{} to {}", rollout.release(), describe(&rollout.selector));
     audit_append(&mut tx, now, actor, "CreateRollout", &rollout.name(), &detail).await?;
     changes_bump(&mut tx, Kind::Rollouts).await?;
+    outbox_put(&mut tx, NewEvent::of_rollout(&rollout, rollout.state, "", now)).await?;
     tx.commit().await?;
     ctx.rollouts.reload(ctx).await?;
     ctx.wake.rollouts();
@@ -223,6 +226,7 @@ pub async fn act(ctx: &Context, actor: &str, rollout_id: &str, act: Act, etag: &
     audit_append(&mut tx, now, actor, method, &name, &detail).await?;
     changes_bump(&mut tx, Kind::Rollouts).await?;
     let rollout = rollout_get(&mut tx, rollout_id).await?.ok_or_else(|| not_found(&name))?;
+    outbox_put(&mut tx, NewEvent::of_rollout(&rollout, next, "", now)).await?;
     tx.commit().await?;
     ctx.rollouts.reload(ctx).await?;
     if cancelled > 0 {

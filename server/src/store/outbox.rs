@@ -98,7 +98,7 @@ pub async fn outbox_erase(tx: &mut Tx, device_id: &str) -> Result<u64, StoreErro
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct Row {
+struct Row {
     position: i64,
     id: String,
     kind: String,

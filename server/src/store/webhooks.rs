@@ -111,12 +111,15 @@ pub async fn webhook_delete(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         .map_err(StoreError::from)
 }
 
-/// Webhooks for which this process may send and there is something to look at or to send.
+/// Webhooks for which this process may send and there is something to look at or to send: what waits for an event before
+/// it is not.
 pub async fn webhooks_with_work(tx: &mut Tx, owner: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
     let ids: Vec<String> = on!(tx, conn => sqlx::query_scalar(
         "SELECT id FROM webhooks AS w WHERE enabled = 1 AND (lease_owner = $1 OR lease_until <= $2) AND \
          (position < (SELECT generation FROM changes WHERE kind = 'outbox') OR EXISTS (SELECT 1 FROM deliveries AS d \
-         WHERE d.webhook_id = w.id AND d.state = 'waiting' AND d.next_attempt_at <= $2)) ORDER BY id")
+         WHERE d.webhook_id = w.id AND d.state = 'waiting' AND d.next_attempt_at <= $2 AND NOT EXISTS \
+         (SELECT 1 FROM deliveries AS e WHERE e.webhook_id = d.webhook_id AND e.subject = d.subject \
+         AND e.position < d.position AND e.state = 'waiting'))) ORDER BY id")
         .bind(owner).bind(now.millis()).fetch_all(conn).await)?;
     Ok(ids)
 }

@@ -38,7 +38,8 @@ pub fn spawn(tasks: &mut Tasks, ctx: &Context) {
         async move { reconcile(&ctx, &mut *workers.lock().await).await }
     });
     tasks.spawn("webhook metrics", TALLY, None, |ctx| async move {
-        if ctx.courier.is_used() { tally(&ctx).await } else { Ok(()) }
+        // Elsewhere somebody may have made one.
+        if ctx.courier.is_used() || ctx.db.is_shared() { tally(&ctx).await } else { Ok(()) }
     });
 }
 

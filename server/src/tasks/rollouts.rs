@@ -12,6 +12,7 @@ use crate::{
     model::{
         admission::{ActiveRollout, WayBack, verdict},
         advance::{Return, Step, advance},
+        event::NewEvent,
         rollout::{FailureAction, RolloutState},
         time::Timestamp,
         update::{Event, Reason, Transition, Update, transition},
@@ -21,6 +22,7 @@ use crate::{
     store::{
         Tx,
         changes::{Kind, changes_bump},
+        outbox::outbox_put,
         reports::reports_delete_before,
         rollouts::{rollout_advance, rollout_enter},
         update_lists::{updates_due, updates_next_deadline, updates_takers, updates_unfinished},
@@ -150,11 +152,13 @@ async fn take(ctx: &Context, active: &ActiveRollout, step: &Step, now: Timestamp
     let rollout = &active.rollout;
     let mut tx = ctx.db.write().await?;
     let mut cancelled = 0;
+    let told;
     match step {
         Step::Finish { state, reason } => {
             if !rollout_enter(&mut tx, &rollout.id, rollout.generation, *state, reason, now).await? {
                 return Ok(false);
             }
+            told = NewEvent::of_rollout(rollout, *state, reason, now);
         }
         Step::Fail { wave, why } => {
             let state = match rollout.on_failure {
@@ -165,6 +169,7 @@ async fn take(ctx: &Context, active: &ActiveRollout, step: &Step, now: Timestamp
             if !rollout_enter(&mut tx, &rollout.id, rollout.generation, state, &reason, now).await? {
                 return Ok(false);
             }
+            told = NewEvent::of_rollout(rollout, state, &reason, now);
             if state == RolloutState::RollingBack {
                 let reason = Reason { code: "WAVE_FAILED".to_owned(), detail: reason };
                 cancelled = cancel(&mut tx, &rollout.id, "server", &reason, now).await?;
@@ -176,6 +181,7 @@ async fn take(ctx: &Context, active: &ActiveRollout, step: &Step, now: Timestamp
         Step::Pass(wave) => return enter(tx, active, *wave, WaveState::Passed, now).await,
     }
     changes_bump(&mut tx, Kind::Rollouts).await?;
+    outbox_put(&mut tx, told).await?;
     tx.commit().await?;
     if cancelled > 0 {
         ctx.devices.reload(ctx).await?;

@@ -1,6 +1,6 @@
 //! One attempt to bring one event to one webhook.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -47,10 +47,13 @@ impl Outbound {
             .await
             .map_err(broke)?;
         // Both are dropped with the answer's head, and the connection with them.
-        tokio::select! {
-            answer = sender.send_request(request) => read(&answer.map_err(broke)?),
-            ended = connection => Err(ended.err().map_or_else(|| "the connection was closed".to_owned(), broke)),
-        }
+        let mut answer = pin!(sender.send_request(request));
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            // Ended, with or without an answer: now it is known which.
+            _ = connection => answer.await,
+        };
+        read(&answer.map_err(broke)?)
     }
 }
 
