@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use slipway_proto::v1::{
     access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
     fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
-    rollout_service_client::RolloutServiceClient,
+    rollout_service_client::RolloutServiceClient, telemetry_service_client::TelemetryServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -143,6 +143,11 @@ impl Api {
     /// Alerts and limits.
     pub fn alerts(&self) -> AlertServiceClient<Authorized> {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Readings.
+    pub fn telemetry(&self) -> TelemetryServiceClient<Authorized> {
+        TelemetryServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// Tokens.

@@ -36,7 +36,7 @@ async fn stored(ctx: &Context) -> (Vec<String>, usize, usize) {
     let mut tx = ctx.db.read().await.unwrap();
     let limits = limits_page(&mut tx, "", 99).await.unwrap();
     let fixes = fixes_page(&mut tx, "", 99).await.unwrap();
-    let entries = audit_page(&mut tx, i64::MAX, 99).await.unwrap();
+    let entries = audit_page(&mut tx, 0, 99).await.unwrap();
     let applied = entries.iter().filter(|entry| entry.action == "ApplyLimits").count();
     (limits.into_iter().map(|limit| limit.id).collect(), fixes.len(), applied)
 }

@@ -166,7 +166,7 @@ fn the_message_points_at_the_column() {
     );
     assert_eq!(refusal.field.as_deref(), Some("selector"));
     assert!(
-        refusal.hint.ends_with("fields: id, hardware, version, count, state, labels.KEY"),
+        refusal.hint.ends_with("fields: id, hardware, version, count, time, state, labels.KEY"),
         "{}",
         refusal.hint
     );
