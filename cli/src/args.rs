@@ -7,6 +7,8 @@ mod enrol;
 mod fleet;
 mod publish;
 mod rollout;
+mod telemetry;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -15,7 +17,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, publish::*, rollout::*};
+pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, publish::*, rollout::*, telemetry::*, webhook::*};
 use crate::{names, output::Format};
 
 /// The product of a company that has only one and gave it no name.
@@ -100,6 +102,12 @@ pub enum Command {
     /// Bounds that metrics are forecast against
     #[command(subcommand, visible_alias = "limits")]
     Limit(LimitCommand),
+    /// Addresses that hear of events
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+    /// What devices measure
+    #[command(subcommand)]
+    Telemetry(TelemetryCommand),
     /// Who may do what
     #[command(subcommand)]
     Token(TokenCommand),

@@ -1,5 +1,7 @@
 //! Comma-separated values (RFC 4180): records with the places of their fields.
 
+use std::borrow::Cow;
+
 /// One field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -34,6 +36,15 @@ pub fn parse(text: &str) -> Result<Vec<Vec<Field>>, (Place, &'static str)> {
         }
     }
     Ok(records)
+}
+
+/// A field as it stands in a record: quoted where its text needs that.
+pub fn field(text: &str) -> Cow<'_, str> {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text.into()
+    }
 }
 
 struct Reader<'a> {

@@ -18,6 +18,7 @@ pub mod human;
 pub mod input;
 pub mod json;
 pub mod keys;
+pub mod moment;
 pub mod names;
 pub mod output;
 pub mod passphrase;

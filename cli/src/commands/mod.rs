@@ -1,11 +1,13 @@
 //! One file per noun: the call and what is shown of its answer.
 
 pub mod alert;
+pub mod alert_show;
 pub mod audit;
 pub mod authority;
 pub mod claim;
 pub mod device;
 pub mod device_import;
+pub mod device_privacy;
 pub mod drafts;
 pub mod explain;
 pub mod limit;
@@ -15,11 +17,14 @@ pub mod release_bundle;
 pub mod release_publish;
 pub mod rollout;
 pub mod silence;
+pub mod telemetry;
+pub mod telemetry_export;
 pub mod token;
 pub mod trust;
 pub mod trust_init;
 pub mod trust_rotate;
 pub mod watch;
+pub mod webhook;
 pub mod withdraw;
 
 use std::{collections::HashMap, fs, future::Future, path::Path};
@@ -48,6 +53,8 @@ pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
         Command::Rollout(command) => rollout::run(command, connection, console).await,
         Command::Alert(command) => alert::run(command, connection, console).await,
         Command::Limit(command) => limit::run(command, connection, console).await,
+        Command::Webhook(command) => webhook::run(command, connection, console).await,
+        Command::Telemetry(command) => telemetry::run(command, connection, console).await,
         Command::Token(command) => token::run(command, connection, console).await,
         Command::Audit(command) => audit::run(command, connection, console).await,
     }
