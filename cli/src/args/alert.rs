@@ -16,11 +16,8 @@ pub enum AlertCommand {
         after_help = "Example:\n  slipway alert list --filter 'state = \"open\" AND severity = \"warning\"'"
     )]
     List(ListArgs),
-    /// One alert with its evidence
-    Show {
-        /// The alert
-        alert: String,
-    },
+    /// One alert with its evidence, and a picture of its series, limit and forecast
+    Show(AlertShow),
     /// Every change at once, one line each; starts with the alerts that are not resolved
     Watch(AlertWatch),
     /// Say that somebody takes care
@@ -77,6 +74,17 @@ pub struct SilenceCreate {
     /// Why, for whoever wonders
     #[arg(long = "why", value_name = "TEXT")]
     pub reason: String,
+}
+
+/// Arguments of `alert show`.
+#[derive(Debug, clap::Args)]
+pub struct AlertShow {
+    /// The alert
+    pub alert: String,
+
+    /// Write the picture to this file, as SVG, and do not draw it here
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// Arguments of `alert watch`.

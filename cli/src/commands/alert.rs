@@ -7,11 +7,11 @@ use tonic::Status;
 
 use crate::{
     args::{AlertCommand, AlertWatch, Connection, ListArgs},
-    commands::{listed, pages, silence},
+    commands::{alert_show, listed, pages, silence},
     connect::Api,
     error::Failure,
     human, json, names,
-    output::{Console, Format, columns, facts},
+    output::{Console, Format, columns},
     private_file,
     retry::{Backoff, Stop},
 };
@@ -24,11 +24,7 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         AlertCommand::List(args) => list(args, &api, console).await,
-        AlertCommand::Show { alert } => {
-            let request = v1::GetAlertRequest { name: names::full("alerts", &alert) };
-            let alert = api.alerts().get_alert(request).await?.into_inner();
-            console.show("Alert", &alert, |alert| render(alert, console.clock.now()))
-        }
+        AlertCommand::Show(args) => alert_show::run(args, &api, console).await,
         AlertCommand::Watch(args) => watch(args, &api, console).await,
         AlertCommand::Silence(command) => silence::run(command, &api, console).await,
         AlertCommand::Ack { alert } => {
@@ -182,12 +178,12 @@ fn place(alert: &v1::Alert) -> String {
 }
 
 /// Where it stands; one that wakes nobody says so.
-fn state(alert: &v1::Alert) -> String {
+pub(super) fn state(alert: &v1::Alert) -> String {
     let state = human::enum_words(alert.state().as_str_name(), "ALERT_STATE_");
     if alert.suppressed_by.is_empty() { state } else { format!("{state}*") }
 }
 
-fn severity(alert: &v1::Alert) -> String {
+pub(super) fn severity(alert: &v1::Alert) -> String {
     human::enum_words(alert.severity().as_str_name(), "ALERT_SEVERITY_")
 }
 
@@ -214,69 +210,14 @@ fn render_list(alerts: &[v1::Alert], now: i64) -> String {
     listed(rows.len(), "no alerts", text)
 }
 
-fn render(alert: &v1::Alert, now: i64) -> String {
-    let when =
-        |time: Option<&prost_types::Timestamp>| time.map(|t| human::moment(t, now)).unwrap_or_default();
-    let mut rows = vec![
-        ("alert", names::short(&alert.name).to_owned()),
-        ("state", state(alert)),
-        ("acknowledged", alert.acknowledged_by.clone()),
-        ("severity", severity(alert)),
-        ("kind", human::enum_words(alert.kind().as_str_name(), "ALERT_KIND_")),
-        ("health", human::enum_words(alert.health().as_str_name(), "ALERT_HEALTH_")),
-        ("failure mode", alert.failure_mode.replace('_', " ")),
-        ("device", names::short(&alert.device).to_owned()),
-        ("devices", alert.selector.clone()),
-        ("component", alert.component.clone()),
-        ("summary", alert.summary.clone()),
-        ("to do", alert.recommendation.clone()),
-        ("update to", names::short(&alert.update_to).to_owned()),
-        ("act by", when(alert.act_by.as_ref())),
-        ("suppressed by", alert.suppressed_by.clone()),
-    ];
-    if let Some(forecast) = &alert.forecast {
-        let beyond = |time: Option<&prost_types::Timestamp>| {
-            time.map_or_else(|| "beyond the horizon".into(), |t| human::moment(t, now))
-        };
-        rows.extend([
-            ("crossed, 10%", beyond(forecast.p10.as_ref())),
-            ("crossed, 50%", beyond(forecast.p50.as_ref())),
-            ("crossed, 90%", beyond(forecast.p90.as_ref())),
-            ("because", forecast.explanation.clone()),
-        ]);
-    }
-    if let Some(seen) = &alert.evidence {
-        let number = human::number;
-        rows.push((
-            "evidence",
-            format!(
-                "{} is {} {}, limit {}, {} per day over {}, last {}",
-                seen.metric,
-                number(seen.value),
-                seen.unit,
-                number(seen.limit),
-                number(seen.slope_per_day),
-                human::counted(seen.readings, "reading"),
-                human::maybe_moment(seen.time.as_ref(), now)
-            ),
-        ));
-    }
-    rows.extend([
-        ("opened", when(alert.create_time.as_ref())),
-        ("changed", when(alert.update_time.as_ref())),
-        ("resolved", when(alert.resolve_time.as_ref())),
-    ]);
-    facts(&rows)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const NOW: i64 = 1_795_356_185_000;
+    pub(crate) const NOW: i64 = 1_795_356_185_000;
     const DAY: i64 = 86_400_000;
 
-    fn alert() -> v1::Alert {
+    pub(crate) fn alert() -> v1::Alert {
         let at = |ms: i64| Some(human::timestamp(NOW + ms));
         v1::Alert {
             name: "alerts/a1".into(),
@@ -324,29 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_in_full() {
-        assert_eq!(
-            render(&alert(), NOW),
-            "\
-alert         a1
-state         open
-severity      warning
-kind          prognosis
-health        maintenance required
-device        pump-03
-component     filter
-summary       The air filter reaches 250 Pa around 2026-12-06.
-to do         Order a new one before 2026-11-29.
-act by        2026-11-29 14:03:05Z (in 7d)
-crossed, 10%  2026-12-04 14:03:05Z (in 12d)
-crossed, 50%  2026-12-06 14:03:05Z (in 14d)
-crossed, 90%  beyond the horizon
-because       linear trend over 200 readings
-evidence      pressure is 212.5 Pa, limit 250, 2.7 per day over 200 readings, last 2026-11-22 14:03:05Z (just now)
-opened        2026-11-22 14:03:05Z (just now)
-changed       2026-11-22 14:03:05Z (just now)
-"
-        );
+    fn alerts_as_a_table() {
         assert_eq!(
             render_list(&[alert()], NOW),
             "\
