@@ -27,24 +27,24 @@ struct Sent {
     readings: Vec<v1::Reading>,
 }
 
-/// A week of three pumps: gauges that jump, a filter that clogs, counters that start over, units that change,
+/// Four days of three pumps: gauges that jump, a filter that clogs, counters that start over, units that change,
 /// batches that are lost and come days later, and readings that make no sense.
-fn week(rng: &mut StdRng, start: Timestamp) -> Vec<Sent> {
+fn days(rng: &mut StdRng, start: Timestamp) -> Vec<Sent> {
     let mut sent = Vec::new();
     let mut lost: Vec<(usize, Vec<v1::Reading>)> = Vec::new();
     let (mut now, mut total, mut boot) = (start, 0.0, 1);
-    for hour in 0..7 * 24_u32 {
+    for hour in 0..4 * 24_u32 {
         let pause = DAY / 24;
         now = now.after(pause);
         for device in 0..DEVICES.len() {
             let mut readings = Vec::new();
             for index in 0..12_u32 {
                 let at = now.before(DAY / 288 * (11 - index));
-                let wear = f64::from(hour) * 0.5 + 160.0;
+                let wear = f64::from(hour) * 0.9 + 160.0;
                 readings.push(reading(at, wear + rng.random_range(-1.0..1.0)));
-                let jump = if rng.random_range(0..400) == 0 { 60.0 } else { 0.0 };
+                let jump = if rng.random_range(0..200) == 0 { 60.0 } else { 0.0 };
                 let gauge = reading(at, 40.0 + jump + rng.random_range(-1.0..1.0));
-                let unit = if device == 1 && hour > 100 { "K" } else { "Cel" };
+                let unit = if device == 1 && hour > 70 { "K" } else { "Cel" };
                 readings.push(v1::Reading { metric: "hw.temperature".into(), unit: unit.into(), ..gauge });
                 if rng.random_range(0..200) == 0 {
                     (total, boot) = (0.0, boot + rng.random_range(0..2));
@@ -62,7 +62,7 @@ fn week(rng: &mut StdRng, start: Timestamp) -> Vec<Sent> {
                 sent.push(Sent { pause: if device == 0 { pause } else { Duration::ZERO }, device, readings });
             }
         }
-        if hour % 50 == 49 {
+        if hour % 30 == 29 {
             let late = lost.drain(..);
             sent.extend(late.map(|(device, readings)| Sent { pause: Duration::ZERO, device, readings }));
         }
@@ -83,7 +83,7 @@ async fn outcome(seed: u64, bytes: usize, rows: usize, seldom: u32) -> Outcome {
     }
     let mut moments = StdRng::seed_from_u64(seed + 1_000);
     let mut sequences = [0; DEVICES.len()];
-    for Sent { pause, device, readings } in week(&mut StdRng::seed_from_u64(seed), ctx.clock.now()) {
+    for Sent { pause, device, readings } in days(&mut StdRng::seed_from_u64(seed), ctx.clock.now()) {
         ctx.clock.advance(pause);
         sequences[device] += 1;
         let request = v1::SendTelemetryRequest {
@@ -114,7 +114,7 @@ async fn collected(ctx: &TestContext) -> Outcome {
 
 #[tokio::test]
 async fn the_same_batches_in_any_chunks_are_the_same_series_and_alerts() {
-    for seed in 0..4 {
+    for seed in 0..2 {
         let all_at_once = outcome(seed, usize::MAX, 1_000_000, 1_000_000).await;
         let (series, alerts): (Vec<_>, Vec<_>) = all_at_once.iter().cloned().unzip();
         assert!(series.iter().all(|series| series.len() == 3), "seed {seed}");
@@ -124,10 +124,8 @@ async fn the_same_batches_in_any_chunks_are_the_same_series_and_alerts() {
             "seed {seed} tests nothing: {alerts:?}"
         );
         assert_eq!(series[0][0].metric, METRIC);
-        assert!(series[0][0].last_at > 6 * DAY_MS);
-        for (bytes, rows, seldom) in
-            [(usize::MAX, 1, 1), (1, 5, 1), (20_000, 7, 3), (CHUNK_BYTES, CHUNK_ROWS, 40)]
-        {
+        assert!(series[0][0].last_at > 3 * DAY_MS);
+        for (bytes, rows, seldom) in [(usize::MAX, 1, 1), (20_000, 7, 3), (CHUNK_BYTES, CHUNK_ROWS, 40)] {
             let cut = outcome(seed, bytes, rows, seldom).await;
             assert!(cut == all_at_once, "seed {seed}, chunks of {bytes} bytes and {rows} batches");
         }

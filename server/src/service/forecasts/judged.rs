@@ -1,7 +1,7 @@
 //! What a series that was stepped means for the alerts of its device.
 
 use slipway_insight::{
-    Finding, Series, Standing,
+    DAY_MS, Finding, Series, Standing,
     detector::{ALERT, Anomaly},
     judge,
 };
@@ -12,11 +12,16 @@ use crate::{
         alert::{self, Alert, Evidence, Observation},
         alert_raise,
         anomaly::{self, Oddity},
-        limit::Limit,
+        limit::{Limit, wear},
         time::Timestamp,
     },
     store::series::SeriesRow,
 };
+
+/// Wear is what lasts for days: the trend that looks ahead so far has a half-life of five.
+const WEAR_MS: i64 = 30 * DAY_MS;
+/// Standard deviations that are no accident.
+const SURE: f64 = 3.0;
 
 /// The most unusual reading of a batch.
 pub(super) struct Oddest {
@@ -74,11 +79,12 @@ impl Judged<'_> {
         changes
     }
 
-    /// The alert of what is unusual, if it changes. A limit of the same series that is crossed says more: while one is,
-    /// none is opened.
+    /// The alert of what is unusual, if it changes. While a limit tells something about the same series, which says
+    /// more, none is opened.
     pub fn by_itself(
         &self,
         alerts: &[Alert],
+        limits: &[&Limit],
         oddest: Option<Oddest>,
         is_told: bool,
         mint: &impl Fn() -> String,
@@ -94,8 +100,11 @@ impl Judged<'_> {
             let is_over = |alert: &&Alert| self.row.last_at - alert.evidence.at_ms >= anomaly::QUIET_MS;
             return alert_raise::clear(living.filter(is_over), anomaly::OVER, now);
         };
-        let says_more = |alert: &Alert| alert.is_of_limit() && alert.standing() == Standing::Crossed;
-        if living.is_none() && self.of_series(alerts).any(says_more) {
+        let is_known = self.of_series(alerts).any(|alert| alert.is_of_limit() && alert.is_living());
+        // Away from every limit: it was refilled, or is a new part.
+        let is_relief = wear(limits.iter().copied())
+            .is_some_and(|side| (oddest.anomaly.value - oddest.anomaly.usual) * side.sign() < 0.0);
+        if living.is_none() && (is_known || is_relief || self.is_wear(&oddest)) {
             return None;
         }
         let oddity = Oddity {
@@ -109,6 +118,15 @@ impl Judged<'_> {
             readings: self.series.readings(),
         };
         alert_raise::raise(current, &oddity.raised(&cause), mint(), now)
+    }
+
+    /// Whether a level is unusual only because it goes on as it went: that is wear, and how far it may go is for limits.
+    fn is_wear(&self, oddest: &Oddest) -> bool {
+        let Some(line) = self.series.trend_for(WEAR_MS).trend.line() else { return false };
+        let is_level = matches!(oddest.anomaly.view(), 1 | 3);
+        let goes_on = line.slope.abs() > SURE * line.slope_error();
+        let is_on_line = (self.row.last_value - line.level).abs() <= SURE * line.spread;
+        is_level && !oddest.is_rate && goes_on && is_on_line
     }
 
     fn of_series<'s>(&'s self, alerts: &'s [Alert]) -> impl Iterator<Item = &'s Alert> {

@@ -182,7 +182,7 @@ impl<'a> Watched<'a> {
             }
         }
         let is_told = self.rules.tell(self.device, &row.metric);
-        match judged.by_itself(self.book.alerts(), oddest, is_told, mint, now) {
+        match judged.by_itself(self.book.alerts(), limits, oddest, is_told, mint, now) {
             Some(change) => self.book.write(tx, change).await,
             None => Ok(true),
         }
@@ -240,6 +240,7 @@ impl Known {
             let told =
                 stepped.anomaly.and_then(|anomaly| Oddest::new(anomaly, at, !reading.boot_id.is_empty()));
             if let Some(told) = told
+                && now.since(at) <= FRESH
                 && oddest.as_ref().is_none_or(|most| told.anomaly.score > most.anomaly.score)
             {
                 oddest = Some(told);
