@@ -248,6 +248,6 @@ mod tests {
     fn what_is_kept_ends_on_a_day() {
         let keep = Retention { location: 30, ..Retention::default() };
         assert_eq!(keep.first_day(DataClass::Location, NOW), day_of(NOW.millis()) - 30);
-        assert_eq!(date(keep.first_day(DataClass::Essential, NOW)), "2021-11-21");
+        assert_eq!(date(keep.first_day(DataClass::Essential, NOW)), "2021-11-22");
     }
 }

@@ -104,7 +104,8 @@ impl Buckets {
             for point in mem::take(&mut self.buckets).into_values() {
                 self.put(length, point);
             }
-            if self.buckets.len() <= self.most {
+            // Before and after 1970 there is a bucket in any case.
+            if self.buckets.len() <= self.most || length == i64::MAX {
                 return;
             }
             let longer = STEPS.into_iter().find(|step| *step > length);
