@@ -85,7 +85,7 @@ mod tests {
         let silence = v1::Silence {
             name: "silences/s1".into(),
             matcher: "labels.site = north".into(),
-            reason: "new switch".into(),
+            reason: String::from("new switch"),
             end_time: Some(human::timestamp(7_200_000)),
             create_time: None,
             created_by: "tokens/1 (ann)".into(),

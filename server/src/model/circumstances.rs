@@ -27,26 +27,28 @@ pub struct Outage {
     pub alert_id: String,
     /// Which devices.
     pub selector: Selector,
+    /// Who has called later than this is not one of those that are silent.
+    pub silent_since: Timestamp,
 }
 
 impl Circumstances {
+    /// The alert of the outage that a device is part of, which called last at `called_at`.
+    pub fn outage_of(&self, device: &impl Subject, called_at: Timestamp) -> Option<&str> {
+        let is_part = |outage: &&Outage| called_at <= outage.silent_since && outage.selector.matches(device);
+        self.outages.iter().find(is_part).map(|outage| outage.alert_id.as_str())
+    }
+
     /// Why nobody is woken by this alert: the outage that explains it, else a silence; empty when they
-    /// are. `own_outage` is the id of the living alert that says that the device itself is silent.
+    /// are. `outage` is the id of the living alert that says that the device is silent, if it is.
     pub fn suppressor(
         &self,
         alert: &Alert,
         device: Option<&impl Subject>,
-        own_outage: Option<&str>,
+        outage: Option<&str>,
         now: Timestamp,
     ) -> String {
-        if alert.kind != Kind::Offline
-            && let Some(device) = device
-        {
-            let of_group = || self.outages.iter().find(|outage| outage.selector.matches(device));
-            let outage = own_outage.or_else(|| of_group().map(|outage| outage.alert_id.as_str()));
-            if let Some(id) = outage {
-                return format!("alerts/{id}");
-            }
+        if let Some(id) = outage.filter(|_| alert.kind != Kind::Offline) {
+            return format!("alerts/{id}");
         }
         let silence =
             self.silences.iter().find(|silence| silence.is_in_force(now) && silence.covers(alert, device));
@@ -67,14 +69,14 @@ impl Circumstances {
         &self,
         alert: Alert,
         device: Option<&impl Subject>,
-        own_outage: Option<&str>,
+        outage: Option<&str>,
         opens: bool,
         now: Timestamp,
     ) -> Alert {
         if !alert.is_living() {
             return alert;
         }
-        let suppressed_by = self.suppressor(&alert, device, own_outage, now);
+        let suppressed_by = self.suppressor(&alert, device, outage, now);
         let told = suppressed_by.is_empty() || (alert.told && !opens);
         Alert { update_to: self.update_to(&alert, device), suppressed_by, told, ..alert }
     }
@@ -85,10 +87,10 @@ impl Circumstances {
         &self,
         alert: &Alert,
         device: Option<&impl Subject>,
-        own_outage: Option<&str>,
+        outage: Option<&str>,
         now: Timestamp,
     ) -> Option<Alert> {
-        let dressed = self.dress(alert.clone(), device, own_outage, false, now);
+        let dressed = self.dress(alert.clone(), device, outage, false, now);
         let is_same = dressed.suppressed_by == alert.suppressed_by && dressed.update_to == alert.update_to;
         (!is_same).then(|| Alert { updated_at: now, generation: alert.generation + 1, ..dressed })
     }

@@ -115,14 +115,16 @@ fn silences_match_alert_and_device() {
 #[test]
 fn an_outage_explains_the_others_and_not_itself() {
     let pump = Pump { version: "1.0" };
-    let outage =
-        Outage { alert_id: "o".to_owned(), selector: Selector::parse("labels.site = north").unwrap() };
+    let selector = Selector::parse("labels.site = north").unwrap();
+    let outage = Outage { alert_id: "o".to_owned(), selector, silent_since: NOW };
     let around = Circumstances { outages: vec![outage], ..Circumstances::default() };
     let warning = alert("a", Severity::Warning);
-    assert_eq!(around.suppressor(&warning, Some(&pump), None, NOW), "alerts/o");
-    assert_eq!(around.suppressor(&warning, Some(&pump), Some("own"), NOW), "alerts/own");
+    assert_eq!(around.outage_of(&pump, NOW), Some("o"));
+    assert_eq!(around.outage_of(&pump, NOW.after(DAY)), None, "it called since");
+    assert_eq!(around.suppressor(&warning, Some(&pump), None, NOW), "");
+    assert_eq!(around.suppressor(&warning, Some(&pump), Some("o"), NOW), "alerts/o");
     let offline = Alert { kind: Kind::Offline, ..warning };
-    assert_eq!(around.suppressor(&offline, Some(&pump), Some("own"), NOW), "");
+    assert_eq!(around.suppressor(&offline, Some(&pump), Some("o"), NOW), "");
 }
 
 #[test]

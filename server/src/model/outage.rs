@@ -78,6 +78,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whoever called later than this is not part of an outage in which the first was heard last at `first`.
+    pub fn silent_since(&self, first: Timestamp) -> Timestamp {
+        first.after(self.within * 2)
+    }
+
     /// Heard at all, when those that count as offline by now were.
     fn is_lately(&self, member: &Member, now: Timestamp) -> bool {
         now.since(member.heard_at) <= self.after + self.within
@@ -248,7 +253,7 @@ fn begins(rule: &Rule, group: &Group, members: &[Member], now: Timestamp) -> Opt
 
 /// Over when at most half of the share that began it is still silent.
 fn is_over(rule: &Rule, outage: &Ongoing, members: &[Member]) -> bool {
-    let until = outage.since.after(rule.within * 2);
+    let until = rule.silent_since(outage.since);
     let affected: Vec<&Member> = members
         .iter()
         .filter(|member| belongs(member, &outage.group) && member.heard_at >= outage.since)

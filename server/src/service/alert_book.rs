@@ -5,16 +5,15 @@ use super::Result;
 use crate::{
     model::{
         alert::{Alert, Kind},
-        circumstances::{Beside, Circumstances, Outage, beside},
+        circumstances::{Beside, Circumstances, beside},
         filter::Subject,
         fix::MAX_FIXES,
-        selector::Selector,
         silence::MAX_SILENCES,
         time::Timestamp,
     },
     store::{
         Tx,
-        alerts::{alert_insert, alert_update, alerts_of_several},
+        alerts::{alert_insert, alert_update},
         fixes::fixes_page,
         silences::silences_page,
     },
@@ -74,8 +73,9 @@ impl<'a, D: Subject> AlertBook<'a, D> {
             }
         }
         let outage = self.alerts.iter().find(|alert| alert.is_living() && alert.kind == Kind::Offline);
-        let own_outage = outage.map(|alert| alert.id.as_str());
-        let change = self.circumstances.dress(change, self.device, own_outage, opens, self.now);
+        // An outage of several has no part in it: a device of which something is found is heard.
+        let outage = outage.map(|alert| alert.id.as_str());
+        let change = self.circumstances.dress(change, self.device, outage, opens, self.now);
         self.put(tx, change).await
     }
 
@@ -102,22 +102,10 @@ impl<'a, D: Subject> AlertBook<'a, D> {
     }
 }
 
-/// What stands around all alerts now.
+/// What stands around an alert that is written now.
 pub async fn circumstances(tx: &mut Tx, now: Timestamp) -> Result<Circumstances> {
     let most = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let silences = silences_page(tx, "", now, most(MAX_SILENCES)).await?;
     let fixes = fixes_page(tx, "", most(MAX_FIXES)).await?;
-    let of_several = alerts_of_several(tx).await?;
-    let outages = of_several.iter().filter(|alert| alert.kind == Kind::Offline).filter_map(outage).collect();
-    Ok(Circumstances { silences, fixes, outages })
-}
-
-fn outage(alert: &Alert) -> Option<Outage> {
-    match Selector::parse(&alert.selector) {
-        Ok(selector) => Some(Outage { alert_id: alert.id.clone(), selector }),
-        Err(refusal) => {
-            tracing::error!(alert = alert.id, %refusal, "an outage with a selector that cannot be read explains nothing");
-            None
-        }
-    }
+    Ok(Circumstances { silences, fixes, outages: Vec::new() })
 }

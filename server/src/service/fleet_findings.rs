@@ -1,16 +1,21 @@
 //! Looks for trouble that a version or a hardware model has more often than the rest of its fleet.
 
-use super::{Context, Result, forecasts::append};
+use super::{
+    Context, Result,
+    alert_book::{AlertBook, circumstances},
+    forecasts::append,
+};
 use crate::{
     model::{
         alert::{Alert, Kind},
         alert_raise::{clear, raise},
         device::DeviceState,
+        facts::Facts,
         fleet::{self, Member},
         id,
     },
     store::{
-        alerts::{alert_insert, alert_update, alerts_living, alerts_of_device},
+        alerts::{alerts_living, alerts_of_device},
         inbox::inbox_try_lock,
     },
 };
@@ -46,6 +51,7 @@ pub async fn look(ctx: &Context) -> Result<Option<usize>> {
     }
     let known = alerts_of_device(&mut tx, "", now.before(crate::model::alert::REOPEN_WITHIN)).await?;
     let known: Vec<Alert> = known.into_iter().filter(|alert| alert.kind == Kind::Fleet).collect();
+    let around = circumstances(&mut tx, now).await?;
     let mut changes = Vec::new();
     for finding in &findings {
         let current = known.iter().find(|alert| alert.cause == finding.cause);
@@ -54,17 +60,12 @@ pub async fn look(ctx: &Context) -> Result<Option<usize>> {
     for alert in known.iter().filter(|alert| !findings.iter().any(|finding| finding.cause == alert.cause)) {
         changes.extend(clear(Some(alert), "Nothing to do any more: the others have it as often.", now));
     }
-    let mut written = Vec::new();
+    let mut book = AlertBook::new(&around, None::<&Facts>, known, now);
     for change in changes {
-        let done = if known.iter().any(|alert| alert.id == change.id) {
-            // Somebody who took it meanwhile goes first; the next run looks again.
-            alert_update(&mut tx, &change).await?
-        } else {
-            alert_insert(&mut tx, &change).await?;
-            true
-        };
-        written.extend(done.then_some(change));
+        // Somebody who took it meanwhile goes first; the next run looks again.
+        book.write(&mut tx, change).await?;
     }
+    let written = book.into_changes();
     let position = append(&mut tx, &written).await?;
     tx.commit().await?;
     if let Some(position) = position {
@@ -85,6 +86,7 @@ mod tests {
             device::{Component, SYSTEM},
         },
         service::testing::enrolled,
+        store::alerts::{alert_insert, alert_update},
     };
 
     async fn fleet(ctx: &Context, devices: usize, new: usize) {
@@ -138,7 +140,8 @@ mod tests {
 
     async fn of_fleet(ctx: &Context) -> Vec<Alert> {
         let mut tx = ctx.db.read().await.unwrap();
-        let all = alerts_of_device(&mut tx, "", ctx.clock.now().before(crate::model::time::DAY)).await.unwrap();
+        let all =
+            alerts_of_device(&mut tx, "", ctx.clock.now().before(crate::model::time::DAY)).await.unwrap();
         all.into_iter().filter(|alert| alert.kind == Kind::Fleet).collect()
     }
 
@@ -154,7 +157,11 @@ mod tests {
         assert_eq!(look(&ctx).await.unwrap(), Some(0), "said once");
         let [alert] = &of_fleet(&ctx).await[..] else { panic!("one alert") };
         assert_eq!((alert.state, alert.device_id.as_str()), (AlertState::Open, ""));
-        assert!(alert.summary.starts_with("15 of 20 devices of pump with version 2.1.0"), "{}", alert.summary);
+        assert!(
+            alert.summary.starts_with("15 of 20 devices of pump with version 2.1.0"),
+            "{}",
+            alert.summary
+        );
 
         let mut tx = ctx.db.write().await.unwrap();
         for alert in alerts_living(&mut tx, "", 1000).await.unwrap() {

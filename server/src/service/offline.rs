@@ -57,6 +57,11 @@ impl Offline {
         Offline { settings: Arc::new(settings), started_at, wake: Arc::default(), dismissed: Arc::default() }
     }
 
+    /// The settings as times.
+    pub fn rule(&self, ctx: &Context) -> Rule {
+        self.settings.rule(ctx.check_in_interval)
+    }
+
     /// A device called that was said to be offline. Costs no statement.
     pub fn came_back(&self) {
         self.wake.notify_one();
@@ -78,7 +83,7 @@ pub async fn reconcile(ctx: &Context) -> Result<()> {
         ctx.devices.reload_presence(ctx).await?;
     }
     let now = ctx.clock.now();
-    let rule = ctx.offline.settings.rule(ctx.check_in_interval);
+    let rule = ctx.offline.rule(ctx);
     let mut tx = ctx.db.read().await?;
     let reported = alerts_offline(&mut tx).await?;
     let several = alerts_of_several(&mut tx).await?;

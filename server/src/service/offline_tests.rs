@@ -141,6 +141,11 @@ async fn a_site_that_goes_dark_is_one_alert() {
     );
     assert_eq!((outage.device_id.as_str(), outage.cause.as_str()), ("", "offline/site=north"));
     assert_eq!((outage.severity, outage.kind), (Severity::Critical, Kind::Offline));
+    // It explains the other alerts of those who are silent, and of nobody else.
+    let (dark, light) = (odd(&ctx, "north-3").await, odd(&ctx, "south-3").await);
+    suppression::reconcile(&ctx).await.unwrap();
+    assert_eq!(flagged(&ctx, &dark.id).await, format!("alerts/{}", outage.id));
+    assert_eq!(flagged(&ctx, &light.id).await, "");
     // Seven come back: the outage is over, and who is left is told for itself.
     for id in &north[1..] {
         call(&ctx, id).await;
@@ -149,8 +154,10 @@ async fn a_site_that_goes_dark_is_one_alert() {
     let all = alerts(&ctx).await;
     let living: Vec<&str> =
         all.iter().filter(|alert| alert.is_living()).map(|alert| alert.device_id.as_str()).collect();
-    assert_eq!(living, ["north-0"]);
-    assert_eq!(all.len(), 2);
+    assert_eq!(living.len(), 3, "{living:?}");
+    assert!(all.iter().any(|alert| alert.device_id == "north-0" && alert.kind == Kind::Offline));
+    suppression::reconcile(&ctx).await.unwrap();
+    assert_eq!(flagged(&ctx, &dark.id).await, "");
 }
 
 #[tokio::test]

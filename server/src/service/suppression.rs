@@ -11,9 +11,14 @@ use tokio::sync::Notify;
 
 use super::{Context, Result, alert_book::circumstances, forecasts::append};
 use crate::{
-    model::{alert::Alert, circumstances::Circumstances, time::Timestamp},
+    model::{
+        alert::{Alert, Kind},
+        circumstances::{Circumstances, Outage},
+        selector::Selector,
+        time::Timestamp,
+    },
     store::{
-        alerts::{alert_update, alerts_living, alerts_offline},
+        alerts::{alert_update, alerts_living, alerts_of_several, alerts_offline},
         changes::changes_all,
     },
 };
@@ -56,7 +61,8 @@ impl Suppression {
 pub async fn reconcile(ctx: &Context) -> Result<()> {
     let now = ctx.clock.now();
     let mut tx = ctx.db.read().await?;
-    let around = circumstances(&mut tx, now).await?;
+    let mut around = circumstances(&mut tx, now).await?;
+    around.outages = outages(ctx, &alerts_of_several(&mut tx).await?);
     let generations = changes_all(&mut tx).await?;
     let silent = alerts_offline(&mut tx).await?;
     let silent: BTreeMap<String, String> =
@@ -90,6 +96,22 @@ pub async fn reconcile(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The outages of several devices that go on.
+fn outages(ctx: &Context, of_several: &[Alert]) -> Vec<Outage> {
+    let outage = |alert: &Alert| match Selector::parse(&alert.selector) {
+        Ok(selector) => {
+            let since = Timestamp::from_millis(alert.evidence.at_ms);
+            let silent_since = ctx.offline.rule(ctx).silent_since(since);
+            Some(Outage { alert_id: alert.id.clone(), selector, silent_since })
+        }
+        Err(refusal) => {
+            tracing::error!(alert = alert.id, %refusal, "an outage whose selector cannot be read explains nothing");
+            None
+        }
+    };
+    of_several.iter().filter(|alert| alert.kind == Kind::Offline).filter_map(outage).collect()
+}
+
 /// False when somebody else changed an alert at the same moment, which has to be looked at again.
 async fn revise_all(
     ctx: &Context,
@@ -106,8 +128,11 @@ async fn revise_all(
         after.clone_from(&last.id);
         let revised = page.iter().filter_map(|alert| {
             let device = ctx.devices.get(&alert.device_id);
-            let own_outage = silent.get(&alert.device_id).map(String::as_str);
-            around.revise(alert, device.as_deref().map(Deref::deref), own_outage, now)
+            let facts = device.as_deref().map(Deref::deref);
+            let of_several =
+                || device.as_deref().and_then(|device| around.outage_of(&**device, device.called_at()));
+            let outage = silent.get(&alert.device_id).map(String::as_str).or_else(of_several);
+            around.revise(alert, facts, outage, now)
         });
         let changes: Vec<Alert> = revised.collect();
         if changes.is_empty() {
