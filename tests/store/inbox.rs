@@ -1,6 +1,9 @@
 //! Batches of readings.
 
 use slipway_server::store::{
+    Tx,
+    archive::{JobKind, archive_job_begin},
+    archive_inbox::{inbox_archived, inbox_assign, inbox_unarchived},
     inbox::{InboxRow, inbox_lock, inbox_prune, inbox_put, inbox_try_lock, inbox_waiting},
     inbox_chunk::inbox_consumed,
 };
@@ -25,6 +28,14 @@ fn batch(device: &str, sequence: i64, seconds: i64) -> InboxRow {
     }
 }
 
+/// As the archive does with what waits for it.
+async fn archive_all(tx: &mut Tx) {
+    let waiting = inbox_unarchived(tx, 100).await.unwrap();
+    let job = archive_job_begin(tx, JobKind::Inbox, "", at(0)).await.unwrap();
+    inbox_assign(tx, job, waiting.last().unwrap()).await.unwrap();
+    inbox_archived(tx, job).await.unwrap();
+}
+
 async fn a_repeated_batch_keeps_the_first(backend: Backend) {
     let mut tx = backend.db.write().await.unwrap();
     inbox_put(&mut tx, &batch("a", 1, 0)).await.unwrap();
@@ -46,6 +57,7 @@ async fn batches_of_one_number_are_told_apart_by_their_nonces(backend: Backend) 
     assert_eq!(waiting, [batch("a", 1, 0), other(7, 0), other(0xff, 0)]);
     assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&other(7, 0))).await.unwrap(), 1);
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [batch("a", 1, 0), other(0xff, 0)]);
+    archive_all(&mut tx).await;
     assert_eq!(inbox_prune(&mut tx, at(1), 9).await.unwrap(), 1);
     inbox_put(&mut tx, &other(0xff, 9)).await.unwrap();
     assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap().len(), 2);
@@ -69,8 +81,13 @@ async fn only_old_consumed_batches_are_deleted(backend: Backend) {
         inbox_put(&mut tx, &batch("a", sequence, sequence)).await.unwrap();
     }
     for sequence in 1..=4 {
-        assert_eq!(inbox_consumed(&mut tx, std::slice::from_ref(&batch("a", sequence, sequence))).await.unwrap(), 1);
+        assert_eq!(
+            inbox_consumed(&mut tx, std::slice::from_ref(&batch("a", sequence, sequence))).await.unwrap(),
+            1
+        );
     }
+    assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 0, "they are not in the archive");
+    archive_all(&mut tx).await;
     assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 2);
     assert_eq!(inbox_prune(&mut tx, at(4), 2).await.unwrap(), 1);
     assert_eq!(inbox_prune(&mut tx, at(9), 9).await.unwrap(), 1);

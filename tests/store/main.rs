@@ -1,6 +1,7 @@
 //! The store's contract: the same cases on SQLite and on PostgreSQL.
 
 mod alerts;
+mod archive;
 mod assignments;
 mod audit;
 mod authorities;

@@ -1,5 +1,6 @@
 //! The object store's contract: the same cases on a folder, in memory, and on an S3-compatible store.
 
+use futures_util::TryStreamExt as _;
 use slipway_server::objects::{Objects, ObjectsError};
 use slipway_tests::s3::{ACCESS_KEY, S3, SECRET_KEY};
 use slipway_trust::Sha256;
@@ -59,4 +60,28 @@ async fn contract(objects: Objects) {
     }
     let other = Sha256::of(b"other");
     assert_eq!(objects.length(&other).await.unwrap(), None);
+    files(&objects).await;
+}
+
+/// Files of the archive, by names as it gives them.
+async fn files(objects: &Objects) {
+    let name = |number: u32| format!("telemetry/class=usage/day=2026-11-22/{number:016}.parquet");
+    let names = async || {
+        let mut names: Vec<String> = objects.file_names("telemetry").try_collect().await.unwrap();
+        names.sort();
+        names
+    };
+    assert_eq!(names().await, Vec::<String>::new());
+    assert!(matches!(objects.file_range(&name(1), 0..1).await, Err(ObjectsError::FileNotFound(_))));
+    for (number, bytes) in [(1, "rotten"), (1, "0123456789"), (1, "0123456789"), (2, "abc")] {
+        objects.file_put(&name(number), bytes.into()).await.unwrap();
+    }
+    assert_eq!(objects.file_range(&name(1), 0..10).await.unwrap(), "0123456789");
+    assert_eq!(objects.file_range(&name(1), 8..10).await.unwrap(), "89");
+    assert_eq!(names().await, [name(1), name(2)]);
+    for _ in 0..2 {
+        objects.file_delete(&name(1)).await.unwrap();
+    }
+    assert_eq!(names().await, [name(2)]);
+    objects.file_delete(&name(2)).await.unwrap();
 }
