@@ -20,12 +20,12 @@ pub enum TelemetryCommand {
     },
     /// Draw one metric of a device over time
     #[command(
-        after_help = "Example:\n  slipway telemetry show pump-17 hw.temperature --component nvme-0 --since 30d --plot heat.svg"
+        after_help = "Example:\n  slipway telemetry show pump-1 hw.temperature --component nvme-0 --since 30d --plot heat.svg"
     )]
     Show(TelemetryShow),
     /// Write readings into a file that other programs open
     #[command(
-        after_help = "Example:\n  slipway telemetry export --selector 'labels.site = \"north\"' --since 30d --format parquet --out north.parquet"
+        after_help = "Example:\n  slipway telemetry export --selector 'labels.site = \"north\"' --since 30d \\\n      --format parquet --out north.parquet"
     )]
     Export(TelemetryExport),
 }

@@ -106,7 +106,7 @@ async fn show(args: TelemetryShow, api: &Api, console: &Console) -> Result<(), F
         Format::Json => console.show("QueryReadingsResponse", &answer, |_| String::new()),
         Format::Table => {
             console.picture(&draw(&chart, console.screen))?;
-            console.print(&summary(&answer))
+            summary(&answer).map_or(Ok(()), |text| console.print(&text))
         }
     }
 }
@@ -132,9 +132,9 @@ pub fn point(point: &v1::Point) -> Point {
 }
 
 /// What the picture does not say: how many readings, how far they go, and whether points are means.
-fn summary(answer: &v1::QueryReadingsResponse) -> String {
+fn summary(answer: &v1::QueryReadingsResponse) -> Option<String> {
     let points = &answer.points;
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return "no readings".into() };
+    let (first, last) = points.first().zip(points.last())?;
     let min = points.iter().map(|point| point.min).fold(first.min, f64::min);
     let max = points.iter().map(|point| point.max).fold(first.max, f64::max);
     let number = human::number;
@@ -147,14 +147,14 @@ fn summary(answer: &v1::QueryReadingsResponse) -> String {
         }
         None => String::new(),
     };
-    format!(
+    Some(format!(
         "{}, {} to {} {}, last {}{buckets}",
         human::counted(answer.readings, "reading"),
         number(min),
         number(max),
         answer.unit,
         number(last.mean)
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -206,6 +206,9 @@ mod tests {
             readings: 120,
             ..Default::default()
         };
-        assert_eq!(summary(&answer), "120 readings, 0.5 to 3 Cel, last 1.5; each point is the mean of 1h");
+        assert_eq!(
+            summary(&answer).unwrap(),
+            "120 readings, 0.5 to 3 Cel, last 1.5; each point is the mean of 1h"
+        );
     }
 }
