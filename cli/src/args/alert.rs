@@ -117,8 +117,7 @@ pub enum LimitCommand {
     Set(LimitSet),
     /// Set all limits and fixes of specification files, and show what that changes
     #[command(
-        after_help = "The files are TOML; docs/limits.md describes them, deploy/limits/ has some.\n\nExample:\n  \
-                      slipway limit apply -f deploy/limits/flash.toml --dry-run"
+        after_help = "The files are TOML; docs/limits.md describes them, deploy/limits/ has some to begin with:\n  slipway limit apply -f deploy/limits/flash.toml --dry-run"
     )]
     Apply(LimitApply),
     /// Limits, by name
