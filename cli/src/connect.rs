@@ -8,6 +8,7 @@ use slipway_proto::v1::{
     access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
     fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
     rollout_service_client::RolloutServiceClient, telemetry_service_client::TelemetryServiceClient,
+    webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -148,6 +149,11 @@ impl Api {
     /// Readings.
     pub fn telemetry(&self) -> TelemetryServiceClient<Authorized> {
         TelemetryServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Webhooks.
+    pub fn webhooks(&self) -> WebhookServiceClient<Authorized> {
+        WebhookServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// Tokens.
