@@ -2,5 +2,8 @@
 //!
 //! The seed is printed; `SLIPWAY_SEED=N` runs the same kills again.
 
+mod archive;
 mod invariants;
 mod kills;
+mod readings;
+mod webhooks;

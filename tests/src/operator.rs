@@ -7,7 +7,7 @@ use slipway_proto::v1::{
     alert_service_client::AlertServiceClient, device_service_client::DeviceServiceClient,
     enrollment_service_client::EnrollmentServiceClient, fleet_service_client::FleetServiceClient,
     release_service_client::ReleaseServiceClient, rollout_service_client::RolloutServiceClient,
-    webhook_service_client::WebhookServiceClient,
+    telemetry_service_client::TelemetryServiceClient, webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -116,6 +116,11 @@ impl Caller {
     /// Rollouts.
     pub fn rollouts(&self) -> RolloutServiceClient<Authorized> {
         RolloutServiceClient::new(self.with())
+    }
+
+    /// Readings.
+    pub fn telemetry(&self) -> TelemetryServiceClient<Authorized> {
+        TelemetryServiceClient::new(self.with())
     }
 
     /// Alerts and limits.
