@@ -12,13 +12,31 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use slipway_trust::Date;
 
-use crate::chain::is_full;
+use crate::{chain::is_full, model::time::Timestamp};
 
 mod authorities;
 
 /// The layout this program writes and the newest it reads.
 pub const FORMAT: u32 = 1;
+
+/// No clock that is right shows less: the year in which this program was made, 2026. What an earlier one dates
+/// ends before anybody could use it.
+const MADE: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// Refuses a clock that is evidently wrong, as one of a machine that does not know the time yet.
+pub fn check_clock(now: Timestamp) -> Result<(), DataDirError> {
+    not_before(now, MADE, "the year in which this slipwayd was made")
+}
+
+fn not_before(now: Timestamp, earliest: Timestamp, event: &'static str) -> Result<(), DataDirError> {
+    let date = |at: Timestamp| Date::from_millis(at.millis());
+    match now < earliest {
+        true => Err(DataDirError::Clock { now: date(now), earliest: date(earliest), event }),
+        false => Ok(()),
+    }
+}
 
 /// An open data directory; the lock is held until it is dropped.
 #[derive(Debug)]
@@ -99,6 +117,16 @@ pub enum DataDirError {
         /// The directory.
         path: PathBuf,
     },
+    /// The clock is evidently wrong.
+    #[error("the clock of this machine shows {now}, which is before {earliest}, {event}")]
+    Clock {
+        /// What it shows.
+        now: Date,
+        /// What it shows at least if it is right.
+        earliest: Date,
+        /// What was then.
+        event: &'static str,
+    },
     /// The generations of the server's authority are not such that this could be done.
     #[error("{problem}")]
     Generation {
@@ -126,6 +154,7 @@ impl DataDirError {
             DataDirError::Newer { .. } => Some("DATA_DIRECTORY_NEWER"),
             DataDirError::KeyGone { .. } | DataDirError::KeyReplaced { .. } => Some("SERVER_KEY_LOST"),
             DataDirError::Io { source, .. } if is_full(source) => Some("STORAGE_FULL"),
+            DataDirError::Clock { .. } => Some("CLOCK_WRONG"),
             DataDirError::Foreign { .. }
             | DataDirError::Damaged { .. }
             | DataDirError::NoServer { .. }
@@ -148,6 +177,10 @@ impl DataDirError {
                  from another replica; nothing was made or changed"
             }
             DataDirError::NoServer { .. } => "name with --data what `slipwayd serve` is given",
+            DataDirError::Clock { .. } => {
+                "set the clock, or wait until this machine got the time from the network, and try again; nothing \
+                 was made or changed"
+            }
             DataDirError::Generation { .. } => "nothing was made or changed",
             DataDirError::Io { .. } => "check the path, its owner and the room on its disk",
         }

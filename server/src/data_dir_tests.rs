@@ -196,3 +196,21 @@ fn newer_and_foreign_directories_are_refused() {
     fs::write(temp.path().join("version"), "2\n").unwrap();
     assert!(matches!(DataDir::open(temp.path()), Err(DataDirError::Newer { found: 2, .. })));
 }
+
+#[test]
+fn nothing_is_made_by_a_clock_that_is_evidently_wrong() {
+    let temp = TempDir::new().unwrap();
+    let mut dir = DataDir::open(temp.path()).unwrap();
+    let later = NOW.after(std::time::Duration::from_secs(100 * 86_400));
+    dir.pki(later, &KnownKeys::default()).unwrap();
+    let before = fs::read(dir.path("server-ca.pem")).unwrap();
+    for (now, event) in [(Timestamp::from_seconds(60), "was made"), (NOW, "server-ca.pem begins")] {
+        let refused = dir.next_generation(now).unwrap_err();
+        assert!(matches!(refused, DataDirError::Clock { .. }), "{refused}");
+        assert!(refused.to_string().contains(event), "{refused}");
+        assert!(!dir.path("keys/server-ca-2.pem").exists());
+    }
+    assert!(matches!(dir.retire_generation(1, Timestamp::from_seconds(60)), Err(DataDirError::Clock { .. })));
+    assert_eq!(fs::read(dir.path("server-ca.pem")).unwrap(), before);
+    assert_eq!(dir.next_generation(later).unwrap(), 2);
+}

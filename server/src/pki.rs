@@ -101,9 +101,34 @@ pub enum PkiError {
     /// The request names nobody.
     #[error("it has no common name")]
     Nameless,
+    /// The certificate would hold at no time.
+    #[error("a certificate from {} to {} holds at no time; the clock that it was to be made by is wrong", date(*starts), date(*ends))]
+    Life {
+        /// Its begin.
+        starts: Timestamp,
+        /// Its end, or the time at which it was to be made.
+        ends: Timestamp,
+    },
     /// Making or reading keys and certificates failed.
     #[error("certificates")]
     Certificate(#[from] rcgen::Error),
+}
+
+/// Why clients would turn away from this server.
+#[derive(Debug, thiserror::Error)]
+#[error("no device and no command line would believe this server now, at {}{}", date(*now), self.reason())]
+pub struct Disbelief {
+    now: Timestamp,
+    /// The certificate that does not hold now: the name of its file, its begin and its end.
+    culprit: Option<(String, Timestamp, Timestamp)>,
+}
+
+impl Disbelief {
+    fn reason(&self) -> String {
+        self.culprit.as_ref().map_or_else(String::new, |(file, starts, ends)| {
+            format!(": {file} holds from {} to {}", date(*starts), date(*ends))
+        })
+    }
 }
 
 impl Pki {
@@ -155,6 +180,20 @@ impl Pki {
         // Its own certificate is made at each start, by the same authority and with the same company.
         let alike = self.issue_server(&[NAME.to_owned()], [1; 16], now)?;
         Ok(generations::is_believed(&alike, NAME, anchors, now))
+    }
+
+    /// Fails when no client would believe this server at `now`, whichever of the certificates it pinned that
+    /// this server hands out: another one's clock is no better, and a restart changes nothing.
+    pub fn check_believed(&self, now: Timestamp) -> Result<(), Disbelief> {
+        let is_good = |pem: &String| {
+            read_anchors(pem.as_bytes())
+                .is_ok_and(|anchors| self.is_believed_by(&anchors, now).is_ok_and(|is_believed| is_believed))
+        };
+        let pinned = split_pem(self.server_ca_pem()).unwrap_or_default();
+        if pinned.iter().any(|(_, pem)| is_good(pem)) {
+            return Ok(());
+        }
+        Err(Disbelief { now, culprit: self.server.out_of_date(now) })
     }
 
     /// The authority that device certificates are checked against.
@@ -257,7 +296,23 @@ pub fn read_request(der: &[u8]) -> Result<RequestedKey, PkiError> {
 /// SHA-256 of a public key (SubjectPublicKeyInfo, DER), if a device can have it.
 pub fn read_public_key(der: &[u8]) -> Result<Sha256, PkiError> {
     let other = || PkiError::WrongKey("of another kind, or no SubjectPublicKeyInfo in DER".to_owned());
-    device_key(der).map(|_| Sha256::of(der)).ok_or_else(other)
+    let key = device_key(der).ok_or_else(other)?;
+    if !is_point(&key) {
+        return Err(PkiError::WrongKey("no point of its curve, so no key at all".to_owned()));
+    }
+    Ok(Sha256::of(der))
+}
+
+/// Whether somebody can have the private half of `key`. A signature would show it too, but whoever registers a
+/// key has none.
+fn is_point(key: &SubjectPublicKeyInfo) -> bool {
+    use rcgen::PublicKeyData as _;
+    if key.algorithm() == &rcgen::PKCS_ED25519 {
+        return key.der_bytes().len() == 32;
+    }
+    // Half of a key agreement checks the point of the other side; what would be agreed on is thrown away.
+    let exchange = rustls::crypto::ring::kx_group::SECP256R1.start();
+    exchange.is_ok_and(|exchange| exchange.complete(key.der_bytes()).is_ok())
 }
 
 /// A key of a kind that certificates are issued for.
@@ -283,6 +338,11 @@ fn common_name(name: &str) -> DistinguishedName {
 fn positive(mut bytes: [u8; 16]) -> SerialNumber {
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     SerialNumber::from_slice(&bytes)
+}
+
+/// For people.
+fn date(at: Timestamp) -> slipway_trust::Date {
+    slipway_trust::Date::from_millis(at.millis())
 }
 
 /// `at` as a distance from 1970; rcgen does not name its date type.

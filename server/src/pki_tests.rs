@@ -3,6 +3,7 @@
 use rcgen::{BasicConstraints, IsCa};
 
 use super::*;
+use crate::model::time::DAY;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
@@ -126,6 +127,21 @@ fn nothing_that_is_shown_ends_before_the_leaf() {
 }
 
 #[test]
+fn no_certificate_is_made_that_holds_at_no_time() {
+    let (first, ages) = (generations(0), 31 * 365 * DAY);
+    let refused = first.newest.cross_sign(&AuthorityPem::new_key().unwrap(), "two", NOW.before(2 * DAY));
+    assert!(matches!(refused, Err(PkiError::Life { .. })));
+    let own = AuthorityPem::from_key(
+        AuthorityPem::new_key().unwrap(),
+        "two",
+        Below::Authorities,
+        NOW,
+        NOW.before(ages),
+    );
+    assert!(matches!(own, Err(PkiError::Life { .. })));
+}
+
+#[test]
 fn what_is_no_file_of_authorities_is_refused() {
     let all = generations(1);
     let good = all.pinned.concat();
@@ -153,4 +169,18 @@ fn what_is_no_file_of_authorities_is_refused() {
 fn pem_of(der: &[u8]) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+}
+
+#[test]
+fn a_registered_key_is_one_that_somebody_can_have() {
+    use rcgen::PublicKeyData as _;
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
+        let good = KeyPair::generate_for(algorithm).unwrap().subject_public_key_info();
+        assert_eq!(read_public_key(&good).unwrap(), Sha256::of(&good));
+    }
+    // The last bytes are those of a coordinate.
+    let mut beside = KeyPair::generate().unwrap().subject_public_key_info();
+    *beside.last_mut().unwrap() ^= 1;
+    let refused = read_public_key(&beside).unwrap_err().to_string();
+    assert!(refused.contains("no point of its curve"), "{refused}");
 }

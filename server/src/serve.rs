@@ -8,12 +8,12 @@ use crate::{
     api, bootstrap,
     clock::Clock,
     config::{Config, ConfigError},
-    data_dir::{DataDir, DataDirError},
+    data_dir::{DataDir, DataDirError, check_clock},
     limits,
     listen::{Listener, tls_config},
     objects::{Objects, ObjectsError},
     observe::Metrics,
-    pki::PkiError,
+    pki::{Disbelief, PkiError},
     rng::Rng,
     service::{
         Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, archive::Archive, courier::Courier, conditions,
@@ -83,6 +83,9 @@ pub enum StartError {
     /// Certificates.
     #[error("cannot make the server's certificate")]
     Certificate(#[from] PkiError),
+    /// Nobody would talk to it.
+    #[error(transparent)]
+    Disbelief(#[from] Disbelief),
     /// TLS.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
@@ -112,6 +115,7 @@ impl StartError {
             | StartError::Load(Error::Store(StoreError::Full(_))) => Some("STORAGE_FULL"),
             StartError::Load(Error::Refused(refusal)) => Some(refusal.reason.code()),
             StartError::Store { source, .. } if source.is_of_newer_program() => Some("DATA_DIRECTORY_NEWER"),
+            StartError::Disbelief(_) => Some("CLOCK_WRONG"),
             _ => None,
         }
     }
@@ -131,6 +135,10 @@ impl StartError {
                 "check the files in keys/ of the data directory"
             }
             StartError::Config(_) => "correct it; `slipwayd config check` reads the configuration alone",
+            StartError::Disbelief(_) => {
+                "set the clock of this machine if it is wrong; if it is right, the certificate was made while it was \
+                 not: remove the file that is named and server-ca.pem, which are made anew from the keys, and start again"
+            }
             StartError::Outbound(_) => "name a PEM file of certificates with --webhook-ca, or leave it out",
             StartError::Reflection(_) => "this is a fault of the program; please report it",
         }
@@ -154,6 +162,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Deps { clock, rng } = deps;
     let now = clock.now();
+    check_clock(now)?;
     let mut data = DataDir::open(&config.data)?;
     let tcp = TcpListener::bind(config.listen)
         .await
@@ -163,6 +172,8 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let db = open_database(&config, &mut data).await?;
     let known = KnownKeys::read(&db).await.map_err(StartError::Load)?;
     let pki = data.pki(now, &known)?;
+    // Before anything is recorded, so that what is wrong can be taken away.
+    pki.check_believed(now)?;
     let (keys, made) = KeyRing::open(&data.path("keys"), &rng, &known)?;
     for role in made {
         data.note_made(&format!("keys/{role}.pem"), &format!("signing key of the {role} role"));

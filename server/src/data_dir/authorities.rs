@@ -10,7 +10,7 @@ use std::fs;
 
 use slipway_trust::Sha256;
 
-use super::{DataDir, DataDirError};
+use super::{DataDir, DataDirError, check_clock, not_before};
 use crate::{
     chain::chain,
     model::time::Timestamp,
@@ -33,7 +33,11 @@ impl DataDir {
     }
 
     /// Makes the next generation of the server's authority; the next start uses it. Returns its number.
+    ///
+    /// Refused when the clock shows a time before the one that is followed: its successor would hold for less
+    /// than it, or at no time.
     pub fn next_generation(&mut self, now: Timestamp) -> Result<u32, DataDirError> {
+        check_clock(now)?;
         let newest = self.newest_stored()?;
         // What was cut off after the key is finished, and no other begun: there are not many.
         if newest > 1 && !self.path(&cross_file(newest)).exists() {
@@ -49,7 +53,13 @@ impl DataDir {
         // What is there has to be in order before something is built on it. The key is written first: the
         // rest can be completed, also by the next start.
         let known = KnownKeys::default();
-        self.generations(now, &known)?;
+        let stored = self.generations(now, &known)?;
+        let begins = starts(&stored.newest.certificate).map_err(|error| self.damaged(PINNED, &error))?;
+        not_before(
+            now,
+            begins,
+            "when the CA in server-ca.pem begins, which the next generation is to follow",
+        )?;
         let next = newest + 1;
         if self.path(&cross_file(next)).exists() {
             return Err(DataDirError::KeyGone {
@@ -67,6 +77,7 @@ impl DataDir {
     /// Takes a generation out of use: its key is removed, and clients are no longer told to pin it. Those
     /// that did go on following its cross certificate.
     pub fn retire_generation(&mut self, number: u32, now: Timestamp) -> Result<(), DataDirError> {
+        check_clock(now)?;
         let newest = self.newest_stored()?;
         let (file, refuse) = (key_file(number), |problem: String| Err(DataDirError::Generation { problem }));
         if number == newest {

@@ -41,7 +41,8 @@ impl AuthorityPem {
         Ok(KeyPair::generate()?.serialize_pem())
     }
 
-    /// The certificate for a key that is there already, valid from `starts` on.
+    /// The certificate for a key that is there already, valid from `starts` on. Refused when it would end
+    /// before that.
     pub fn from_key(
         key: String,
         name: &str,
@@ -50,15 +51,19 @@ impl AuthorityPem {
         now: Timestamp,
     ) -> Result<Self, PkiError> {
         let pair = KeyPair::from_pem(&key)?;
-        let certificate = params(name, below, starts, now).self_signed(&pair)?.pem();
+        let certificate = params(name, below, starts, now)?.self_signed(&pair)?.pem();
         Ok(AuthorityPem { key, certificate })
     }
 
     /// A certificate of another authority's `key` and `name`, by this one: whoever pinned this one follows
-    /// it to the other. It begins when this one does, for devices whose clock stands where it began.
+    /// it to the other. It begins when this one does, for devices whose clock stands where it began. Refused
+    /// when `now` is before that: a clock that is so wrong would end it before its time.
     pub fn cross_sign(&self, key: &str, name: &str, now: Timestamp) -> Result<String, PkiError> {
         let issuer = Authority::new(self)?;
-        let mut params = params(name, Below::Authorities, issuer.starts, now);
+        if now < issuer.starts {
+            return Err(PkiError::Life { starts: issuer.starts, ends: now });
+        }
+        let mut params = params(name, Below::Authorities, issuer.starts, now)?;
         params.use_authority_key_identifier_extension = true;
         Ok(params.signed_by(&KeyPair::from_pem(key)?, &issuer.issuer)?.pem())
     }
@@ -108,15 +113,24 @@ pub(super) fn unreadable() -> PkiError {
     PkiError::Certificate(rcgen::Error::CouldNotParseCertificate)
 }
 
-fn params(name: &str, below: Below, starts: Timestamp, now: Timestamp) -> CertificateParams {
+fn params(
+    name: &str,
+    below: Below,
+    starts: Timestamp,
+    now: Timestamp,
+) -> Result<CertificateParams, PkiError> {
+    let ends = now.after(LIFE);
+    if ends <= starts {
+        return Err(PkiError::Life { starts, ends });
+    }
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(name);
     params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(starts);
-    params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(now.after(LIFE));
+    params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(ends);
     params.is_ca = IsCa::Ca(match below {
         Below::Leaves => BasicConstraints::Constrained(0),
         Below::Authorities => BasicConstraints::Unconstrained,
     });
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    params
+    Ok(params)
 }

@@ -121,6 +121,21 @@ impl ServerCa {
     }
 }
 
+impl ServerCa {
+    /// The first certificate on the way to the newest generation that does not hold at `now`, if one does not:
+    /// the file in the data directory, its begin and its end.
+    pub(super) fn out_of_date(&self, now: Timestamp) -> Option<(String, Timestamp, Timestamp)> {
+        let newest = u32::try_from(self.cross.len()).unwrap_or(GENERATIONS) + 1;
+        let cross = (2..=newest).rev().zip(&self.cross);
+        let cross = cross.map(|(number, der)| (format!("keys/{}.cross.pem", generation_name(number)), der));
+        let own = std::iter::once((format!("{SERVER_CA}.pem"), &self.newest.der));
+        cross.chain(own).find_map(|(file, der)| {
+            let (starts, ends) = life(der).ok()?;
+            (now < starts || ends < now).then_some((file, starts, ends))
+        })
+    }
+}
+
 /// Why a file of authorities is not one that devices can pin.
 #[derive(Debug, thiserror::Error)]
 pub enum AnchorsError {
