@@ -8,14 +8,21 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use x509_parser::{
-    certificate::X509Certificate, oid_registry::OID_X509_COMMON_NAME, oid_registry::OID_X509_SERIALNUMBER,
-    prelude::FromDer as _, x509::X509Version,
+    certificate::X509Certificate,
+    oid_registry::{OID_SIG_ED25519, OID_X509_COMMON_NAME, OID_X509_SERIALNUMBER},
+    prelude::FromDer as _,
+    public_key::PublicKey,
+    x509::X509Version,
 };
 
 use crate::{
     limits,
     model::{id, time::Timestamp},
 };
+
+mod path;
+
+pub use self::path::Path;
 
 /// What is wrong with a manufacturer's certificate or authority.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -35,6 +42,15 @@ pub enum ManufacturerError {
     /// The certificate of an authority may not issue others.
     #[error("its basic constraints or its key usage do not allow it to issue certificates")]
     NotAnAuthority,
+    /// A way up that forks.
+    #[error(
+        "two certificates of its chain have the same subject; give the machine's and, above it, only those that \
+         lead to the authority"
+    )]
+    SameSubject,
+    /// An authority with a key of another kind than is verified.
+    #[error("its key is {0}, and P-256, P-384, Ed25519 or RSA of 2,048 to 8,192 bits is needed")]
+    Key(String),
     /// Out of its dates.
     #[error("it is not valid at this time")]
     Dates,
@@ -76,6 +92,7 @@ pub fn check_authority(der: &[u8], now: Timestamp) -> Result<Described, Manufact
     check_issuer(&certificate, now)?;
     // What the verifier makes of it shows now, not with the first machine.
     verifier(der)?;
+    check_key(&certificate)?;
     Ok(described(&certificate))
 }
 
@@ -117,6 +134,9 @@ pub fn check_size(chain: &[Vec<u8>]) -> Result<(), ManufacturerError> {
 /// Verifies that `chain`, the machine's certificate first, leads to `authority`: signatures, dates, who
 /// may issue, and what for.
 pub fn check_chain(chain: &[Vec<u8>], authority: &[u8], now: Timestamp) -> Result<(), ManufacturerError> {
+    if !Path::of(chain)?.may_lead_to(authority) {
+        return Err(plain_flaw(chain, now).err().unwrap_or(ManufacturerError::OtherIssuer));
+    }
     let (leaf, rest) = chain.split_first().ok_or(ManufacturerError::TooLarge)?;
     // The verifier takes an anchor as given, whatever its dates.
     check_dates(&parse(authority)?, now)?;
@@ -124,12 +144,13 @@ pub fn check_chain(chain: &[Vec<u8>], authority: &[u8], now: Timestamp) -> Resul
     let above: Vec<_> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(now.seconds().max(0).unsigned_abs()));
     let verified = verifier(authority)?.verify_client_cert(&machine, &above, at);
-    verified.map(drop).map_err(|error| plain_flaw(leaf, rest, now).err().unwrap_or_else(|| in_words(&error)))
+    verified.map(drop).map_err(|error| plain_flaw(chain, now).err().unwrap_or_else(|| in_words(&error)))
 }
 
 /// What is wrong with a chain that leads nowhere, where one certificate alone shows it: the verifier's word may
 /// be that nobody is known who issued it.
-fn plain_flaw(leaf: &[u8], rest: &[Vec<u8>], now: Timestamp) -> Result<(), ManufacturerError> {
+pub fn plain_flaw(chain: &[Vec<u8>], now: Timestamp) -> Result<(), ManufacturerError> {
+    let (leaf, rest) = chain.split_first().ok_or(ManufacturerError::TooLarge)?;
     let machine = parse(leaf)?;
     if machine.is_ca() {
         return Err(ManufacturerError::NotAMachine);
@@ -194,6 +215,27 @@ fn check_issuer(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
         return Err(ManufacturerError::NotAnAuthority);
     }
     check_dates(certificate, now)
+}
+
+/// Whether signatures by the key of an authority can be verified at all.
+fn check_key(certificate: &X509Certificate<'_>) -> Result<(), ManufacturerError> {
+    let key = certificate.public_key();
+    let algorithm = &key.algorithm;
+    let kind = match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) if (2_048..=8_192).contains(&rsa.key_size()) => return Ok(()),
+        Ok(PublicKey::RSA(rsa)) => format!("RSA of {} bits", rsa.key_size()),
+        Ok(PublicKey::EC(_)) => {
+            let curve = algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+            match curve.map(|curve| curve.to_id_string()).as_deref() {
+                Some("1.2.840.10045.3.1.7" | "1.3.132.0.34") => return Ok(()),
+                Some("1.3.132.0.35") => "P-521".to_owned(),
+                other => format!("of the curve {}", other.unwrap_or("without a name")),
+            }
+        }
+        _ if algorithm.algorithm == OID_SIG_ED25519 => return Ok(()),
+        _ => format!("of the kind {}", algorithm.algorithm.to_id_string()),
+    };
+    Err(ManufacturerError::Key(kind))
 }
 
 fn check_dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(), ManufacturerError> {

@@ -133,7 +133,8 @@ fn a_certificate_without_a_place_for_extensions_is_told_by_its_version() {
     let good = ca(|_| {}, None);
     assert_eq!(check_chain(&[der.clone()], &good.der, NOW), Err(ManufacturerError::OldVersion(1)));
     assert_eq!(check_authority(&der, NOW), Err(ManufacturerError::OldVersion(1)));
-    let above = check_chain(&[leaf(&good, |_| {}), der], &good.der, NOW).unwrap_err();
+    let named_so = ca(|params| params.distinguished_name.push(DnType::CommonName, "pump-1"), None);
+    let above = check_chain(&[leaf(&named_so, |_| {}), der], &good.der, NOW).unwrap_err();
     assert!(
         above.to_string().starts_with("certificate 2 of the file leads nowhere: it is an X.509"),
         "{above}"
@@ -153,4 +154,38 @@ fn what_can_be_an_authority() {
     let dead = ca(|params| params.not_after = date_time_ymd(2025, 12, 31), None);
     assert_eq!(check_authority(&dead.der, NOW), Err(ManufacturerError::Dates));
     assert_eq!(check_authority(b"hello", NOW), Err(ManufacturerError::NotACertificate));
+}
+
+/// An authority (CN=Old) with a key of RSA with 1,024 bits.
+const RSA_1024: &str = "\
+MIIB+jCCAWOgAwIBAgIUJwhPmMPW0Z1oza6vP+mjArssLlAwDQYJKoZIhvcNAQELBQAwDjEMMAoGA1UEAwwDT2xkMCAXDTI2MTEyMjEy\
+NDAxN1oYDzIwNTEwNzE0MTI0MDE3WjAOMQwwCgYDVQQDDANPbGQwgZ8wDQYJKoZIhvcNAQEBBQADgY0AMIGJAoGBALlyNuj1l9fKUfbH\
+Zg0EAxilhC6of45U6bwLzONET/KDKx55I8PqDnQ0Cs5Tr53TtmZUDNiz5X1E9Ag7ZD7Hm6/DyLEr2zX2CGkKedlZ066QaYiHLnXVuvfc\
+keA/cwqD9U5X5paGyN2x7WyWkCPQpGeU8urV9UwSiLiOEYenBtv3AgMBAAGjUzBRMB0GA1UdDgQWBBQH9r0r3GLkSd1M6pxtos+DL3ez\
+YzAfBgNVHSMEGDAWgBQH9r0r3GLkSd1M6pxtos+DL3ezYzAPBgNVHRMBAf8EBTADAQH/MA0GCSqGSIb3DQEBCwUAA4GBALb6hSXyDf/x\
+JmWyDgPlpvVnzCf88FiVe2Fgo6jPc0KLVsxpsCpsjHeBb32YdJ2KSE+j4E3m7tuvoQHJB8cmwTqMOE2+q6J7RFgtry2F0u+WFak6gQr0\
+xuRnu/MVEgI0MwfNwhHFiK3HiUSDKFueKuIg3WtdhpDjp3qOS4Elzcub";
+/// An authority (CN=Wide) with a key on P-521.
+const P_521: &str = "\
+MIIB/DCCAV6gAwIBAgIUbvAXztEi8nszQXRpZ9z2P5RUluUwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEV2lkZTAgFw0yNjExMjIxMjQw\
+MTdaGA8yMDUxMDcxNDEyNDAxN1owDzENMAsGA1UEAwwEV2lkZTCBmzAQBgcqhkjOPQIBBgUrgQQAIwOBhgAEAKtmBJLHpA52vaRpYyxQ\
+//DMLEmIj+Kac5nHcznSlD51N0zGZ4zSrSrQDf7ky7Uz+C/iIP1ic3ypNdFivjhd5F9DAeu3C2opFPdtrnzTmiAcVlZawlNAnfo8yxZK\
+h7ZwbbQ49Y7YfOFSlBotT7QGfXzsGXmlZOQlVC94A7+AJrJfEDKFo1MwUTAdBgNVHQ4EFgQUTwuivY0siUKLarAhK6aeaewLyykwHwYD\
+VR0jBBgwFoAUTwuivY0siUKLarAhK6aeaewLyykwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgOBiwAwgYcCQR+j5Bt4+/i57DAE\
+YQeAk8dynXGMJkp1TndDdSNQRJsVmShN75gZYyUB1BMzL6eGz6l6eDkVOQhgj9UPN068pCPLAkIBuSBhQK5zYIPhYgIutm7almL2fGvq\
+ZHTgUWOYs4meUK/QsJYmx1PYIgfHbcuSR/yPvi7Gj+CtleaN+OuftEPRtSA=";
+
+#[test]
+fn an_authority_whose_signatures_nobody_verifies_is_refused_by_the_kind_of_its_key() {
+    for (text, kind) in [(RSA_1024, "RSA of 1024 bits"), (P_521, "P-521")] {
+        let der = BASE64.decode(text).unwrap();
+        let now = describe(&der).unwrap().not_after.before(Duration::from_secs(86_400));
+        assert_eq!(check_authority(&der, now), Err(ManufacturerError::Key(kind.to_owned())));
+    }
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+        let mut params = named("ACME", "");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let good = params.self_signed(&KeyPair::generate_for(algorithm).unwrap()).unwrap();
+        assert!(check_authority(good.der(), NOW).is_ok());
+    }
 }

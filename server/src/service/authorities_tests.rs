@@ -208,3 +208,19 @@ async fn what_cannot_be_an_authority() {
         "there is no authority nobody (AUTHORITY_NOT_FOUND)"
     );
 }
+
+#[tokio::test]
+async fn certificates_that_lead_to_nobody_count_as_guesses_do() {
+    let ctx = ready().await;
+    let (known, stranger, pair) = (acme("sn-17"), acme("sn-18"), KeyPair::generate().unwrap());
+    create(&ctx, "t", authority("acme", &known)).await.unwrap();
+    let bad = asking(&ctx, &stranger, &pair, nonce(&ctx, "sn-18").await);
+    for _ in 0..crate::limits::GUESSES {
+        assert_eq!(ask(&ctx, &bad).await.unwrap_err(), Reason::ManufacturerRefused);
+    }
+    let good = asking(&ctx, &known, &pair, nonce(&ctx, "sn-17").await);
+    for asked in [&bad, &good] {
+        assert_eq!(ask(&ctx, asked).await.unwrap_err(), Reason::RateLimited);
+    }
+    enroll(&ctx, &good, IpAddr::from([192, 0, 2, 1])).await.unwrap();
+}

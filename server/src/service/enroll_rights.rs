@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use slipway_trust::Sha256;
+use tokio::sync::Semaphore;
 
 use super::{
     Context, Error, Result,
@@ -21,7 +22,7 @@ use crate::{
         time::Timestamp,
         token,
     },
-    pki::RequestedKey,
+    pki::{Pki, RequestedKey},
     proof::{enrolment_message, is_signed_by_manufacturer},
     store::{
         Tx,
@@ -30,6 +31,10 @@ use crate::{
         manufacturers::{manufacturer_get, manufacturers_page},
     },
 };
+
+/// Manufacturers' certificates that are verified at once: a line of machines waits its turn, and the cores are
+/// left to the fleet that is there.
+static CHECKS: Semaphore = Semaphore::const_new(2);
 
 /// Which device a machine is going to be.
 pub(super) struct Identified {
@@ -56,7 +61,9 @@ pub(super) async fn identify(ctx: &Context, asked: &Enrollment, from: IpAddr) ->
             check_guesses(ctx, from)?;
             let mut tx = ctx.db.read().await?;
             if let Err(error) = find_claim(&mut tx, text).await {
-                note_guess(ctx, from, &error);
+                if matches!(&error, Error::Refused(refusal) if refusal.reason == Reason::ClaimUnknown) {
+                    note_guess(ctx, from);
+                }
                 return Err(error);
             }
             drop(tx);
@@ -73,7 +80,7 @@ pub(super) async fn identify(ctx: &Context, asked: &Enrollment, from: IpAddr) ->
             check_named(asked, &device.id)?;
             Ok(Identified { id: device.id.clone(), key, authority: None })
         }
-        Right::Manufacturer(shown) => by_manufacturer(ctx, asked, shown).await,
+        Right::Manufacturer(shown) => by_manufacturer(ctx, asked, shown, from).await,
     }
 }
 
@@ -191,30 +198,41 @@ async fn find_claim(tx: &mut Tx, text: &str) -> Result<Claim> {
     if token::same(&claim.secret_sha256, &secret) { Ok(claim) } else { Err(unknown().into()) }
 }
 
-/// Whoever showed too many claims that nobody made is not told of another one whether it is good.
+/// Whoever showed too many claims or certificates that are good for nothing is not told of another one whether
+/// it is good.
 fn check_guesses(ctx: &Context, from: IpAddr) -> std::result::Result<(), Refusal> {
     ctx.guesses.check(&from, ctx.clock.now()).map_err(|pause| {
         let minutes = limits::GUESSES_WITHIN.as_secs() / 60;
         Refusal::new(
             Reason::RateLimited,
             format!(
-                "{} claims that nobody made came from this address within {minutes} minutes",
+                "{} claims that nobody made, or certificates that lead to nobody, came from this address within \
+                 {minutes} minutes",
                 limits::GUESSES
             ),
-            "wait; check that the machines have the right claim file; slipway claim list shows what there is",
+            "wait; check that the machines have the right claim file or certificate; slipway claim list and slipway \
+             authority list show what there is",
         )
         .retry_after(pause)
     })
 }
 
-fn note_guess(ctx: &Context, from: IpAddr, error: &Error) {
-    let is_guess = matches!(error, Error::Refused(refusal) if refusal.reason == Reason::ClaimUnknown);
-    if is_guess && ctx.guesses.note(from, ctx.clock.now()) {
-        tracing::warn!(%from, "claims that nobody made come from one address: it has to wait");
+fn note_guess(ctx: &Context, from: IpAddr) {
+    if ctx.guesses.note(from, ctx.clock.now()) {
+        tracing::warn!(
+            %from,
+            "claims that nobody made, or certificates that lead to nobody, come from one address: it has to wait"
+        );
     }
 }
 
-async fn by_manufacturer(ctx: &Context, asked: &Enrollment, shown: &Shown) -> Result<Identified> {
+async fn by_manufacturer(
+    ctx: &Context,
+    asked: &Enrollment,
+    shown: &Shown,
+    from: IpAddr,
+) -> Result<Identified> {
+    check_guesses(ctx, from)?;
     manufacturer::check_size(&shown.chain).map_err(|error| refused_for(&error))?;
     let leaf = shown.chain.first().map_or(&[][..], Vec::as_slice);
     let id = named_by(leaf)?;
@@ -224,30 +242,56 @@ async fn by_manufacturer(ctx: &Context, asked: &Enrollment, shown: &Shown) -> Re
     // First, because it costs least: who was not challenged goes no further.
     check_nonce(ctx, shown, &id, known.as_ref())?;
     let key = enroll::check(asked)?;
-    let signer = manufacturer::public_key(leaf).map_err(|error| refused_for(&error))?;
-    let is_for = |server: &Sha256| {
-        let message = enrolment_message(server, &shown.nonce, &asked.csr);
-        is_signed_by_manufacturer(&signer, &message, &shown.signature)
-    };
-    // The machine names the generation of the authority that it knows.
-    if !ctx.pki.server_ids().iter().any(is_for) {
-        return Err(refused("the signature is not by the key of the certificate").into());
-    }
     let authorities =
         manufacturers_page(&mut tx, "", i64::try_from(MAX_AUTHORITIES).unwrap_or(i64::MAX)).await?;
     drop(tx);
-    let mut why = ManufacturerError::OtherIssuer;
-    for authority in authorities {
-        match manufacturer::check_chain(&shown.chain, &authority.certificate, ctx.clock.now()) {
-            Ok(()) => return Ok(Identified { id, key, authority: Some(authority) }),
+    let (shown, csr, pki) = (shown.clone(), asked.csr.clone(), ctx.pki.clone());
+    let now = ctx.clock.now();
+    // Nobody closes it.
+    let turn = CHECKS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+    let found =
+        tokio::task::spawn_blocking(move || find_authority(&shown, &csr, &pki, authorities, now)).await;
+    drop(turn);
+    match found.map_err(|error| Error::Internal(error.to_string()))? {
+        Ok(authority) => Ok(Identified { id, key, authority: Some(authority) }),
+        Err(refusal) => {
+            note_guess(ctx, from);
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The authority that the machine's certificate leads to. Work for a core for some milliseconds, whoever asks.
+fn find_authority(
+    shown: &Shown,
+    csr: &[u8],
+    pki: &Pki,
+    authorities: Vec<Authority>,
+    now: Timestamp,
+) -> std::result::Result<Authority, Refusal> {
+    let path = manufacturer::Path::of(&shown.chain).map_err(|error| refused_for(&error))?;
+    let leaf = shown.chain.first().map_or(&[][..], Vec::as_slice);
+    let signer = manufacturer::public_key(leaf).map_err(|error| refused_for(&error))?;
+    let is_for = |server: &Sha256| {
+        let message = enrolment_message(server, &shown.nonce, csr);
+        is_signed_by_manufacturer(&signer, &message, &shown.signature)
+    };
+    // The machine names the generation of the authority that it knows.
+    if !pki.server_ids().iter().any(is_for) {
+        return Err(refused("the signature is not by the key of the certificate"));
+    }
+    let mut why = manufacturer::plain_flaw(&shown.chain, now).err().unwrap_or(ManufacturerError::OtherIssuer);
+    for authority in authorities.into_iter().filter(|authority| path.may_lead_to(&authority.certificate)) {
+        match manufacturer::check_chain(&shown.chain, &authority.certificate, now) {
+            Ok(()) => return Ok(authority),
             // That of another issuer says nothing.
             Err(ManufacturerError::OtherIssuer) => {}
             Err(error) => why = error,
         }
     }
     Err(match why {
-        ManufacturerError::OtherIssuer => refused("it leads to no authority that is known here").into(),
-        why => refused_for(&why).into(),
+        ManufacturerError::OtherIssuer => refused("it leads to no authority that is known here"),
+        why => refused_for(&why),
     })
 }
 
