@@ -1,13 +1,16 @@
 //! Devices.
 
 use slipway_server::{
-    model::device::{Approval, Blocked, Component, DataClass, Device, DeviceState, Inventory, Standing},
+    model::device::{
+        Approval, Blocked, Component, DataClass, Device, DeviceState, Inventory, RevokedKey, Standing,
+    },
     store::{
         StoreError,
         devices::{
             device_get, device_get_by_key, device_insert, device_register_again, device_update,
             devices_changed, devices_count, devices_page,
         },
+        revoked_keys::{revoked_key_put, revoked_keys},
     },
 };
 use slipway_trust::{Sha256, Versions};
@@ -20,6 +23,7 @@ contract! {
     a_key_is_found_before_its_first_use;
     a_stale_writer_is_refused;
     what_a_registration_says_is_written_anew;
+    a_revoked_key_is_remembered_as_it_was_first;
     pages_are_in_byte_order;
     changes_are_found_by_time;
     extremes_fit;
@@ -133,6 +137,9 @@ async fn what_a_registration_says_is_written_anew(backend: Backend) {
         enrolled_by: "keys/another".to_owned(),
         labels: [("site".to_owned(), "south".to_owned())].into(),
         created_at: at(10),
+        certificate_serial: String::new(),
+        inventory: Inventory::default(),
+        standing: Standing::default(),
         ..stale.clone()
     };
     assert!(device_register_again(&mut tx, &mut found, at(10)).await.unwrap());
@@ -143,6 +150,18 @@ async fn what_a_registration_says_is_written_anew(backend: Backend) {
     let mut thief = Device { spki_sha256: device("b").spki_sha256, ..found };
     let refused = device_register_again(&mut tx, &mut thief, at(12)).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+}
+
+async fn a_revoked_key_is_remembered_as_it_was_first(backend: Backend) {
+    let [first, second] = [b"first", b"other"].map(|key| Sha256::of(key));
+    let mut tx = backend.db.write().await.unwrap();
+    for (key, was_pending, seconds) in [(first, true, 5), (second, false, 6), (first, false, 7)] {
+        revoked_key_put(&mut tx, "a", &RevokedKey { key, was_pending }, at(seconds)).await.unwrap();
+    }
+    let found = revoked_keys(&mut tx, "a").await.unwrap();
+    let expected = [(first, true), (second, false)].map(|(key, was_pending)| RevokedKey { key, was_pending });
+    assert_eq!(found, expected);
+    assert_eq!(revoked_keys(&mut tx, "b").await.unwrap(), []);
 }
 
 async fn pages_are_in_byte_order(backend: Backend) {

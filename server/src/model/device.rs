@@ -93,6 +93,15 @@ impl Approval {
     }
 }
 
+/// A key that was a device's when it was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevokedKey {
+    /// SHA-256 of the public key as DER.
+    pub key: Sha256,
+    /// The device still waited for an operator's yes: it never was one of the fleet.
+    pub was_pending: bool,
+}
+
 /// Where a device's identity stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceState {
@@ -232,6 +241,15 @@ impl Device {
     /// Whether it ever got a certificate: one that was only registered has none.
     pub fn has_enrolled(&self) -> bool {
         !self.certificate_serial.is_empty()
+    }
+
+    /// Ends the quarantine that failed updates brought. One that waits for an operator's yes to its renewal
+    /// goes on waiting: nothing that it does is a yes.
+    pub fn end_quarantine(&mut self) {
+        if self.state == DeviceState::Quarantined && self.standing.renewal != Approval::Waiting {
+            self.state = DeviceState::Active;
+            self.quarantined_until = None;
+        }
     }
 
     /// Whether nobody changed its record since it was made.

@@ -6,7 +6,7 @@ use super::{Context, Error, Result, assignments, device_cache::DeviceEntry};
 use crate::{
     model::{
         admission::{self, ActiveRollout, Verdict},
-        device::{Device, DeviceState},
+        device::Device,
         facts::Facts,
         id,
         rollout::RolloutState,
@@ -103,12 +103,9 @@ async fn write(
         }
         Err(error) => return Err(error),
     };
-    if device.state == DeviceState::Quarantined {
-        // Its time is over, or it would not be offered anything. The count of failures stays:
-        // the next one quarantines it for twice as long.
-        device.state = DeviceState::Active;
-        device.quarantined_until = None;
-    }
+    // Its time is over, or it would not be offered anything. The count of failures stays: the next one
+    // quarantines it for twice as long.
+    device.end_quarantine();
     if !device_update(tx, device, now).await? {
         return Ok(None);
     }

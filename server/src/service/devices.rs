@@ -6,7 +6,7 @@ use super::{Context, Result, presence::Contact};
 use crate::{
     limits,
     model::{
-        device::{Approval, Device, DeviceState},
+        device::{Approval, Device, DeviceState, RevokedKey},
         enrolment::needs_approval,
         filter::{Field, Filter, Subject},
         label::{self, Labels},
@@ -14,11 +14,14 @@ use crate::{
         refusal::{Reason, Refusal},
         selector::Selector,
         text::shown,
+        time::Timestamp,
     },
     store::{
+        Tx,
         audit::audit_append,
         devices::{device_get, device_update, devices_count, devices_page},
         presence::{presence_between, presence_get},
+        revoked_keys::revoked_key_put,
     },
 };
 
@@ -175,10 +178,11 @@ pub async fn clear_quarantine(ctx: &Context, actor: &str, id: &str) -> Result<Se
             device.failures = 0;
             device.quarantined_until = None;
             what.push("quarantine ended");
-            if device.standing.renewal == Approval::Waiting {
-                device.standing.renewal = Approval::Approved;
-                what.push("renewal approved");
-            }
+        }
+        // Whatever became of its state since it asked.
+        if device.state != DeviceState::Revoked && device.standing.renewal == Approval::Waiting {
+            device.standing.renewal = Approval::Approved;
+            what.push("renewal approved");
         }
         if what.is_empty() {
             check_is_in_the_fleet(device)?;
@@ -253,9 +257,13 @@ async fn change_record(
         let now = ctx.clock.now();
         let mut tx = ctx.db.write().await?;
         let mut device = device_get(&mut tx, id).await?.ok_or_else(|| not_found(id))?;
+        let before = device.state;
         let Some(detail) = change(&mut device)? else { return get(ctx, id).await };
         audit_append(&mut tx, now, actor, action, &format!("devices/{id}"), &detail).await?;
         if device_update(&mut tx, &mut device, now).await? {
+            if device.state == DeviceState::Revoked && before != DeviceState::Revoked {
+                remember(&mut tx, &device, before, now).await?;
+            }
             tx.commit().await?;
             ctx.devices.refresh(ctx, id).await?;
             return get(ctx, id).await;
@@ -267,6 +275,15 @@ async fn change_record(
         "try again in a moment",
     )
     .into())
+}
+
+/// A registration that comes later shall not make the device of one of these keys again.
+async fn remember(tx: &mut Tx, device: &Device, before: DeviceState, now: Timestamp) -> Result<()> {
+    let was_pending = before == DeviceState::Pending;
+    for key in [Some(device.spki_sha256), device.standing.next_key].into_iter().flatten() {
+        revoked_key_put(tx, &device.id, &RevokedKey { key, was_pending }, now).await?;
+    }
+    Ok(())
 }
 
 fn changed(labels: &Labels, change: &LabelChange) -> Labels {

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     service::{
         Error,
+        rollout_testing::{Pump, create, plan, published},
         testing::{START, enrolled},
     },
     store::audit::audit_page,
@@ -104,4 +105,36 @@ async fn only_who_is_in_the_fleet_is_taken_back_into_good_standing() {
     // Twice is once.
     add(&ctx, "a", "north").await;
     assert_eq!(clear_quarantine(&ctx, "tokens/a", "a").await.unwrap().device.state, DeviceState::Active);
+}
+
+#[tokio::test]
+async fn no_update_ends_the_wait_for_a_yes_and_a_yes_is_heard_in_any_state() {
+    let ctx = published().await;
+    let mut pump = Pump::new(&ctx, "p1").await;
+    let waits = async |state: DeviceState| {
+        let mut tx = ctx.db.write().await.unwrap();
+        let mut device = device_get(&mut tx, "p1").await.unwrap().unwrap();
+        (device.state, device.standing.renewal) = (state, Approval::Waiting);
+        device_update(&mut tx, &mut device, ctx.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        ctx.devices.refresh(&ctx, "p1").await.unwrap();
+    };
+    let standing = async || {
+        let device = get(&ctx, "p1").await.unwrap().device;
+        (device.state, device.standing.renewal, device.quarantined_until)
+    };
+    let still = (DeviceState::Quarantined, Approval::Waiting, None);
+    waits(DeviceState::Quarantined).await;
+    create(&ctx, plan("2.0.0", &[100.0])).await;
+    pump.poll(&ctx).await;
+    assert!(pump.update.is_some());
+    assert_eq!(standing().await, still, "admitted");
+    pump.succeed(&ctx, "2.0.0", 2).await;
+    assert_eq!(standing().await, still, "updated");
+    clear_quarantine(&ctx, "tokens/a", "p1").await.unwrap();
+    assert_eq!(standing().await, (DeviceState::Active, Approval::Approved, None));
+    // As a server of before left it.
+    waits(DeviceState::Active).await;
+    clear_quarantine(&ctx, "tokens/a", "p1").await.unwrap();
+    assert_eq!(standing().await, (DeviceState::Active, Approval::Approved, None));
 }

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use super::{
     Context, Error, Result,
     enroll_rights::{self, Identified},
-    renew,
+    renew::{self, Call},
     tally::Tally,
 };
 use crate::{
     limits,
     model::{
-        device::{Device, DeviceState, Inventory, Standing},
+        device::{Approval, Device, DeviceState, Inventory, Standing},
         enrolment::{Grant, check_product, other_hardware},
         id,
         refusal::{Reason, Refusal},
@@ -104,13 +104,16 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment, from: IpAddr) -> Result<E
             .issue_device(&who.id, &who.key, ctx.rng.bytes(), now)
             .map_err(|error| Error::Internal(crate::chain::chain(&error)))?;
         let mut tx = ctx.db.write().await?;
-        let device = match admit(ctx, &mut tx, asked, &who, &certificate, now).await {
-            Ok(Some(device)) => device,
+        let (device, refusal) = match admit(ctx, &mut tx, asked, &who, &certificate, now).await {
+            Ok(Some(outcome)) => outcome,
             Ok(None) | Err(Error::Store(StoreError::Conflict { .. })) => continue,
             Err(error) => return Err(error),
         };
         tx.commit().await?;
         ctx.devices.refresh(ctx, &device.id).await?;
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
+        }
         let next_check_in = FIRST_CHECK_IN.mul_f64(ctx.rng.unit());
         return Ok(Enrolled { device, certificate, next_check_in });
     }
@@ -118,6 +121,9 @@ pub async fn enroll(ctx: &Context, asked: &Enrollment, from: IpAddr) -> Result<E
     let message = "other calls take this id or this key at the same time".to_owned();
     Err(exists(message, "try again in a moment").into())
 }
+
+/// A device's row to be committed, and the refusal that its caller hears all the same.
+type Outcome = (Device, Option<Refusal>);
 
 /// The device's row, new or as it is; none when another call changed it meanwhile.
 async fn admit(
@@ -127,7 +133,7 @@ async fn admit(
     who: &Identified,
     certificate: &Issued,
     now: Timestamp,
-) -> Result<Option<Device>> {
+) -> Result<Option<Outcome>> {
     let known = device_get(tx, &who.id).await?;
     // As the transaction sees it: it may be spent or removed by now.
     let right = enroll_rights::right(ctx, tx, asked, who, known.as_ref()).await?;
@@ -158,7 +164,7 @@ async fn admit(
     append(tx, &device, now).await?;
     // The id is free; a conflict is the key, or somebody who took the id just now: look again.
     device_insert(tx, &device).await?;
-    Ok(Some(device))
+    Ok(Some((device, None)))
 }
 
 /// The first certificate of a device that was registered.
@@ -168,7 +174,7 @@ async fn let_in(
     asked: &Enrollment,
     certificate: &Issued,
     now: Timestamp,
-) -> Result<Option<Device>> {
+) -> Result<Option<Outcome>> {
     if asked.hardware != device.hardware {
         return Err(
             other_hardware(&format!("the device {}", device.id), &device.hardware, &asked.hardware).into()
@@ -179,24 +185,33 @@ async fn let_in(
     device.certificate_serial.clone_from(&certificate.serial);
     device.certificate_not_after = certificate.not_after;
     append(tx, &device, now).await?;
-    Ok(device_update(tx, &mut device, now).await?.then_some(device))
+    Ok(device_update(tx, &mut device, now).await?.then_some((device, None)))
 }
 
-/// The call was made before: another certificate for the same key.
+/// The call was made before: another certificate for the same key, by the rules of a renewal.
 async fn issue_again(
     ctx: &Context,
     tx: &mut Tx,
     mut device: Device,
     certificate: &Issued,
     now: Timestamp,
-) -> Result<Option<Device>> {
-    // No way around what a renewal would be refused for.
-    renew::count(&ctx.renewals, &device.id, now)?;
+) -> Result<Option<Outcome>> {
+    renew::count(&ctx.renewals, Call::Enroll, &device.id, now)?;
     let question = Asked { proved: device.spki_sha256, wanted: device.spki_sha256 };
-    decide(&device, &question, ctx.renew_after_expiry, now)?;
+    match decide(&device, &question, ctx.renew_after_expiry, now) {
+        Ok(_) => {}
+        Err(refusal) if refusal.reason == Reason::RenewalNeedsApproval => {
+            let is_written = renew::wait_for_yes(tx, &mut device, &refusal, now).await?;
+            return Ok(is_written.then_some((device, Some(refusal))));
+        }
+        Err(refusal) => return Err(refusal.into()),
+    }
+    device.standing.renewal = Approval::Free;
     device.certificate_serial.clone_from(&certificate.serial);
     device.certificate_not_after = certificate.not_after;
-    Ok(device_update(tx, &mut device, now).await?.then_some(device))
+    let (name, detail) = (format!("devices/{}", device.id), format!("again: serial {}", certificate.serial));
+    audit_append(tx, now, &device.enrolled_by, "Enroll", &name, &detail).await?;
+    Ok(device_update(tx, &mut device, now).await?.then_some((device, None)))
 }
 
 fn new_device(

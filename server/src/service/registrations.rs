@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        device::{Device, DeviceState, Inventory, Standing},
+        device::{Device, DeviceState, Inventory, RevokedKey, Standing},
         enrolment::{MAX_REGISTRATIONS, Registration},
         label,
         refusal::{Reason, Refusal},
@@ -19,6 +19,7 @@ use crate::{
         StoreError, Tx,
         audit::audit_append,
         devices::{device_get, device_get_by_key, device_insert, device_register_again},
+        revoked_keys::revoked_keys,
     },
 };
 
@@ -45,7 +46,7 @@ enum Change {
     New(Device),
     /// One that is there, and is registered with another product, hardware or labels; with what was wrong.
     Correct(Device, String),
-    /// One that was revoked before it enrolled, and is registered anew.
+    /// One that was revoked before it was of the fleet, and is registered anew with another key.
     Anew(Device),
 }
 
@@ -140,7 +141,11 @@ async fn compare(
         let refused = |refusal: Refusal| refusal.field(format!("registrations[{index}]"));
         let known = device_get(tx, &registration.device_id).await?;
         let is_revoked = known.as_ref().is_some_and(|known| known.state == DeviceState::Revoked);
-        let Some(change) = change(registration, known, now).map_err(refused)? else {
+        let revoked = match &known {
+            Some(known) => revoked_keys(tx, &known.id).await?,
+            None => Vec::new(),
+        };
+        let Some(change) = change(registration, known, &revoked, now).map_err(refused)? else {
             imported.unchanged += 1;
             imported.revoked += u32::from(is_revoked);
             continue;
@@ -160,10 +165,12 @@ async fn compare(
     Ok((imported, changes))
 }
 
-/// What one of them means for the device of its id; none when there is nothing to do.
+/// What one of them means for the device of its id, of which these keys were `revoked`; none when there is
+/// nothing to do.
 fn change(
     registration: &Registration,
     known: Option<Device>,
+    revoked: &[RevokedKey],
     now: Timestamp,
 ) -> std::result::Result<Option<Change>, Refusal> {
     let Some(known) = known else { return Ok(Some(Change::New(device(registration, now)))) };
@@ -171,12 +178,16 @@ fn change(
     if known.state == DeviceState::Registered && known.spki_sha256 == registration.key {
         return Ok(correct(registration, known, now));
     }
-    // A line sends its file again and again: that takes no revoke back, and is not refused for one.
-    if registration.is(&known) {
+    // A line sends its files again and again, old ones too: that takes no revoke back, and is not refused for
+    // one.
+    let is_revoked = known.state == DeviceState::Revoked;
+    let was_of_the_fleet = known.has_enrolled()
+        && !revoked.iter().any(|revoked| revoked.key == known.spki_sha256 && revoked.was_pending);
+    let is_revoked_key = revoked.iter().any(|revoked| revoked.key == registration.key);
+    if registration.is(&known) || (is_revoked && is_revoked_key && !was_of_the_fleet) {
         return Ok(None);
     }
-    let is_revoked = known.state == DeviceState::Revoked;
-    if is_revoked && !known.has_enrolled() {
+    if is_revoked && !was_of_the_fleet {
         let generation = known.generation;
         return Ok(Some(Change::Anew(Device { generation, ..device(registration, now) })));
     }
@@ -190,6 +201,11 @@ fn change(
         let message = format!("there is a device {id} with another {what}, and it has enrolled");
         let hint = "an import does not change a device that has enrolled: correct the line, or revoke the \
                     device and register the machine with a new key and a new id";
+        return Err(taken(message, hint));
+    }
+    if is_revoked_key {
+        let message = format!("the key of {id} was revoked, and it has another one");
+        let hint = "a revoked key does not come back: correct the line, or give the machine a new key";
         return Err(taken(message, hint));
     }
     let message = format!("there is a device {id} with another key");

@@ -53,19 +53,34 @@ pub enum Proof {
     },
 }
 
-/// How often each device renewed lately.
-pub type Renewals = Tally<String>;
+/// How often each device got another certificate lately, by the call that it made.
+pub type Renewals = Tally<(Call, String)>;
+
+/// By which call a device gets another certificate. Each is counted by itself: whoever has one signing request
+/// of a device can repeat its enrolment, and shall not use up its renewals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// It renews.
+    Renew,
+    /// It enrols as before.
+    Enroll,
+}
 
 /// Counts one more of a device that proved who it is, or says when the next one is taken.
 pub(super) fn count(
     renewals: &Renewals,
+    call: Call,
     device_id: &str,
     now: Timestamp,
 ) -> std::result::Result<(), Refusal> {
-    renewals.count(device_id.to_owned(), now).map_err(|pause| {
+    let what = match call {
+        Call::Renew => "renewed its certificate",
+        Call::Enroll => "enrolled",
+    };
+    renewals.count((call, device_id.to_owned()), now).map_err(|pause| {
         Refusal::new(
             Reason::RateLimited,
-            format!("{device_id} renewed its certificate {} times within the hour", limits::RENEWALS),
+            format!("{device_id} {what} {} times within the hour", limits::RENEWALS),
             "wait; if the device cannot keep its certificate, look for what is wrong with its disk",
         )
         .retry_after(pause)
@@ -110,7 +125,7 @@ pub async fn renew(ctx: &Context, asked: &Renewal) -> Result<Issued> {
         }
     };
     // Only who proved that he is the device counts against it.
-    count(&ctx.renewals, &asked.device_id, ctx.clock.now())?;
+    count(&ctx.renewals, Call::Renew, &asked.device_id, ctx.clock.now())?;
     for _ in 0..ROUNDS {
         match attempt(ctx, asked, &wanted, proved).await {
             Ok(Some(issued)) => {
@@ -181,20 +196,11 @@ async fn attempt(
     let keys = match decide(&device, &question, ctx.renew_after_expiry, now) {
         Ok(keys) => keys,
         Err(refusal) if refusal.reason == Reason::RenewalNeedsApproval => {
-            if device.standing.renewal != Approval::Waiting {
-                device.standing.renewal = Approval::Waiting;
-                // One that was never approved goes on waiting for that.
-                if device.state != DeviceState::Pending {
-                    device.state = DeviceState::Quarantined;
-                }
-                device.quarantined_until = None;
-                audit_append(&mut tx, now, &name, "AskRenewal", &name, &refusal.message).await?;
-                if !device_update(&mut tx, &mut device, now).await? {
-                    return Ok(None);
-                }
-                tx.commit().await?;
-                ctx.devices.refresh(ctx, &device.id).await?;
+            if !wait_for_yes(&mut tx, &mut device, &refusal, now).await? {
+                return Ok(None);
             }
+            tx.commit().await?;
+            ctx.devices.refresh(ctx, &device.id).await?;
             return Err(refusal.into());
         }
         Err(refusal) => return Err(refusal.into()),
@@ -212,6 +218,28 @@ async fn attempt(
     }
     tx.commit().await?;
     Ok(Some(issued))
+}
+
+/// From now on the device waits for an operator's yes, if it does not already. False when somebody else changed
+/// the record meanwhile.
+pub(super) async fn wait_for_yes(
+    tx: &mut Tx,
+    device: &mut Device,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> Result<bool> {
+    if device.standing.renewal == Approval::Waiting {
+        return Ok(true);
+    }
+    device.standing.renewal = Approval::Waiting;
+    // One that was never approved goes on waiting for that.
+    if device.state != DeviceState::Pending {
+        device.state = DeviceState::Quarantined;
+    }
+    device.quarantined_until = None;
+    let name = format!("devices/{}", device.id);
+    audit_append(tx, now, &name, "AskRenewal", &name, &refusal.message).await?;
+    Ok(device_update(tx, device, now).await?)
 }
 
 /// What the audit log has beside who and when.

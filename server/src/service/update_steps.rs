@@ -4,7 +4,7 @@
 use super::{Context, Result};
 use crate::{
     model::{
-        device::{Component, Device, DeviceState, SYSTEM},
+        device::{Approval, Component, Device, DeviceState, SYSTEM},
         time::Timestamp,
         update::{HistoryLine, Outcome, Reason, Update, UpdateState, quarantine},
         wave::Counts,
@@ -82,10 +82,7 @@ fn settle(ctx: &Context, device: &mut Device, update: &Update, outcome: Outcome,
     match outcome {
         Outcome::Success => {
             device.failures = 0;
-            if device.state == DeviceState::Quarantined {
-                device.state = DeviceState::Active;
-                device.quarantined_until = None;
-            }
+            device.end_quarantine();
             // What it runs is known now, before its next inventory says so.
             let version = update.version.parse().ok();
             let release = version.and_then(|version| ctx.trust.release(&update.product, &version));
@@ -110,7 +107,9 @@ fn settle(ctx: &Context, device: &mut Device, update: &Update, outcome: Outcome,
             device.failures = device.failures.saturating_add(1);
             if let Some(span) = quarantine(device.failures).filter(|_| device.state != DeviceState::Revoked) {
                 device.state = DeviceState::Quarantined;
-                device.quarantined_until = Some(now.after(span));
+                // No time ends the wait for an operator's yes.
+                let is_waiting = device.standing.renewal == Approval::Waiting;
+                device.quarantined_until = (!is_waiting).then(|| now.after(span));
                 tracing::warn!(
                     device = device.id,
                     failures = device.failures,

@@ -139,27 +139,20 @@ pub async fn device_update(tx: &mut Tx, device: &mut Device, now: Timestamp) -> 
     Ok(true)
 }
 
-/// Writes what a registration says of a device that has not enrolled (product, hardware, state, key, right,
-/// labels, creation) if nobody was faster; the rest is as in [`device_update`].
+/// Writes all of a device that is registered (again): also product, right and creation, which stay as they are
+/// otherwise. The rest is as in [`device_update`].
 pub async fn device_register_again(
     tx: &mut Tx,
     device: &mut Device,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let row = Row::from(&*device);
-    let changed = on!(tx, conn => sqlx::query(
-        "UPDATE devices SET product = $3, hardware = $4, state = $5, spki_sha256 = $6, enrolled_by = $7, \
-         labels = $8, created_at = $9, updated_at = $10, generation = generation + 1 \
-         WHERE id = $1 AND generation = $2")
-        .bind(row.id).bind(row.generation).bind(row.product).bind(row.hardware).bind(row.state)
-        .bind(row.spki_sha256).bind(row.enrolled_by).bind(row.labels).bind(row.created_at).bind(now.millis())
-        .execute(conn).await.map(|done| done.rows_affected()))?;
-    if changed == 0 {
+    if !device_update(tx, device, now).await? {
         return Ok(false);
     }
-    device.generation += 1;
-    device.updated_at = now;
-    changes_bump(tx, Kind::Devices).await?;
+    on!(tx, conn => sqlx::query("UPDATE devices SET product = $2, enrolled_by = $3, created_at = $4 WHERE id = $1")
+        .bind(device.id.as_str()).bind(device.product.as_str()).bind(device.enrolled_by.as_str())
+        .bind(device.created_at.millis())
+        .execute(conn).await.map(drop))?;
     Ok(true)
 }
 

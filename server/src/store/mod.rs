@@ -46,6 +46,7 @@ pub mod presence;
 pub mod releases;
 pub mod reports;
 pub mod requests;
+pub mod revoked_keys;
 pub mod rollouts;
 pub mod series;
 pub mod silences;
