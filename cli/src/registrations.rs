@@ -145,7 +145,7 @@ fn parse(text: &str, product: &str) -> (Vec<Line>, Vec<Mistake>) {
 
 fn is_column(name: &str) -> bool {
     ["device_id", "public_key", "hardware", "product"].contains(&name)
-        || name.strip_prefix(LABEL).is_some_and(|key| !key.is_empty())
+        || name.strip_prefix(LABEL).is_some_and(|key| !key.is_empty() && !key.starts_with(LABEL))
 }
 
 /// What is wrong with a first line that is none of ours or is not cut by commas: one mistake, which would be
@@ -212,7 +212,7 @@ impl Line {
                 name = "key".to_owned();
             }
             label => {
-                let key = label.trim_start_matches(LABEL);
+                let key = label.strip_prefix(LABEL).unwrap_or(label);
                 if !text.is_empty() {
                     message.labels.insert(key.to_owned(), text.to_owned());
                 }

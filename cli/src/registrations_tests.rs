@@ -65,6 +65,13 @@ fn every_mistake_with_its_line_and_column() {
             "1:1: the column public_key is missing",
         ]
     );
+    assert_eq!(
+        mistakes("device_id,public_key,hardware,label:site,label:label:site\n"),
+        [
+            "1:42: there is no column \"label:label:site\"; there are device_id, public_key, hardware, product, \
+             label:KEY"
+        ]
+    );
     let header = "device_id,public_key,hardware\n";
     assert_eq!(mistakes(header), ["2:1: there is no machine in it, only the header"]);
     let text = format!("{header}Pump,{one},gw-a\npump-1,{two},gw a\npump-1,hello,gw-a\npump-3,{one}\n\"pump");

@@ -107,6 +107,8 @@ pub const REASON: usize = 1024;
 pub const TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Longest life of a token.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+/// How long an admin token has to go on for another one to be revoked: time enough to make the next.
+pub const LAST_ADMIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Life of a claim when nobody says.
 pub const CLAIM_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Longest life of a claim: a production run, not a back door.

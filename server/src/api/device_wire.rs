@@ -10,6 +10,7 @@ use crate::{
     model::{
         device::{Blocked, Component, DataClass, Inventory},
         refusal::{Reason, Refusal},
+        text::visible,
         update::{self, UpdateState},
     },
     service::{
@@ -99,26 +100,32 @@ fn inventory(sent: v1::Inventory, digest: u64) -> Result<Inventory, Refusal> {
         fits("blocked", blocked.code.len().max(blocked.detail.len()), limits::REASON)?;
     }
     let consent = sent.consent().filter_map(data_class).collect();
-    let attributes: BTreeMap<String, String> = sent.attributes.into_iter().collect();
     Ok(Inventory {
         digest,
         components: sent.components.into_iter().map(component).collect(),
-        agent_version: sent.agent_version,
-        boot_id: sent.boot_id,
-        attributes,
+        agent_version: visible(sent.agent_version),
+        boot_id: visible(sent.boot_id),
+        attributes: attributes(sent.attributes),
         consent,
         floor: sent.floor,
-        blocked: sent.blocked.map(|blocked| Blocked { code: blocked.code, detail: blocked.detail }),
+        blocked: sent
+            .blocked
+            .map(|blocked| Blocked { code: visible(blocked.code), detail: visible(blocked.detail) }),
     })
+}
+
+/// What a device says of itself, key by key.
+pub fn attributes(sent: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    sent.into_iter().map(|(key, value)| (visible(key), visible(value))).collect()
 }
 
 fn component(sent: v1::InstalledComponent) -> Component {
     Component {
-        component: sent.component,
-        version: sent.version,
+        component: visible(sent.component),
+        version: visible(sent.version),
         counter: sent.counter,
-        digest: sent.digest,
-        slot: sent.slot,
+        digest: visible(sent.digest),
+        slot: visible(sent.slot),
     }
 }
 
@@ -168,6 +175,28 @@ mod tests {
         assert_eq!(refused(|i| i.boot_id = "x".repeat(257)).as_deref(), Some("inventory.boot_id"));
         let long = |i: &mut v1::Inventory| drop(i.attributes.insert("a".to_owned(), "x".repeat(257)));
         assert_eq!(refused(long).as_deref(), Some("inventory.attributes"));
+    }
+
+    #[test]
+    fn nothing_hidden_is_kept_of_what_a_device_says() {
+        let evil = || "x\nstate  active".to_owned();
+        let installed = v1::InstalledComponent {
+            component: evil(),
+            version: evil(),
+            digest: evil(),
+            slot: evil(),
+            ..Default::default()
+        };
+        let sent = v1::Inventory {
+            components: vec![installed],
+            agent_version: evil(),
+            boot_id: evil(),
+            attributes: [(evil(), evil())].into(),
+            blocked: Some(v1::Reason { code: evil(), detail: evil() }),
+            ..Default::default()
+        };
+        let kept = format!("{:?}", inventory(sent, 1).unwrap());
+        assert!(!kept.contains("\\n") && kept.matches("x\u{fffd}state").count() == 10, "{kept}");
     }
 
     #[test]

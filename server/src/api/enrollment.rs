@@ -9,7 +9,7 @@ use slipway_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::wire;
+use super::{device_wire, wire};
 use crate::{
     limits,
     listen::Peer,
@@ -52,7 +52,7 @@ impl EnrollmentService for Api {
             csr: asked.csr_der,
             hardware: asked.hardware,
             product: asked.product,
-            attributes: asked.attributes.into_iter().collect(),
+            attributes: device_wire::attributes(asked.attributes),
         };
         let enrolled = enroll(&self.ctx, &enrollment, from).await?;
         Ok(Response::new(EnrollResponse {

@@ -16,6 +16,12 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// What a device says of itself, as it is kept: each character that is hidden becomes one that can be seen, so
+/// that nobody's words pass for another line or run backwards where people read them.
+pub fn visible(value: String) -> String {
+    if value.chars().any(is_hidden) { value.replace(is_hidden, "\u{fffd}") } else { value }
+}
+
 /// A value as a message repeats it: in quotes, what is hidden escaped, and of a long one the
 /// beginning and how long it is.
 pub fn quoted(value: &str) -> String {
@@ -69,6 +75,13 @@ mod tests {
         for c in ['a', ' ', 'é', '漢', 'ש', '🚰', '\u{301}'] {
             assert!(!is_hidden(c), "{c:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_can_be_seen() {
+        assert_eq!(visible("Zürich 漢 🚰".to_owned()), "Zürich 漢 🚰");
+        let forged = visible("x\nstate  active\u{1b}[2K\u{202e}".to_owned());
+        assert_eq!(forged, "x\u{fffd}state  active\u{fffd}[2K\u{fffd}");
     }
 
     #[test]

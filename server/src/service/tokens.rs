@@ -85,11 +85,17 @@ pub async fn revoke(ctx: &Context, actor: &str, id: &str) -> Result<Token> {
         return Ok(found);
     }
     audit_append(&mut tx, now, actor, "RevokeToken", &format!("tokens/{id}"), &found.display_name).await?;
-    if found.role == Role::Admin && tokens_other_admins(&mut tx, id, now).await? == 0 {
+    // Another that ends in a moment is nobody to rely on, unless this one ends before it.
+    let needed = now.after(limits::LAST_ADMIN).min(found.expires_at);
+    if found.role == Role::Admin && tokens_other_admins(&mut tx, id, now.max(needed)).await? == 0 {
+        let days = limits::LAST_ADMIN.as_secs() / 86_400;
         return Err(Refusal::new(
             Reason::LastAdmin,
-            format!("{} is the last token that may administer this server", found.display_name),
-            "make another admin token first: slipway token create --role admin",
+            format!(
+                "{} is the last admin token: no other goes on as long as it does, or for {days} days",
+                found.display_name
+            ),
+            "make another admin token first: slipway token create NAME --role admin",
         )
         .field("name")
         .into());
@@ -177,6 +183,12 @@ mod tests {
         let refused = revoke(&ctx, "server", &first.id).await.unwrap_err();
         assert!(refused.to_string().contains("LAST_ADMIN"), "{refused}");
         assert!(ctx.tokens.find(&text, ctx.clock.now()).is_ok());
+        // One that ends in a minute lets nobody in tomorrow.
+        let brief = NewToken { ttl: Some(Duration::from_secs(60)), ..new(Role::Admin, "") };
+        let (brief, _) = create(&ctx, "server", brief).await.unwrap();
+        let refused = revoke(&ctx, "server", &first.id).await.unwrap_err();
+        assert!(refused.to_string().contains("LAST_ADMIN"), "{refused}");
+        assert!(revoke(&ctx, "server", &brief.id).await.is_ok(), "the first outlives it");
         create(&ctx, "server", new(Role::Admin, "")).await.unwrap();
         assert!(revoke(&ctx, "server", &first.id).await.is_ok());
     }

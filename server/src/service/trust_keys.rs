@@ -72,7 +72,8 @@ impl KeyRing {
             let is_right = |path: &Path, id: &Option<String>| {
                 id.is_some() && known.check(role, path, id.as_deref()).is_ok()
             };
-            let (in_use, waiting) = (id(&file)?, id(&next)?);
+            let waiting = read_next(folder, role)?.map(|key| key.public_key().key_id());
+            let in_use = id(&file)?;
             if !is_right(&file, &in_use) && known.names(role) && is_right(&next, &waiting) {
                 promote(folder, role)?;
             }
@@ -186,11 +187,28 @@ fn waiting_file(folder: &Path, role: &str) -> PathBuf {
 fn read_waiting(folder: &Path) -> Result<BTreeMap<&'static str, Waiting>, DataDirError> {
     let mut waiting = BTreeMap::new();
     for role in ONLINE_ROLES {
-        if let Some(key) = read(&waiting_file(folder, role))? {
+        if let Some(key) = read_next(folder, role)? {
             waiting.insert(role, Waiting(Arc::new(key)));
         }
     }
     Ok(waiting)
+}
+
+/// The key that waits, if one can be read. The server signs without one, so a file that was cut off keeps nobody
+/// from a start: a key that somebody relies on already is missed by its name.
+fn read_next(folder: &Path, role: &str) -> Result<Option<SecretKey>, DataDirError> {
+    match read(&waiting_file(folder, role)) {
+        Err(DataDirError::Damaged { path, problem }) => {
+            tracing::warn!(
+                file = %path.display(),
+                problem,
+                "a key that waits for its root cannot be read, and is left out: put it back from a backup, or remove it \
+                 and run slipway trust rotate again"
+            );
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 fn read(file: &Path) -> Result<Option<SecretKey>, DataDirError> {
@@ -281,6 +299,24 @@ mod tests {
         let (again, _) = KeyRing::open(folder.path(), &rng, &known).unwrap();
         assert_eq!(again.in_use().public(), after.public());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), ONLINE_ROLES.len());
+    }
+
+    #[test]
+    fn a_waiting_key_that_is_cut_off_keeps_nobody_from_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let rng = Rng::seeded(7);
+        let (first, _) = KeyRing::open(folder.path(), &rng, &KnownKeys::default()).unwrap();
+        fs::write(waiting_file(folder.path(), "snapshot"), "").unwrap();
+        let ids = first.in_use().public().map(|(role, key)| (role.to_owned(), vec![key.key_id()]));
+        let known = KnownKeys::relied_on(ids);
+        let (again, made) = KeyRing::open(folder.path(), &rng, &known).unwrap();
+        assert_eq!(
+            (again.in_use().public(), again.waiting().len(), made.len()),
+            (first.in_use().public(), 0, 0)
+        );
+        // Where the key in use is not the one that is named, nothing is made up for.
+        fs::remove_file(in_use_file(folder.path(), "snapshot")).unwrap();
+        assert!(KeyRing::open(folder.path(), &rng, &known).is_err());
     }
 
     #[test]

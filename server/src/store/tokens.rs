@@ -68,16 +68,16 @@ pub async fn token_revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool,
     Ok(changed > 0)
 }
 
-/// How many admin tokens other than `except` would still let somebody in.
+/// How many admin tokens other than `except` let somebody in until `until` at least.
 ///
 /// Takes the write lock of the token generation first: two admins who revoke each other at once
 /// must not both succeed.
-pub async fn tokens_other_admins(tx: &mut Tx, except: &str, now: Timestamp) -> Result<i64, StoreError> {
+pub async fn tokens_other_admins(tx: &mut Tx, except: &str, until: Timestamp) -> Result<i64, StoreError> {
     changes_bump(tx, Kind::Tokens).await?;
     let count: i64 = on!(tx, conn => sqlx::query_scalar(
         "SELECT CAST(COUNT(*) AS BIGINT) FROM tokens \
-         WHERE role = 'admin' AND revoked_at IS NULL AND expires_at > $1 AND id <> $2")
-        .bind(now.millis()).bind(except).fetch_one(conn).await)?;
+         WHERE role = 'admin' AND revoked_at IS NULL AND expires_at >= $1 AND id <> $2")
+        .bind(until.millis()).bind(except).fetch_one(conn).await)?;
     Ok(count)
 }
 
