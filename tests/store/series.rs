@@ -5,7 +5,8 @@ use slipway_server::store::{
     inbox::{InboxRow, inbox_put, inbox_waiting},
     inbox_chunk::{inbox_chunk, inbox_consumed},
     series::{
-        PAGE, SeriesPage, SeriesRow, series_delete, series_erase, series_of_device, series_of_devices, series_save,
+        PAGE, SeriesPage, SeriesRow, series_delete, series_erase, series_of_device, series_of_devices,
+        series_save,
     },
 };
 
@@ -61,7 +62,8 @@ async fn pages_are_saved_as_they_are(backend: Backend) {
 
 async fn one_series_is_forgotten_and_the_others_stay(backend: Backend) {
     let mut tx = backend.db.write().await.unwrap();
-    let pages = [page("a", 0, vec![series("x", 1.0), series("y", 2.0)]), page("a", 1, vec![series("z", 3.0)])];
+    let pages =
+        [page("a", 0, vec![series("x", 1.0), series("y", 2.0)]), page("a", 1, vec![series("z", 3.0)])];
     series_save(&mut tx, &pages).await.unwrap();
     series_delete(&mut tx, "a", "filter", "x").await.unwrap();
     series_delete(&mut tx, "a", "filter", "z").await.unwrap();
@@ -78,7 +80,10 @@ async fn a_device_is_erased_whole(backend: Backend) {
     series_save(&mut tx, &[page("a", 0, full), page("b", 0, vec![series("x", 1.0)])]).await.unwrap();
     series_erase(&mut tx, "a").await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!((saved(&backend.db, "a").await, saved(&backend.db, "b").await), (vec![], vec![series("x", 1.0)]));
+    assert_eq!(
+        (saved(&backend.db, "a").await, saved(&backend.db, "b").await),
+        (vec![], vec![series("x", 1.0)])
+    );
 }
 
 fn batch(device: &str, sequence: i64, seconds: i64) -> InboxRow {
@@ -101,7 +106,11 @@ async fn a_chunk_has_the_oldest_batches_up_to_so_many_bytes(backend: Backend) {
         [(0, 9, 1, true), (99, 9, 1, true), (299, 9, 2, true), (900, 3, 3, true), (900, 9, 4, false)]
     {
         let chunk = inbox_chunk(&mut tx, bytes, rows).await.unwrap();
-        assert_eq!((chunk.rows.as_slice(), chunk.is_full), (&oldest[..taken], is_full), "{bytes} bytes, {rows} rows");
+        assert_eq!(
+            (chunk.rows.as_slice(), chunk.is_full),
+            (&oldest[..taken], is_full),
+            "{bytes} bytes, {rows} rows"
+        );
     }
 }
 

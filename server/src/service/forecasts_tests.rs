@@ -248,7 +248,8 @@ async fn wear_that_goes_on_as_it_went_is_nothing_unusual() {
         let at = start.after(DAY / 24 * hour);
         ctx.clock.advance(DAY / 24);
         let noise = f64::from(hour * 7 % 11) / 50.0;
-        report(&ctx, &pump, u64::from(hour) + 1, vec![reading(at, 10.0 + f64::from(hour) / 24.0 + noise)]).await;
+        report(&ctx, &pump, u64::from(hour) + 1, vec![reading(at, 10.0 + f64::from(hour) / 24.0 + noise)])
+            .await;
     }
     assert_eq!(events(&ctx).await, []);
 }

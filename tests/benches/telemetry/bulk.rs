@@ -35,7 +35,8 @@ async fn insert(readings: &[Reading], devices: usize) -> f64 {
     let process = std::process::id();
     let before = cpu::used(process);
     for some in rows.chunks(ROWS) {
-        let sql = format!("INSERT INTO readings VALUES {}", vec!["(?, ?, ?, ?, ?, ?)"; some.len()].join(", "));
+        let sql =
+            format!("INSERT INTO readings VALUES {}", vec!["(?, ?, ?, ?, ?, ?)"; some.len()].join(", "));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
         for (device, reading) in some {
             let at = reading.time.as_ref().map_or(0, |time| time.seconds * 1000);
