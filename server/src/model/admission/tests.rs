@@ -3,6 +3,8 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::{
     model::{
+        alert::{Kind, Severity},
+        condition::Condition,
         device::{Blocked, Component, Device, Inventory, Standing},
         rollout_fixtures::{self, START},
         update::{Reason, Update},
@@ -316,4 +318,51 @@ fn who_is_not_in_the_fleet_yet_belongs_to_no_wave() {
         let verdict = verdict(&facts(&device, &[]), &open(), START);
         assert_eq!((verdict.wave, verdict.is_expected()), (0, false), "{state:?}");
     }
+}
+
+#[test]
+fn living_alerts_select_and_leave_out() {
+    let worn = Condition {
+        kind: Kind::Prognosis,
+        severity: Severity::Warning,
+        failure_mode: "storage_wear".into(),
+        component: "mmcblk0".into(),
+    };
+    let well = facts(&device(), &[]);
+    let sick = well.clone().with_conditions(7, [worn]);
+    let asked = |facts: &Facts, selector: &str| {
+        let mut active = open();
+        active.selector = Selector::parse_rollout(selector).unwrap_or_else(|e| panic!("{e}"));
+        codes(facts, &active)
+    };
+    for (selector, of_well, of_sick) in [
+        ("NOT alerts.kind:storage_wear", &[][..], &["LEFT_OUT_BY_ALERTS"][..]),
+        ("NOT alerts.kind:prognosis", &[], &["LEFT_OUT_BY_ALERTS"]),
+        ("NOT alerts.kind:*", &[], &["LEFT_OUT_BY_ALERTS"]),
+        ("NOT alerts.kind:storage", &[], &[]),
+        ("NOT alerts.severity:critical", &[], &[]),
+        ("NOT alerts.component:mmcblk*", &[], &["LEFT_OUT_BY_ALERTS"]),
+        ("alerts.failure_mode:storage_wear", &["NOT_SELECTED"], &[]),
+        ("labels.site = south AND NOT alerts.kind:storage_wear", &["NOT_SELECTED"], &["NOT_SELECTED"]),
+    ] {
+        assert_eq!(asked(&well, selector), of_well, "{selector}");
+        assert_eq!(asked(&sick, selector), of_sick, "{selector}");
+    }
+    let told = verdict(
+        &sick,
+        &{
+            let mut active = open();
+            active.selector = Selector::parse_rollout("NOT alerts.kind:storage_wear").unwrap();
+            active
+        },
+        START,
+    );
+    assert_eq!(
+        told.obstacles[0].to_string(),
+        "the rollout's selector leaves the device out for its alerts: storage_wear (warning) of mmcblk0"
+    );
+    let refused = Selector::parse_rollout("alerts.kind = storage_wear").unwrap_err();
+    assert!(refused.message.starts_with("alerts.kind may hold several words at once"), "{refused:?}");
+    assert!(refused.hint.contains("alerts.kind:storage_wear"), "{refused:?}");
+    assert!(Selector::parse("alerts.kind:storage_wear").is_err(), "limits are not for what alerts say");
 }

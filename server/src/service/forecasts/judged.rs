@@ -70,8 +70,11 @@ impl Judged<'_> {
             };
             changes.extend(alert::advance(current, &seen, mint(), now));
         }
+        // A series that changed its unit is another series, too.
+        let judges =
+            |limit: &&Limit, alert: &Alert| limit.id == alert.cause && limit.takes_unit(&self.row.unit);
         let orphans = self.of_series(alerts).filter(|alert| {
-            alert.is_of_limit() && alert.is_living() && !limits.iter().any(|limit| limit.id == alert.cause)
+            alert.is_of_limit() && alert.is_living() && !limits.iter().any(|limit| judges(limit, alert))
         });
         changes.extend(orphans.map(|alert| {
             alert.cleared("Nothing to do any more: the limit no longer applies to this device.", now)
