@@ -24,6 +24,7 @@ fn reads_what_the_help_says() {
     let Ok(Command::Install { bundle, .. }) = parsed(line) else { panic!("{line}") };
     assert_eq!(bundle, PathBuf::from("/mnt/b.tar"));
     assert!(matches!(parsed("status --output json --state s"), Ok(Command::Status { json: true, .. })));
+    assert!(matches!(parsed("diagnose --state s"), Ok(Command::Diagnose { json: false, .. })));
     let line = "consent --state s --refuse usage --allow diagnostic,usage --allow location";
     let Ok(Command::Consent { changes, .. }) = parsed(line) else { panic!("{line}") };
     let (allowed, last) = changes.split_at(3);
@@ -52,7 +53,10 @@ fn every_option_is_in_the_help_and_every_help_is_found() {
 fn says_what_is_wrong_and_what_would_be_right() {
     for (line, problem) in [
         ("", "a command is missing"),
-        ("start", "there is no command \"start\"; there are enroll, key, run, install, status, consent"),
+        (
+            "start",
+            "there is no command \"start\"; there are enroll, key, run, install, status, diagnose, consent",
+        ),
         ("run", "--state <DIR> is missing"),
         ("run --state", "--state needs a value: --state <DIR>"),
         ("run --state a --state b", "--state is given twice"),

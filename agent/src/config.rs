@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::{bundle::Bundles, durable, keystore};
+use crate::{bundle::Bundles, durable, keystore, socket::Settings};
 
 /// A configuration is a page of text; anything longer is not one.
 const CONFIG_LIMIT: u64 = 64 << 10;
@@ -111,6 +111,9 @@ pub struct Config {
     /// Which bundles `install` takes.
     #[serde(default)]
     pub bundles: Bundles,
+    /// Where programs of the device tell their own metrics.
+    #[serde(default, skip_serializing_if = "Settings::is_default")]
+    pub metrics: Settings,
     /// What the device says of itself, at most 64 entries.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
@@ -206,6 +209,7 @@ impl Config {
             }
         }
         keystore::Keys::of(&StateDir::new(Path::new("")), &self.key_store, &self.tpm)?;
+        self.metrics.check()?;
         if self.attributes.len() > ATTRIBUTES {
             let count = self.attributes.len();
             return Err(format!("attributes has {count} entries; at most {ATTRIBUTES} are sent"));

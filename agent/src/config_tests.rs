@@ -21,6 +21,7 @@ fn config() -> Config {
         key_store: String::new(),
         tpm: String::new(),
         bundles: Bundles::Assigned,
+        metrics: Settings::default(),
         attributes: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
     }
 }
@@ -73,4 +74,31 @@ fn one_agent_at_a_time() {
     drop(lock);
     state.lock().unwrap();
     drop(held);
+}
+
+#[test]
+fn programs_are_listened_to_on_this_machine_only() {
+    let read = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        config().write(&state).unwrap();
+        let written = fs::read_to_string(state.config()).unwrap();
+        assert!(!written.contains("metrics"), "off, and not spoken of");
+        fs::write(state.config(), format!("{written}\n[metrics]\n{text}\n")).unwrap();
+        Config::read(&state).map(|config| config.metrics).map_err(|error| error.to_string())
+    };
+    let text = "statsd = [\"/run/a\", \"127.0.0.1:8125\"]\notlp = [\"[::1]:4318\"]\n[metrics.classes]\n\"pump.\" = \"diagnostic\"";
+    assert_eq!(read(text).unwrap().statsd, ["/run/a", "127.0.0.1:8125"]);
+    for (text, expected) in [
+        ("statsd = [\"0.0.0.0:8125\"]", "metrics.statsd is \"0.0.0.0:8125\"; it has to be an absolute path"),
+        ("otlp = [\"run/otlp\"]", "metrics.otlp is \"run/otlp\""),
+        ("otlp = [\"192.0.2.1:4318\"]", "metrics.otlp is"),
+        ("series = 501", "metrics.series is 501; it has to be 1 to 500"),
+        ("component = \"system\"", "metrics.component is \"system\""),
+        ("classes = { \"\" = \"essential\" }", "essential"),
+        ("port = 1", "port"),
+    ] {
+        let wrong = read(text).unwrap_err();
+        assert!(wrong.contains(expected), "{text}: {wrong}");
+    }
 }

@@ -201,8 +201,8 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         Err(error) => return Err(error.into()),
     };
     // The owner's word outlives an enrolment that is repeated, and so does the place of the key.
-    let (bundles, key_store, tpm) =
-        known.map(|known| (known.bundles, known.key_store, known.tpm)).unwrap_or_default();
+    let (bundles, key_store, tpm, metrics) =
+        known.map(|known| (known.bundles, known.key_store, known.tpm, known.metrics)).unwrap_or_default();
 
     let mut config = Config {
         server: order.server.clone().unwrap_or(claim.server).trim_end_matches('/').to_owned(),
@@ -220,6 +220,7 @@ pub async fn enroll_by(order: &Enrollment, clock: &Clock) -> Result<Config, Enro
         bundles,
         key_store: order.key_store.clone().unwrap_or(key_store),
         tpm: order.tpm.clone().unwrap_or(tpm),
+        metrics,
         attributes: BTreeMap::new(),
     };
     if !device_id.is_empty() {

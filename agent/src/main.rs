@@ -16,6 +16,7 @@ use slipway_agent::{
     clock::Clock,
     config::ConfigError,
     consent::Consent,
+    diagnose,
     diary::say,
     enroll::{self, EnrollError},
     identity::IdentityError,
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         }
     };
     match act(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let mut text = format!("error: {}", link::chain(error.as_ref()));
             let (hint, reason) = advice(&error);
@@ -67,7 +68,8 @@ fn show(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn act(command: Command) -> anyhow::Result<()> {
+/// Does it; the exit code is its answer.
+fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Enroll(order) => {
             let config = runtime()?.block_on(enroll::enroll(&order))?;
@@ -86,9 +88,17 @@ fn act(command: Command) -> anyhow::Result<()> {
             let status = local::status(&StateDir::new(&state))?;
             show(&if json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() });
         }
+        Command::Diagnose { state, json, sysroot } => {
+            let (state, clock) = (StateDir::new(&state), Clock::system());
+            let report = runtime()?.block_on(diagnose::diagnose(&state, &sysroot, &clock));
+            show(&if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() });
+            if !report.healthy {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::Show(text) => show(&text),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Shows the owner's answer, after changing it if he asks to. A running agent heeds it at once.
@@ -120,14 +130,12 @@ fn consent(state: &StateDir, changes: &[(Class, bool)]) -> anyhow::Result<()> {
 /// readings the device is updated all the same.
 fn telemetry(arguments: &Run, state: &StateDir, clock: &Clock) -> anyhow::Result<Option<Telemetry>> {
     let series = arguments.replay.as_deref().map(Series::read).transpose()?;
-    let seconds = match arguments.telemetry_interval {
-        Some(seconds) => seconds,
-        None => Config::read(state)?.telemetry_interval_seconds,
-    };
+    let config = Config::read(state)?;
+    let seconds = arguments.telemetry_interval.unwrap_or(config.telemetry_interval_seconds);
     let now = clock.now();
     let opened = Telemetry::open(state, &arguments.sysroot, Duration::from_secs(seconds), now);
     let (mut telemetry, recovered) = match opened {
-        Ok((telemetry, recovered)) => (telemetry.with_clock(clock), recovered),
+        Ok((telemetry, recovered)) => (telemetry.with_clock(clock).with_sockets(&config.metrics), recovered),
         Err(error) => {
             say(&format!("{}: {}", error.code(), link::chain(&error)));
             return Ok(None);

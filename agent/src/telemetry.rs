@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     collect::{
         BootError, Boots, Collector, Quiet, SYSTEM, Sink, Sysroot,
-        dictionary::{AGENT_WRITTEN, CLOCK_OFFSET, SPOOL_DROPPED, SPOOL_WAITING},
+        dictionary::{AGENT_WRITTEN, CLOCK_OFFSET, METRICS_REFUSED, SPOOL_DROPPED, SPOOL_WAITING},
     },
     config::StateDir,
     consent::{Consent, ConsentError},
@@ -21,6 +21,7 @@ use crate::{
     readings::Readings,
     replay::Series,
     rng,
+    socket::{Intake, Settings},
     spool::{Limits, Recovered, Spool, SpoolError},
 };
 
@@ -68,6 +69,8 @@ pub struct Telemetry {
     clock: Option<Clock>,
     /// The boot, and when in it the agent started: what counts from then on counts within this.
     run_id: String,
+    /// What programs of the device tell.
+    intake: Option<Intake>,
     spool: Spool,
     consent: Consent,
     synced: i64,
@@ -97,6 +100,7 @@ impl Telemetry {
             collector,
             quiet: Quiet::default(),
             clock: None,
+            intake: None,
             boots: Boots::open(state.path().join("boots"))?,
             spool,
             consent: Consent::read(&consent_path(state)).unwrap_or_default(),
@@ -109,6 +113,16 @@ impl Telemetry {
     #[must_use]
     pub fn with_clock(self, clock: &Clock) -> Self {
         Self { clock: Some(clock.clone()), ..self }
+    }
+
+    /// Listens to the programs of the device from now on, where `settings` say so.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn with_sockets(self, settings: &Settings) -> Self {
+        let intake = Intake::open(settings, &self.run_id);
+        Self { intake, ..self }
     }
 
     /// Adds a recorded series, its last row at `now`; says how many readings the owner allowed.
@@ -131,12 +145,29 @@ impl Telemetry {
         let boots = self.boots.read(boot_id, &kernel, &mut sink);
         self.collector.read(&mut sink);
         self.read_self(&mut sink);
+        let told = self.read_programs(&mut sink);
         let mut readings = sink.into_readings();
+        // What is the machine's own no program can say.
+        let own = readings.len();
+        for told in told {
+            let is_own = |own: &Reading| own.metric == told.metric && own.component == told.component;
+            if !readings[..own].iter().any(is_own) {
+                readings.push(told);
+            }
+        }
         self.consent.filter(&mut readings);
         self.quiet.filter(&mut readings, now);
         self.keep(readings, now)?;
         boots?;
         consent
+    }
+
+    /// What programs told since.
+    fn read_programs(&self, sink: &mut Sink) -> Vec<Reading> {
+        let Some(intake) = &self.intake else { return Vec::new() };
+        let (readings, refused) = intake.drain(sink.now());
+        sink.take(SYSTEM, METRICS_REFUSED, refused as f64);
+        readings
     }
 
     /// What the agent knows of itself.
@@ -187,7 +218,8 @@ impl Readings for Telemetry {
     }
 
     fn sample(&mut self, now: i64, boot_id: &str) -> Result<(), Reason> {
-        self.try_sample(now, boot_id).map_err(|error| error.reason())
+        self.try_sample(now, boot_id).map_err(|error| error.reason())?;
+        self.intake.as_ref().and_then(Intake::trouble).map_or(Ok(()), Err)
     }
 
     fn batch(&mut self) -> Option<SendTelemetryRequest> {
@@ -208,6 +240,7 @@ impl Readings for Telemetry {
         // If neither can be written down, the next start counts a power cut, which is nearly what it was.
         let _ = self.boots.stop();
         let _ = self.spool.sync();
+        self.intake = None;
     }
 }
 

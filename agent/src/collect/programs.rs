@@ -5,7 +5,7 @@
 //! the background, seldom, each with a deadline and a limit to what it may say. Without them there are no series.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -93,7 +93,7 @@ fn find(root: &Sysroot, name: &str) -> Option<PathBuf> {
 }
 
 /// What a program says on stdout; its exit code is its opinion of the disk, not of the answer.
-async fn output(program: &PathBuf, arguments: &[&str]) -> Option<Vec<u8>> {
+async fn output(program: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")

@@ -3,8 +3,6 @@
 //! A machine has dozens of them (wear, errors, boots), and they stand still for most of its life. Told each
 //! minute they would be most of what is written to its flash and sent. A change is told at once.
 
-use std::collections::HashMap;
-
 use slipway_proto::v1::Reading;
 
 use super::dictionary::{self, Metric};
@@ -17,11 +15,13 @@ const REMEMBERED: usize = 512;
 /// What was told last.
 #[derive(Debug, Default)]
 pub struct Quiet {
-    told: HashMap<(String, String), Told>,
+    told: Vec<Told>,
 }
 
 #[derive(Debug)]
 struct Told {
+    component: String,
+    metric: String,
     value: f64,
     boot_id: String,
     at: i64,
@@ -34,19 +34,28 @@ impl Quiet {
     }
 
     fn is_news(&mut self, reading: &Reading, now: i64) -> bool {
-        let series = (reading.component.clone(), reading.metric.clone());
-        if let Some(told) = self.told.get(&series) {
+        let is_same = |told: &&mut Told| told.metric == reading.metric && told.component == reading.component;
+        if let Some(told) = self.told.iter_mut().find(is_same) {
             // A clock that goes back starts a new hour.
             let lately = (0..PAUSE).contains(&(now - told.at));
             if lately && told.value == reading.value && told.boot_id == reading.boot_id {
                 return false;
             }
-        } else if self.told.len() >= REMEMBERED {
+            (told.value, told.at) = (reading.value, now);
+            told.boot_id.clone_from(&reading.boot_id);
+            return true;
+        }
+        if self.told.len() >= REMEMBERED {
             // Disks and sensors that are gone for good make room; the others are told once more.
             self.told.clear();
         }
-        let told = Told { value: reading.value, boot_id: reading.boot_id.clone(), at: now };
-        self.told.insert(series, told);
+        self.told.push(Told {
+            component: reading.component.clone(),
+            metric: reading.metric.clone(),
+            value: reading.value,
+            boot_id: reading.boot_id.clone(),
+            at: now,
+        });
         true
     }
 }

@@ -1,7 +1,5 @@
 //! Where collectors put what they read.
 
-use std::collections::BTreeSet;
-
 use slipway_proto::v1::Reading;
 
 use super::dictionary::{Kind, Metric};
@@ -15,20 +13,13 @@ pub struct Sink {
     now: i64,
     boot_id: String,
     run_id: String,
-    taken: BTreeSet<(String, &'static str)>,
     readings: Vec<Reading>,
 }
 
 impl Sink {
     /// For readings at `now` in milliseconds, in the boot `boot_id`.
     pub fn new(now: i64, boot_id: &str) -> Self {
-        Self {
-            now,
-            boot_id: boot_id.to_owned(),
-            run_id: String::new(),
-            taken: BTreeSet::new(),
-            readings: Vec::new(),
-        }
+        Self { now, boot_id: boot_id.to_owned(), run_id: String::new(), readings: Vec::new() }
     }
 
     /// In this run of the agent.
@@ -51,7 +42,11 @@ impl Sink {
         let name = component_name(component);
         let mut unique = name.clone();
         let mut number = 2;
-        while !self.taken.insert((unique.clone(), metric.name())) {
+        // A hundred or two: a set of them would be more program than it saves time.
+        let is_taken = |name: &str| {
+            self.readings.iter().any(|taken| taken.metric == metric.name() && taken.component == name)
+        };
+        while is_taken(&unique) {
             unique = format!("{}-{number}", &name[..name.floor_char_boundary(LONGEST - 5)]);
             number += 1;
         }

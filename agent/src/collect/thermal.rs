@@ -1,7 +1,5 @@
 //! Heat, and what the machine does against it: zones, cooling devices, and processors that are slowed down.
 
-use std::collections::BTreeMap;
-
 use super::{
     SYSTEM, Sink, Sysroot,
     dictionary::{
@@ -17,7 +15,7 @@ pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
         sink.take_some(&name, TEMPERATURE, value);
     }
     // Each processor is a cooling device of its own; of one kind, the one that does most is told.
-    let mut most = BTreeMap::<String, f64>::new();
+    let mut most: Vec<(String, f64)> = Vec::new();
     for device in root.numbered(folder, "cooling_device") {
         let number = |file: &str| root.number(&format!("{folder}/{device}/{file}"));
         let Some(kind) = root.text(&format!("{folder}/{device}/type")) else { continue };
@@ -25,8 +23,10 @@ pub(super) fn read(root: &Sysroot, sink: &mut Sink) {
         {
             // "thermal-cpufreq-0" and "thermal-cpufreq-1" are of one kind.
             let kind = kind.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
-            let share = most.entry(kind).or_default();
-            *share = share.max(now / limit);
+            match most.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, share)) => *share = share.max(now / limit),
+                None => most.push((kind, now / limit)),
+            }
         }
     }
     for (kind, share) in most {

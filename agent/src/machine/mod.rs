@@ -17,7 +17,7 @@ mod step;
 pub use bitmap::Bitmap;
 pub use event::{Effect, Event, Offer, World};
 pub use judge::judge;
-pub use memory::{Failures, Memory, Report, Snapshot, Step};
+pub use memory::{ATTEMPTS, Failures, Memory, QUARANTINE, Report, Snapshot, Step};
 pub use state::{Installed, Progress, Reason, Release, Slot, State, Work};
 pub use step::{Unexpected, step};
 

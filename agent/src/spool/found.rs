@@ -1,11 +1,47 @@
 //! Finding out where the spool stood from what its files hold.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io, path::Path};
 
 use super::{
-    Set,
-    file::{Header, Mark, Record, Scan},
+    Limits, Set, SpoolError,
+    file::{self, Header, Mark, Record, Scan},
 };
+
+/// What lies in a spool that somebody else may be at work on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Peeked {
+    /// Readings that the server does not have.
+    pub waiting: usize,
+    /// Files with something that is no record.
+    pub damaged: usize,
+    /// What the files may take together.
+    pub bytes: u64,
+}
+
+/// Looks into the spool in `folder` without changing it; one that is not there is empty.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn peek(folder: &Path, limits: Limits) -> Result<Peeked, SpoolError> {
+    let failed = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| SpoolError { action, path, source }
+    };
+    let numbers = match file::list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(failed("list", folder))?,
+    };
+    let mut found = Found::default();
+    for number in numbers {
+        let path = file::path(folder, number);
+        match file::scan(&path, limits.file).map_err(failed("read", &path))? {
+            Some(scan) => found.take(number, &scan),
+            None => found.damaged += 1,
+        }
+    }
+    let waiting = found.pending.iter().map(|set| set.readings).sum();
+    Ok(Peeked { waiting, damaged: found.damaged, bytes: found.files.len() as u64 * limits.file })
+}
 
 /// What the files say together, read in order.
 #[derive(Debug, Default)]

@@ -3,12 +3,14 @@
 //! A batch is marked on disk before it is handed out: handed out again, also after a crash, it has
 //! the same sequence, the same nonce and the same readings, and the server drops the repeat. A device that
 //! was set back to a copy of itself uses a sequence again for other readings: the nonce tells them apart.
-//! When the ring is full or the disk is, the oldest readings go first. Reports of updates are not here: they are in the journal,
-//! in the same record as the state they report, and are never dropped.
+//! When the ring is full or the disk is, the oldest readings go first, and essential ones last ([`full`]). Reports
+//! of updates are not here: they are in the journal, in the same record as the state they report, and are never
+//! dropped.
 
 mod error;
 mod file;
 mod found;
+mod full;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use std::{
 pub use error::{Recovered, SpoolError};
 use file::{Active, Header, Mark, Place};
 use found::Found;
+pub use found::{Peeked, peek};
 use prost::Message as _;
 use rand::{RngExt as _, rngs::StdRng};
 use slipway_proto::v1::{Reading, SendTelemetryRequest};
@@ -83,6 +86,8 @@ pub struct Spool {
     /// After a failed sync nobody knows what the file holds: go on in a new one.
     doubtful: bool,
     dropped: u64,
+    /// Essential readings of files that were given up, to be kept once more.
+    saved: Vec<Reading>,
 }
 
 impl Spool {
@@ -145,6 +150,7 @@ impl Spool {
             unsynced: false,
             doubtful: false,
             dropped: 0,
+            saved: Vec::new(),
         };
         spool.settle()?;
         Ok((spool, Recovered { damaged: state.damaged }))
@@ -156,6 +162,20 @@ impl Spool {
     /// When they cannot be written; what was kept before stays, and on a full disk the oldest
     /// readings were given up first.
     pub fn append(&mut self, readings: Vec<Reading>) -> Result<(), SpoolError> {
+        self.put(readings)?;
+        loop {
+            while self.total() > self.limits.total && self.drop_oldest()? {}
+            // Half of a file at most for each that went: this ends.
+            let saved = std::mem::take(&mut self.saved);
+            if saved.is_empty() {
+                return Ok(());
+            }
+            let count = saved.len() as u64;
+            self.put(saved).inspect_err(|_| self.dropped += count)?;
+        }
+    }
+
+    fn put(&mut self, readings: Vec<Reading>) -> Result<(), SpoolError> {
         let mut rest = readings.into_iter().peekable();
         while rest.peek().is_some() {
             let readings: Vec<Reading> = rest.by_ref().take(SET_READINGS).collect();
@@ -168,7 +188,6 @@ impl Spool {
             let file = self.files.back().copied().unwrap_or_default();
             self.pending.push_back(Set { number, file, place, readings: count });
         }
-        while self.total() > self.limits.total && self.drop_oldest()? {}
         Ok(())
     }
 
@@ -341,23 +360,6 @@ impl Spool {
         self.files.push_back(self.at.first);
         (self.unsynced, self.doubtful) = (false, false);
         Ok(())
-    }
-
-    /// Gives up the oldest file with what is in it; false when only the active one is left.
-    fn drop_oldest(&mut self) -> Result<bool, SpoolError> {
-        if self.files.len() < 2 {
-            return Ok(false);
-        }
-        let Some(oldest) = self.files.front().copied() else { return Ok(false) };
-        let last = self.pending.iter().take_while(|set| set.file == oldest).last().map(|set| set.number);
-        let torn = self.in_flight.filter(|mark| last.is_some_and(|last| last >= mark.first));
-        // A batch that reaches into the next file goes as a whole.
-        let last = last.max(torn.map(|mark| mark.last));
-        if let Some(last) = last {
-            self.dropped += self.forget(last);
-        }
-        self.remove(oldest)?;
-        Ok(true)
     }
 
     /// Files before the active one without a set that waits.

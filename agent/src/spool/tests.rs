@@ -318,3 +318,53 @@ fn a_full_disk_costs_one_old_file_and_says_so() {
     let kept = drain(&mut open(folder.path()));
     assert_eq!(kept, (1200 - kept.len() as u64..1200).collect::<Vec<_>>());
 }
+
+fn essential(value: u64) -> Reading {
+    Reading { data_class: slipway_proto::v1::DataClass::Essential.into(), ..reading(value) }
+}
+
+#[test]
+fn essential_readings_outlive_raw_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    // One in twenty is essential.
+    for start in 0..300 {
+        let mut set = readings(start * 20 + 1..start * 20 + 20);
+        set.insert(0, essential(start * 20));
+        spool.append(set).unwrap();
+        assert!(spool.total() <= SMALL.total);
+    }
+    spool.sync().unwrap();
+    let dropped = spool.dropped();
+    drop(spool);
+    let mut kept = drain(&mut open(folder.path()));
+    assert_eq!(kept.len() as u64 + dropped, 6000);
+    kept.sort_unstable();
+    let all: Vec<u64> = (0..300).map(|start| start * 20).collect();
+    let of_those: Vec<u64> = kept.iter().copied().filter(|value| value % 20 == 0).collect();
+    assert_eq!(of_those, all, "every essential one, once");
+    let oldest_raw = kept.iter().find(|value| *value % 20 != 0).unwrap();
+    assert!(*oldest_raw > 3000, "the oldest raw ones are gone");
+}
+
+#[test]
+fn essential_readings_alone_stay_within_the_limits_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    let handed_out = {
+        spool.append((0..20).map(essential).collect()).unwrap();
+        values(&spool.batch().unwrap().unwrap())
+    };
+    for start in 1..500 {
+        spool.append((start * 20..start * 20 + 20).map(essential).collect()).unwrap();
+        assert!(spool.total() <= SMALL.total);
+    }
+    let dropped = spool.dropped();
+    let mut kept = drain(&mut spool);
+    assert_eq!(kept.len() as u64 + dropped, 10_000);
+    assert!(!kept.iter().any(|value| handed_out.contains(value)), "the server may have these");
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(kept.len() as u64 + dropped, 10_000, "none twice");
+    assert_eq!(kept.last(), Some(&9999));
+}

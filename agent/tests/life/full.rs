@@ -91,7 +91,11 @@ fn an_owner_can_refuse_on_a_disk_that_is_full() {
         // Nobody may mount here.
         return;
     }
-    assert!(output.status.success() && said.contains("there is no space for ./consent.toml: what you refuse is refused"), "{said}");
+    assert!(
+        output.status.success()
+            && said.contains("there is no space for ./consent.toml: what you refuse is refused"),
+        "{said}"
+    );
     let answer = String::from_utf8_lossy(&output.stdout);
     assert_eq!(answer, "diagnostic = false\nusage = false\nlocation = true\n");
 }
