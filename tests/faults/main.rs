@@ -5,5 +5,6 @@
 mod archive;
 mod invariants;
 mod kills;
+mod webhooks;
 mod readings;
 mod webhooks;
