@@ -5,6 +5,5 @@
 mod archive;
 mod invariants;
 mod kills;
-mod webhooks;
 mod readings;
 mod webhooks;
