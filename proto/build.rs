@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "slipway/v1/rollout.proto",
     "slipway/v1/alert.proto",
     "slipway/v1/access.proto",
+    "slipway/v1/privacy.proto",
     "slipway/v1/telemetry.proto",
     "slipway/v1/webhook.proto",
 ];

@@ -6,9 +6,9 @@ use http::{StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use slipway_proto::v1::{
     access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
-    fleet_service_client::FleetServiceClient, release_service_client::ReleaseServiceClient,
-    rollout_service_client::RolloutServiceClient, telemetry_service_client::TelemetryServiceClient,
-    webhook_service_client::WebhookServiceClient,
+    fleet_service_client::FleetServiceClient, privacy_service_client::PrivacyServiceClient,
+    release_service_client::ReleaseServiceClient, rollout_service_client::RolloutServiceClient,
+    telemetry_service_client::TelemetryServiceClient, webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -146,14 +146,19 @@ impl Api {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
+    /// Webhooks.
+    pub fn webhooks(&self) -> WebhookServiceClient<Authorized> {
+        WebhookServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
     /// Readings.
     pub fn telemetry(&self) -> TelemetryServiceClient<Authorized> {
         TelemetryServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
-    /// Webhooks.
-    pub fn webhooks(&self) -> WebhookServiceClient<Authorized> {
-        WebhookServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    /// What devices sent, handed out and erased.
+    pub fn privacy(&self) -> PrivacyServiceClient<Authorized> {
+        PrivacyServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// Tokens.

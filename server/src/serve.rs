@@ -205,6 +205,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         inbox: Inbox::default(),
         archive: Archive::new(config.retention),
         forecasts: Forecasts::new(config.anomaly_rules()?),
+        erasure: Arc::default(),
         manifests: Manifests::default(),
         alerts: AlertFeed::default(),
         offline: Offline::new(config.offline.clone(), now),
@@ -262,6 +263,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::rollouts::spawn(&mut tasks, ctx);
     tasks::inbox::spawn(&mut tasks, ctx);
     tasks::archive::spawn(&mut tasks);
+    tasks::erasure::spawn(&mut tasks, ctx);
     tasks::outbox::spawn(&mut tasks, ctx);
     tasks::fleet::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);

@@ -61,6 +61,8 @@ fn allowed(method: &str) -> &'static [Role] {
         "AlertService/ListLimits" => &[Viewer, Operator, Publisher, Admin],
         "AlertService/CreateLimit" | "AlertService/DeleteLimit" => &[Operator, Admin],
         "AccessService/CreateToken" | "AccessService/ListTokens" | "AccessService/RevokeToken" => &[Admin],
+        "PrivacyService/ExportDevice" => &[Operator, Admin],
+        "PrivacyService/EraseDevice" => &[Admin],
         "AccessService/ListAuditEvents" => &[Admin],
         "AccessService/GetCaller" => &[Viewer, Operator, Publisher, Admin, Client, Ingest],
         other => panic!("{other} is new: say here who may call it"),

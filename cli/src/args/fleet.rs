@@ -131,6 +131,24 @@ pub enum DeviceCommand {
         /// The device
         device: String,
     },
+    /// Write everything the server holds of a device into a file, a line of JSON each
+    #[command(after_help = "Example:\n  slipway device export pump-1 --out pump-1.jsonl")]
+    Export {
+        /// The device
+        device: String,
+        /// The new file, mode 0600
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Erase everything a device sent, and what was concluded from it, for good
+    #[command(after_help = "Example:\n  slipway device erase pump-1 --yes")]
+    Erase {
+        /// The device
+        device: String,
+        /// It cannot be taken back
+        #[arg(long)]
+        yes: bool,
+    },
     /// Updates, newest first; filter fields: rollout, release, state, wave
     #[command(
         after_help = "Example:\n  slipway device updates --filter 'state = \"failed\" AND release = \"releases/pump/2.0.0\"'"

@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{Connection, DeviceCommand, ListArgs},
-    commands::{device_import, explain, labels, listed, pages},
+    commands::{device_import, device_privacy, explain, labels, listed, pages},
     connect::Api,
     error::Failure,
     human, names,
@@ -72,6 +72,8 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
             console.say(&format!("{} {then}", names::short(&device.name)));
             Ok(())
         }
+        DeviceCommand::Export { device, out } => device_privacy::export(&device, &out, &api, console).await,
+        DeviceCommand::Erase { device, yes } => device_privacy::erase(&device, yes, &api, console).await,
         DeviceCommand::Updates { device, list } => updates(device, list, &api, console).await,
     }
 }

@@ -119,6 +119,8 @@ const METHODS: &[Rule] = &[
     rule("TelemetryService/ListSeries", Access::Roles(SEE_ALERTS)),
     rule("TelemetryService/QueryReadings", Access::Roles(SEE_ALERTS)),
     stream("TelemetryService/ExportReadings", Access::Roles(SEE_ALERTS)),
+    stream("PrivacyService/ExportDevice", Access::Roles(OPERATE)),
+    rule("PrivacyService/EraseDevice", Access::Roles(ADMIN)),
     rule("AccessService/CreateToken", Access::Roles(ADMIN)),
     rule("AccessService/ListTokens", Access::Roles(ADMIN)),
     rule("AccessService/RevokeToken", Access::Roles(ADMIN)),

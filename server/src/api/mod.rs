@@ -18,6 +18,7 @@ pub mod http;
 pub mod limit_wire;
 pub mod otlp;
 pub mod principal;
+pub mod privacy;
 pub mod release;
 pub mod rollout;
 pub mod rollout_wire;
@@ -64,6 +65,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
     routes.add_service(webhook::service(ctx.clone()));
 
     routes.add_service(otlp::service(ctx.clone()));
+    routes.add_service(privacy::service(ctx.clone()));
 
     let health = HealthReporter::new();
     for service in [
@@ -77,6 +79,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
         "TelemetryService",
         "WebhookService",
         "AccessService",
+        "PrivacyService",
     ] {
         let name = if service.is_empty() { String::new() } else { format!("slipway.v1.{service}") };
         health.set_service_status(name, ServingStatus::Serving).await;

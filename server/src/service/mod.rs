@@ -20,7 +20,9 @@ pub mod device_cache;
 pub mod devices;
 pub mod enroll;
 pub mod enroll_rights;
+pub mod erasure;
 pub mod explain;
+pub mod export;
 #[cfg(test)]
 pub mod fake_trust;
 pub mod fleet_findings;
@@ -118,6 +120,8 @@ pub struct Context {
     pub forecasts: forecasts::Forecasts,
     /// The archive of readings.
     pub archive: archive::Archive,
+    /// Wakes whoever goes on with erasures.
+    pub erasure: Arc<tokio::sync::Notify>,
     /// Release manifests in memory.
     pub manifests: manifests::Manifests,
     /// Wakes the watchers of alerts.

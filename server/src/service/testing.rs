@@ -132,6 +132,7 @@ impl Context {
             inbox: Inbox::default(),
             archive: Archive::default(),
             forecasts: Forecasts::default(),
+            erasure: Arc::default(),
             manifests: Manifests::default(),
             alerts: AlertFeed::default(),
             offline: Offline::new(Settings::default(), START),

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_nonces"),
     migration!(10, "0010_series_pages"),
     migration!(11, "0011_archive"),
+    migration!(12, "0012_erasures"),
     migration!(13, "0013_revoked_keys"),
 ];
 

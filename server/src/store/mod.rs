@@ -31,6 +31,7 @@ mod connect;
 mod damaged;
 pub mod deliveries;
 pub mod devices;
+pub mod erasures;
 mod error;
 pub mod fixes;
 pub mod inbox;

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod changes;
 pub mod conditions;
 pub mod driver;
+pub mod erasure;
 pub mod fleet;
 pub mod inbox;
 pub mod metadata;

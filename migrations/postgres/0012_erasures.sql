@@ -1,0 +1,5 @@
+-- Erasures of devices' data that were begun and are not finished: a server that was cut off goes on with them.
+CREATE TABLE erasures (
+    device_id TEXT COLLATE "C" PRIMARY KEY NOT NULL,
+    begun_at BIGINT NOT NULL
+);

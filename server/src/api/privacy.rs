@@ -1,0 +1,118 @@
+//! `PrivacyService`: what a device sent, handed out and forgotten.
+
+use std::{collections::VecDeque, pin::Pin, time::Duration};
+
+use futures_util::{Stream, stream::try_unfold};
+use slipway_archive::Row;
+use slipway_proto::v1::{
+    self, EraseDeviceRequest, EraseDeviceResponse, ExportDeviceRequest, ExportDeviceResponse,
+    export_device_response::Record,
+    privacy_service_server::{PrivacyService, PrivacyServiceServer},
+};
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::{alert_wire, fleet_wire, principal, rollout_wire, wire};
+use crate::{
+    limits,
+    model::time::Timestamp,
+    service::{
+        Context, Error, erasure,
+        export::{Export, Part},
+    },
+};
+
+/// Readings of one message: some 100 KB.
+const READINGS: usize = 1_000;
+/// How long a call waits for an erasure that it began; less than a call may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The handlers.
+#[derive(Debug)]
+pub struct Api {
+    ctx: Context,
+}
+
+/// The service, for the router.
+pub fn service(ctx: Context) -> PrivacyServiceServer<Api> {
+    PrivacyServiceServer::new(Api { ctx }).max_decoding_message_size(limits::MESSAGE)
+}
+
+#[tonic::async_trait]
+impl PrivacyService for Api {
+    type ExportDeviceStream = Pin<Box<dyn Stream<Item = Result<ExportDeviceResponse, Status>> + Send>>;
+
+    async fn export_device(
+        &self,
+        request: Request<ExportDeviceRequest>,
+    ) -> Result<Response<Self::ExportDeviceStream>, Status> {
+        let caller = principal::token(&request)?;
+        let id = wire::id_in("devices", &request.get_ref().name, "name")?;
+        let export = Export::begin(&self.ctx, &caller.actor(), &id).await?;
+        // Pulled by the connection: who reads slowly holds up only himself.
+        let stream = try_unfold((export, VecDeque::new()), |(mut export, mut ready)| async move {
+            while ready.is_empty() {
+                let Some(part) = export.next().await? else { return Ok(None) };
+                ready.extend(records(part));
+            }
+            Ok::<_, Status>(ready.pop_front().map(|record| {
+                let response = ExportDeviceResponse { record: Some(record) };
+                (response, (export, ready))
+            }))
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn erase_device(
+        &self,
+        request: Request<EraseDeviceRequest>,
+    ) -> Result<Response<EraseDeviceResponse>, Status> {
+        let caller = principal::token(&request)?;
+        let id = wire::id_in("devices", &request.get_ref().name, "name")?;
+        erasure::begin(&self.ctx, &caller.actor(), &id).await?;
+        // Cut off here, the task goes on with it.
+        let finished = match timeout(PATIENCE, erasure::finish(&self.ctx, &id)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(Error::Refused(_))) | Err(_) => !erasure::is_pending(&self.ctx, &id).await?,
+            Ok(Err(error)) => return Err(error.into()),
+        };
+        Ok(Response::new(EraseDeviceResponse { finished }))
+    }
+}
+
+fn records(part: Part) -> Vec<Record> {
+    match part {
+        Part::Device(seen) => vec![Record::Device(fleet_wire::device(&seen))],
+        Part::Update(update, history) => vec![Record::Update(rollout_wire::update(&update, &history))],
+        Part::Alert(alert) => vec![Record::Alert(alert_wire::alert(&alert))],
+        Part::Readings(rows) => rows
+            .chunks(READINGS)
+            .map(|rows| v1::ExportedReadings { readings: rows.iter().map(reading).collect() })
+            .map(Record::Readings)
+            .collect(),
+        Part::Series(series, readings) => vec![Record::Series(v1::ExportedSeries {
+            data_class: class(&series.class).into(),
+            component: series.component,
+            metric: series.metric,
+            unit: series.unit,
+            readings,
+        })],
+    }
+}
+
+fn reading(row: &Row) -> v1::Reading {
+    v1::Reading {
+        component: row.component.to_string(),
+        metric: row.metric.to_string(),
+        unit: row.unit.to_string(),
+        data_class: class(&row.class).into(),
+        time: Some(wire::timestamp(Timestamp::from_millis(row.time))),
+        value: row.value,
+        boot_id: row.boot_id.to_string(),
+    }
+}
+
+fn class(name: &str) -> v1::DataClass {
+    let name = format!("DATA_CLASS_{}", name.to_uppercase());
+    v1::DataClass::from_str_name(&name).unwrap_or(v1::DataClass::Unspecified)
+}

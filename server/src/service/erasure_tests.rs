@@ -1,0 +1,181 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use slipway_proto::v1;
+
+use super::*;
+use crate::{
+    model::{
+        filter::Filter,
+        page::Page,
+        refusal::Reason,
+        time::{DAY, Timestamp},
+    },
+    objects::Objects,
+    service::{
+        Error,
+        alert_testing::{device, filter_limit, reading},
+        archive, audit,
+        device_cache::DeviceEntry,
+        export::{Export, Part},
+        forecasts, ingest,
+        testing::TestContext,
+    },
+    store::{alerts::alerts_of_device, archive_series::archive_series_of_device, series::series_of_device},
+};
+
+/// Names a unit of one device, so that its bytes can be told from others'.
+const MARK: &str = "zebra4711";
+
+/// A server with files, which are the world's as an auditor sees it.
+async fn world() -> (TestContext, tempfile::TempDir) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let objects = Objects::local(folder.path()).unwrap();
+    let ctx = Context::for_test_with(|ctx| ctx.objects = objects).await;
+    filter_limit(&ctx).await;
+    (ctx, folder)
+}
+
+/// Two days of readings far above the limit.
+async fn measure(ctx: &Context, device: &DeviceEntry, sequence: u64, unit: &str) {
+    let now = ctx.clock.now();
+    let readings = (0..48).rev().map(|hour| v1::Reading {
+        unit: unit.to_owned(),
+        ..reading(now.before(DAY / 24 * hour), 300.0 + f64::from(hour % 3))
+    });
+    let request = v1::SendTelemetryRequest { sequence, readings: readings.collect(), ..Default::default() };
+    ingest::batch(ctx, device, request).await.unwrap();
+    while forecasts::consume(ctx).await.unwrap().batches > 0 {}
+}
+
+/// Readings in the archive, an alert about them, and others that are in the inbox alone.
+async fn lived(ctx: &Context, id: &str, unit: &str) {
+    let pump = device(ctx, id, "north").await;
+    measure(ctx, &pump, 1, unit).await;
+    ctx.clock.advance(DAY);
+    archive::run(ctx).await.unwrap();
+    measure(ctx, &pump, 2, unit).await;
+}
+
+/// What is left of a device, by place.
+async fn left(ctx: &Context, id: &str) -> [usize; 4] {
+    let mut tx = ctx.db.read().await.unwrap();
+    let since = Timestamp::from_millis(i64::MIN);
+    let alerts = alerts_of_device(&mut tx, id, since).await.unwrap().len();
+    let series = series_of_device(&mut tx, id).await.unwrap().len();
+    let listed = archive_series_of_device(&mut tx, id).await.unwrap().len();
+    drop(tx);
+    let mut readings = archive::readings_of_device(ctx, id).await.unwrap();
+    let mut count = 0;
+    while let Some(page) = readings.next().await.unwrap() {
+        count += page.len();
+    }
+    [alerts, series, listed, count]
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Files that hold the mark: the database, its log, objects.
+fn marked(folders: [&Path; 2]) -> Vec<PathBuf> {
+    let holds = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    };
+    folders.into_iter().flat_map(files).filter(holds).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_device_and_all_of_the_others() {
+    let (ctx, objects) = world().await;
+    lived(&ctx, "pump-1", MARK).await;
+    lived(&ctx, "pump-2", "Pa").await;
+    let others = left(&ctx, "pump-2").await;
+    assert!(left(&ctx, "pump-1").await.iter().all(|count| *count > 0));
+    assert!(!marked([ctx.dir.path(), objects.path()]).is_empty());
+
+    begin(&ctx, "tokens/aa (ann)", "pump-1").await.unwrap();
+    finish(&ctx, "pump-1").await.unwrap();
+    assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
+    assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
+    assert_eq!(left(&ctx, "pump-2").await, others);
+    assert!(!is_pending(&ctx, "pump-1").await.unwrap());
+    // It goes on: what it sends from now on is new.
+    let pump = ctx.devices.get("pump-1").unwrap();
+    measure(&ctx, &pump, 3, "Pa").await;
+    assert!(left(&ctx, "pump-1").await[3] == 48);
+    let page = Page::parse(0, "", &[]).unwrap();
+    let (log, _) = audit::list(&ctx, &Filter::default(), &page).await.unwrap();
+    let acts: Vec<_> = log.iter().filter(|entry| entry.action == "EraseDevice").collect();
+    assert_eq!(acts.len(), 1);
+    assert_eq!((acts[0].resource.as_str(), acts[0].actor.as_str()), ("devices/pump-1", "tokens/aa (ann)"));
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_off_is_gone_on_with() {
+    let (ctx, objects) = world().await;
+    lived(&ctx, "pump-1", MARK).await;
+    begin(&ctx, "tests", "pump-1").await.unwrap();
+    begin(&ctx, "tests", "pump-1").await.unwrap();
+    // The process dies at every place where it waits; each time a new one goes on.
+    let mut cuts = 0;
+    loop {
+        let mut run = Box::pin(finish(&ctx, "pump-1"));
+        let mut polls = 0;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut run => break Some(ended),
+                () = tokio::task::yield_now() => {}
+            }
+            polls += 1;
+            if polls > cuts {
+                break None;
+            }
+        };
+        drop(run);
+        match ended {
+            Some(ended) => break ended.unwrap(),
+            None => assert!(is_pending(&ctx, "pump-1").await.unwrap(), "after {cuts} steps"),
+        }
+        cuts += 1 + cuts / 3;
+    }
+    assert!(cuts > 3, "{cuts}");
+    resume(&ctx).await.unwrap();
+    assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
+    assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
+    // What is not there is not erased.
+    match begin(&ctx, "tests", "pump-9").await.unwrap_err() {
+        Error::Refused(refusal) => assert_eq!(refusal.reason, Reason::DeviceNotFound),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_export_holds_everything_once() {
+    let (ctx, _objects) = world().await;
+    lived(&ctx, "pump-1", "Pa").await;
+    lived(&ctx, "pump-2", "Pa").await;
+    let mut export = Export::begin(&ctx, "tests", "pump-1").await.unwrap();
+    let (mut devices, mut alerts, mut readings, mut series) = (0, 0, 0, Vec::new());
+    while let Some(part) = export.next().await.unwrap() {
+        match part {
+            Part::Device(seen) => devices += usize::from(seen.device.id == "pump-1"),
+            Part::Update(..) => panic!("it had none"),
+            Part::Alert(alert) => alerts += usize::from(alert.device_id == "pump-1"),
+            Part::Readings(rows) => {
+                assert!(rows.iter().all(|row| &*row.device == "pump-1"));
+                readings += rows.len();
+            }
+            Part::Series(one, count) => series.push((one.component, one.class, count)),
+        }
+    }
+    assert_eq!((devices, alerts, readings), (1, 1, 96));
+    assert_eq!(series, [("filter".to_owned(), "diagnostic".to_owned(), 96)]);
+    ctx.clock.advance(Duration::from_secs(1));
+}
