@@ -3,6 +3,7 @@
 //! record.
 
 mod attempt;
+mod consent;
 mod documents;
 mod fleet;
 mod forge;
