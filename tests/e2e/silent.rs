@@ -8,7 +8,8 @@ use slipway_proto::v1::{
     SendTelemetryRequest, Silence, WatchAlertsRequest, WatchAlertsResponse,
 };
 use slipway_server::model::outage::Settings;
-use slipway_tests::{member::Member, operator::Caller, processes::attempt, world::World};
+use slipway_tests::{clock::wait_for, member::Member, operator::Caller, processes::attempt, world::World};
+use tokio::sync::Mutex;
 use tonic::Streaming;
 
 use crate::steps::reading;
@@ -53,6 +54,12 @@ async fn next(stream: &mut Streaming<WatchAlertsResponse>) -> Alert {
             return alert;
         }
     }
+}
+
+/// What the device is offered, as soon as it is.
+async fn offer(member: &Mutex<Member>) -> String {
+    let poll = || async { member.lock().await.check_in().await.expect("an answer").offer };
+    wait_for("an offer", SOON, poll).await.release
 }
 
 async fn list(world: &World, filter: &str) -> Vec<Alert> {
@@ -203,19 +210,12 @@ async fn a_rollout_leaves_out_what_is_not_well_and_says_so() {
         explained.contains("LEFT_OUT_BY_ALERTS") && explained.contains("clogged (critical)"),
         "{explained}"
     );
-    assert!(pump.check_in().await.expect("an answer").offer.is_none());
-    assert!(well.check_in().await.expect("an answer").offer.is_some());
+    let (pump, well) = (Mutex::new(pump), Mutex::new(well));
+    assert_eq!(offer(&well).await, "releases/pump/2.0.0");
+    assert!(pump.lock().await.check_in().await.expect("an answer").offer.is_none());
 
     let clogged = list(&world, "failure_mode = clogged").await.remove(0);
     world.slipway(&["alert", "resolve", clogged.name.trim_start_matches("alerts/")]);
-    let mut offered = false;
-    for _ in 0..100 {
-        offered = pump.check_in().await.expect("an answer").offer.is_some();
-        if offered {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert!(offered, "put right, it takes part");
+    assert_eq!(offer(&pump).await, "releases/pump/2.0.0", "put right, it takes part");
     world.stop().await;
 }

@@ -101,7 +101,8 @@ async fn a_client_sees_the_readings_of_its_own_machines() {
             client.telemetry().list_series(request).await
         };
         assert_eq!(series("devices/pump-1").await.expect("series").into_inner().series.len(), 1);
-        assert_refused(series("devices/pump-2").await, Code::NotFound, "DEVICE_NOT_FOUND");
+        let refused = series("devices/pump-2").await.unwrap_err();
+        assert_refused(&refused, Code::NotFound, "DEVICE_NOT_FOUND", &["pump-2"]);
         let request = ExportReadingsRequest { parent: "devices/-".into(), ..Default::default() };
         let mut stream = client.telemetry().export_readings(request).await.expect("a stream").into_inner();
         let mut devices = BTreeSet::new();

@@ -23,19 +23,18 @@ pub(super) fn write(
     let part = if seen.limit.part.is_empty() { seen.component } else { &seen.limit.part };
     let place = format!("{part} of {}", seen.device_id);
     let what = metric_words(&seen.evidence.metric);
-    let unit = &seen.evidence.unit;
-    let limit = quantity(seen.evidence.limit, unit);
+    let say = |value| counted(value, &seen.evidence.unit, seen.evidence.limit, &what);
+    let (limit, value) = (say(seen.evidence.limit), say(seen.evidence.value));
+    let is = if is_plural(&what) { "are" } else { "is" };
     let consumable = seen.limit.consumable;
     let Finding::Expected(forecast) = finding else {
-        let value = quantity(seen.evidence.value, unit);
         let side = if seen.limit.side == slipway_insight::Side::Above { "above" } else { "below" };
         let deed = if consumable { "Refill or replace" } else { "Inspect" };
         return Text {
-            summary: format!("The {place}: {what} is {value}, at or {side} the limit of {limit}."),
+            summary: format!("The {place}: {what} {is} {value}, at or {side} the limit of {limit}."),
             recommendation: format!("{deed} the {place} now."),
         };
     };
-    let value = quantity(seen.evidence.value, unit);
     let when = when(forecast, now);
     let deed = if consumable { "Reorder for" } else { "Inspect" };
     let by = match act_by {
@@ -43,7 +42,7 @@ pub(super) fn write(
         _ => "now".to_owned(),
     };
     Text {
-        summary: format!("The {place}: {what} is {value} and will reach {limit} {when}."),
+        summary: format!("The {place}: {what} {is} {value} and will reach {limit} {when}."),
         recommendation: format!("{deed} the {place} {by}: {what} will reach {limit} {when}."),
     }
 }
@@ -121,8 +120,25 @@ pub(super) fn quantity(value: f64, unit: &str) -> String {
         "1" | "" => number(value),
         "Cel" => format!("{} °C", number(value)),
         "By" => format!("{} bytes", number(value)),
-        other => format!("{} {}", number(value), other.trim_matches(['{', '}'])),
+        other => match other.strip_prefix('{').and_then(|noun| noun.strip_suffix('}')) {
+            Some(noun) if value == 1.0 || is_plural(noun) => format!("{} {noun}", number(value)),
+            Some(noun) => format!("{} {noun}s", number(value)),
+            None => format!("{} {other}", number(value)),
+        },
     }
+}
+
+/// A quantity beside its limit: "3" of "pending sectors", which says what it counts; "0" of what is no share,
+/// because its limit is a whole number.
+fn counted(value: f64, unit: &str, limit: f64, what: &str) -> String {
+    let noun = unit.strip_prefix('{').and_then(|noun| noun.strip_suffix('}'));
+    let is_said = noun.is_some_and(|noun| what.ends_with(noun) || what.ends_with(&format!("{noun}s")));
+    let is_count = unit == "1" && limit.fract() == 0.0;
+    if is_said || is_count { number(value) } else { quantity(value, unit) }
+}
+
+fn is_plural(words: &str) -> bool {
+    words.ends_with('s') && !words.ends_with("ss")
 }
 
 /// Three significant digits below 1,000, whole numbers above.
@@ -150,5 +166,17 @@ mod tests {
         assert_eq!(quantity(250.0, "Pa"), "250 Pa");
         assert_eq!(quantity(61.54, "Cel"), "61.5 °C");
         assert_eq!(quantity(12.0, "{errors}"), "12 errors");
+        assert_eq!(quantity(12.0, "{sector}"), "12 sectors");
+        assert_eq!(quantity(1.0, "{sector}"), "1 sector");
+    }
+
+    #[test]
+    fn what_is_counted_is_said_once() {
+        assert_eq!(counted(3.0, "{sector}", 1.0, "pending sectors"), "3");
+        assert_eq!(counted(95_000.0, "{erase}", 90_000.0, "erase count"), "95000 erases");
+        assert_eq!(counted(0.0, "1", 0.0, "smart passed"), "0");
+        assert_eq!(counted(1.0, "1", 1.0, "ext4 errors"), "1");
+        assert_eq!(counted(0.912, "1", 0.9, "life used"), "91.2 %");
+        assert!(is_plural("pending sectors") && !is_plural("passed") && !is_plural("pressure loss"));
     }
 }

@@ -68,59 +68,57 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Refuses what no limit may be, naming the field.
+    /// Refuses what no limit may be, naming the first field at fault.
     pub fn check(&self) -> Result<(), Refusal> {
-        let refuse = |field: &str, wrong: String, hint: &str| {
-            Err(Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}")))
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that no limit may be, each naming its field.
+    pub fn faults(&self) -> Vec<Refusal> {
+        let mut faults = Vec::new();
+        let mut refuse = |field: &str, wrong: String, hint: &str| {
+            faults.push(Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}")));
         };
         if !is_limit_id(&self.id) {
             let hint = "name it limits/ID with an id of 1 to 63 of a-z, 0-9 and '-'";
-            return refuse("name", format!("{} is no name for a limit", quoted(&self.id)), hint);
+            refuse("name", format!("{} is no name for a limit", quoted(&self.id)), hint);
         }
         if !self.component.is_empty() && !is_component(&self.component) {
             let hint = "use 1 to 63 of a-z, 0-9, '-', '_', '.' and '/', or leave it empty for any";
-            return refuse("component", format!("component {} is no name", quoted(&self.component)), hint);
+            refuse("component", format!("component {} is no name", quoted(&self.component)), hint);
         }
         if !is_metric(&self.metric) {
             let hint = "name the metric as the device sends it: 1 to 128 of a-z, 0-9, '_', '.' and '/'";
-            return refuse("metric", format!("metric {} is no name", quoted(&self.metric)), hint);
+            refuse("metric", format!("metric {} is no name", quoted(&self.metric)), hint);
         }
         if !self.value.is_finite() {
-            return refuse("value", format!("{} cannot be crossed", self.value), "give a finite number");
+            refuse("value", format!("{} cannot be crossed", self.value), "give a finite number");
         }
         if self.lead_time > MAX_LEAD_TIME {
-            return refuse(
-                "lead_time",
-                "the lead time is more than a year".to_owned(),
-                "give at most a year",
-            );
+            refuse("lead_time", "the lead time is more than a year".to_owned(), "give at most a year");
         }
         if !(MIN_HORIZON..=MAX_HORIZON).contains(&self.horizon) {
             let hint = "give one hour to five years, or nothing for 90 days";
-            return refuse(
-                "horizon",
-                format!("nothing is forecast {} s ahead", self.horizon.as_secs()),
-                hint,
-            );
+            refuse("horizon", format!("nothing is forecast {} s ahead", self.horizon.as_secs()), hint);
         }
         if !self.failure_mode.is_empty() && !is_word(&self.failure_mode) {
             let hint = "use one word of 1 to 63 of a-z, 0-9 and '_', such as storage_wear, or leave it empty";
             let wrong = format!("failure mode {} is no word", quoted(&self.failure_mode));
-            return refuse("failure_mode", wrong, hint);
+            refuse("failure_mode", wrong, hint);
         }
         if self.unit.len() > MAX_PART || self.unit.chars().any(is_hidden) {
             let hint = "write the UCUM unit as the metric has it, such as Cel, s or 1, or leave it empty";
-            return refuse("unit", format!("{} is no unit", quoted(&self.unit)), hint);
+            refuse("unit", format!("{} is no unit", quoted(&self.unit)), hint);
         }
         if self.source.len() > MAX_SOURCE || self.source.chars().any(is_hidden) {
             let hint = "use at most 500 bytes, all of them of characters that can be seen";
-            return refuse("source", "the source does not fit a line or two".to_owned(), hint);
+            refuse("source", "the source does not fit a line or two".to_owned(), hint);
         }
         if self.part.len() > MAX_PART || self.part.chars().any(is_hidden) {
             let hint = "use at most 63 bytes, all of them of characters that can be seen";
-            return refuse("part", "the part's name does not fit a sentence".to_owned(), hint);
+            refuse("part", "the part's name does not fit a sentence".to_owned(), hint);
         }
-        Ok(())
+        faults
     }
 
     /// Whether it is about this series; whether about the device is for its selector to say.

@@ -74,7 +74,7 @@ impl Specification {
                 .push(("limits".to_owned(), format!("more than {MAX_ENTRIES} limits and fixes in one file")));
         }
         for (at, limit) in self.limits.iter().enumerate() {
-            if let Err(refusal) = limit.check() {
+            for refusal in limit.faults() {
                 let field = refusal.field.unwrap_or_default();
                 let field = field.strip_prefix("limit.").unwrap_or(&field).to_owned();
                 faults.push((format!("limits[{at}].{field}"), refusal.message));

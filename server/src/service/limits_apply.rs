@@ -74,13 +74,9 @@ pub async fn apply(
 fn refuse_faults(wanted: &Specification) -> Result<()> {
     let faults = wanted.faults();
     let Some(((field, first), rest)) = faults.split_first() else { return Ok(()) };
-    let message = match rest.len() {
-        0 => first.clone(),
-        more => format!("{first}; and {more} more"),
-    };
     let mut refusal = Refusal::new(
         Reason::LimitInvalid,
-        message,
+        first.clone(),
         "correct them all and apply the file again: nothing was changed",
     )
     .field(field);
