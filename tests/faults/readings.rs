@@ -40,7 +40,7 @@ async fn kills_under_load_count_no_reading_twice_and_lose_no_alert() {
     let killed = run(seed, now, kills).await;
     let told: usize = undisturbed.iter().map(|device| device.events.len()).sum();
     println!("{told} changes of alerts, {} batches", DEVICES * BATCHES);
-    assert!(told >= 3 * DEVICES, "the readings tell nothing: {told} changes of alerts");
+    assert!(told >= 2 * DEVICES, "the readings tell nothing: {told} changes of alerts");
     for (device, (undisturbed, killed)) in undisturbed.iter().zip(&killed).enumerate() {
         assert_eq!(usize::try_from(killed.batches), Ok(BATCHES), "pump-{device}: each batch is there once");
         assert_eq!(killed.series, undisturbed.series, "pump-{device}: the same was learned");
