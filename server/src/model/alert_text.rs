@@ -121,7 +121,8 @@ pub(super) fn quantity(value: f64, unit: &str) -> String {
         "Cel" => format!("{} °C", number(value)),
         "By" => format!("{} bytes", number(value)),
         other => match other.strip_prefix('{').and_then(|noun| noun.strip_suffix('}')) {
-            Some(noun) if value == 1.0 || is_plural(noun) => format!("{} {noun}", number(value)),
+            // Turns a minute are many already.
+            Some(noun) if value == 1.0 || noun == "rpm" || is_plural(noun) => format!("{} {noun}", number(value)),
             Some(noun) => format!("{} {noun}s", number(value)),
             None => format!("{} {other}", number(value)),
         },
@@ -168,6 +169,7 @@ mod tests {
         assert_eq!(quantity(12.0, "{errors}"), "12 errors");
         assert_eq!(quantity(12.0, "{sector}"), "12 sectors");
         assert_eq!(quantity(1.0, "{sector}"), "1 sector");
+        assert_eq!(quantity(900.0, "{rpm}"), "900 rpm");
     }
 
     #[test]
