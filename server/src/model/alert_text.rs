@@ -122,7 +122,9 @@ pub(super) fn quantity(value: f64, unit: &str) -> String {
         "By" => format!("{} bytes", number(value)),
         other => match other.strip_prefix('{').and_then(|noun| noun.strip_suffix('}')) {
             // Turns a minute are many already.
-            Some(noun) if value == 1.0 || noun == "rpm" || is_plural(noun) => format!("{} {noun}", number(value)),
+            Some(noun) if value == 1.0 || noun == "rpm" || is_plural(noun) => {
+                format!("{} {noun}", number(value))
+            }
             Some(noun) => format!("{} {noun}s", number(value)),
             None => format!("{} {other}", number(value)),
         },
