@@ -76,7 +76,7 @@ async fn series(world: &World) -> usize {
     series_of_device(&mut tx, "pump-1").await.expect("series").len()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_and_times_that_cannot_be_cost_themselves_alone() {
     let (world, pump) = world().await;
     let now = world.clock.now().millis() / 1000;
@@ -98,7 +98,7 @@ async fn values_and_times_that_cannot_be_cost_themselves_alone() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_are_none_leave_nothing() {
     let (world, pump) = world().await;
     let now = world.clock.now().millis() / 1000;
@@ -119,7 +119,7 @@ async fn names_that_are_none_leave_nothing() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_units_and_counters_may_be_anything() {
     let (world, pump) = world().await;
     let now = world.clock.now().millis() / 1000;
@@ -146,7 +146,7 @@ async fn order_units_and_counters_may_be_anything() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_makes_up_metrics_is_watched_up_to_a_limit() {
     let (world, pump) = world().await;
     let now = world.clock.now().millis() / 1000;
@@ -179,7 +179,7 @@ async fn export(pump: &Member, metrics: Vec<Metric>) -> Result<(i64, String), Co
     Ok((partial.rejected_data_points, partial.error_message))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opentelemetry_may_say_anything_too() {
     let (world, pump) = world().await;
     let now = u64::try_from(world.clock.now().millis()).expect("a time") * 1_000_000;

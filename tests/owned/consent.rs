@@ -89,8 +89,10 @@ impl Fickle {
 
     fn take_readings(&mut self, now: i64) {
         let mut rows = "seconds,component,metric,unit,class,value\n".to_owned();
+        let before;
         {
             let mut truth = self.truth.lock().expect("the truth");
+            before = truth.taken.len();
             for _ in 0..self.rng.random_range(1..=4) {
                 let class = CLASSES[self.rng.random_range(0..CLASSES.len())];
                 let (name, value) = (word(class), truth.taken.len());
@@ -101,7 +103,10 @@ impl Fickle {
         }
         fs::write(&self.series, rows).expect("a series");
         let series = Series::read(&self.series).expect("a series");
-        self.telemetry.replay(&series, now).expect("kept");
+        if self.telemetry.replay(&series, now).is_err() {
+            // The answer cannot be read: nothing was kept of them.
+            self.truth.lock().expect("the truth").taken[before..].fill(false);
+        }
     }
 }
 
