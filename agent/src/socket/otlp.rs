@@ -285,8 +285,11 @@ impl Spelled {
     }
 }
 
-/// Key of an attribute, and the sort and the value of what it has.
-fn key_value(attribute: &[u8]) -> Result<(&str, Option<(u64, Field<'_>)>), Malformed> {
+/// The sort of a value, and the value.
+type Sorted<'a> = (u64, Field<'a>);
+
+/// Key of an attribute, and what it has.
+fn key_value(attribute: &[u8]) -> Result<(&str, Option<Sorted<'_>>), Malformed> {
     let (mut key, mut value) = ("", None);
     let mut fields = Message(attribute);
     while let Some((number, field)) = fields.next()? {
