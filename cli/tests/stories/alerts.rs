@@ -86,6 +86,36 @@ impl AlertService for Alerts {
     async fn delete_limit(&self, _: Request<v1::DeleteLimitRequest>) -> Result<Response<v1::Limit>, Status> {
         not_here()
     }
+    async fn apply_limits(
+        &self,
+        _: Request<v1::ApplyLimitsRequest>,
+    ) -> Result<Response<v1::ApplyLimitsResponse>, Status> {
+        not_here()
+    }
+    async fn list_fixes(
+        &self,
+        _: Request<v1::ListFixesRequest>,
+    ) -> Result<Response<v1::ListFixesResponse>, Status> {
+        not_here()
+    }
+    async fn create_silence(
+        &self,
+        _: Request<v1::CreateSilenceRequest>,
+    ) -> Result<Response<v1::Silence>, Status> {
+        not_here()
+    }
+    async fn list_silences(
+        &self,
+        _: Request<v1::ListSilencesRequest>,
+    ) -> Result<Response<v1::ListSilencesResponse>, Status> {
+        not_here()
+    }
+    async fn delete_silence(
+        &self,
+        _: Request<v1::DeleteSilenceRequest>,
+    ) -> Result<Response<v1::Silence>, Status> {
+        not_here()
+    }
 }
 
 #[tokio::test]

@@ -206,7 +206,7 @@ pub fn judge(
     // Fleet before sites before gateways: the widest outage explains the others.
     for group in candidates(rule, &news, members, now) {
         let is_explained = |member: &&Member| lasting.iter().any(|outage| of_outage(outage, member));
-        if news.iter().filter(|member| belongs(member, &group)).all(|member| is_explained(member)) {
+        if news.iter().filter(|member| belongs(member, &group)).all(is_explained) {
             continue;
         }
         if let Some(since) = begins(rule, &group, members, now) {

@@ -6,10 +6,13 @@ use crate::model::{
     condition::Condition,
 };
 
+/// Position, and of an alert its id, kind, severity, failure mode and component.
+type Row = (i64, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>);
+
 /// The conditions of one device, and the position up to which events of alerts are in them.
 pub async fn conditions_of_device(tx: &mut Tx, device_id: &str) -> Result<(i64, Vec<Condition>), StoreError> {
     // One statement, so that position and rows are of one moment on every isolation level.
-    let rows: Vec<(i64, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>)> = on!(tx, conn =>
+    let rows: Vec<Row> = on!(tx, conn =>
         sqlx::query_as(
             "SELECT changes.generation, alerts.id, alerts.kind, alerts.severity, alerts.failure_mode, \
              alerts.component FROM changes LEFT JOIN alerts ON alerts.device_id = $1 \
