@@ -14,13 +14,7 @@ mod webhooks;
 
 pub use webhooks::{WebhookOptions, Webhooks};
 
-use crate::model::{
-    address::Network,
-    anomaly_rules::AnomalyRule,
-    archive::Retention,
-    outage,
-    time::DAY,
-};
+use crate::model::{address::Network, anomaly_rules::AnomalyRule, archive::Retention, outage, time::DAY};
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);

@@ -16,10 +16,11 @@ use crate::{
     pki::{Disbelief, PkiError},
     rng::Rng,
     service::{
-        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, archive::Archive, courier::Courier, conditions,
-        conditions::Conditions, device_cache::DeviceCache, enroll::Guesses, forecasts::Forecasts, ingest::Inbox,
-        known_keys::KnownKeys, manifests::Manifests, offline::Offline, presence::Presence, renew::Renewals, stop::StopHandle,
-        suppression::Suppression, token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
+        Context, Error, active_rollouts::ActiveRollouts, alerts::AlertFeed, archive::Archive, conditions,
+        conditions::Conditions, courier::Courier, device_cache::DeviceCache, enroll::Guesses,
+        forecasts::Forecasts, ingest::Inbox, known_keys::KnownKeys, manifests::Manifests, offline::Offline,
+        presence::Presence, renew::Renewals, stop::StopHandle, suppression::Suppression,
+        token_cache::TokenCache, trust::Trust, trust_keys::KeyRing, wake::Wake,
     },
     store::{Db, StoreError, changes::changes_all},
     tasks::{self, driver::Tasks},
@@ -187,8 +188,12 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let tls = tls_config(&pki, identity, clock.clone())?;
     let (stop, stopped) = StopHandle::new();
     let metrics = Metrics::new();
-    let outbound =
-        Outbound::new(config.webhooks.policy(), url.clone(), config.webhooks.ca.as_deref(), Resolver::System)?;
+    let outbound = Outbound::new(
+        config.webhooks.policy(),
+        url.clone(),
+        config.webhooks.ca.as_deref(),
+        Resolver::System,
+    )?;
     let courier = Courier::new(outbound, &rng);
     let context = Context {
         db,

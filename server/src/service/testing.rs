@@ -10,12 +10,12 @@ use super::{
     active_rollouts::ActiveRollouts,
     alerts::AlertFeed,
     archive::Archive,
-    courier::Courier,
     conditions::Conditions,
+    courier::Courier,
     device_cache::{DeviceCache, DeviceEntry},
     enroll::Guesses,
-    forecasts::Forecasts,
     fake_trust,
+    forecasts::Forecasts,
     ingest::Inbox,
     manifests::Manifests,
     offline::Offline,
@@ -110,9 +110,13 @@ impl Context {
         let rng = Rng::seeded(1);
         let objects = Objects::memory();
         let metrics = Metrics::new();
-        let outbound =
-            Outbound::new(AddressPolicy::default(), "https://fleet.example:7443".to_owned(), None, Resolver::System)
-                .expect("nothing to read");
+        let outbound = Outbound::new(
+            AddressPolicy::default(),
+            "https://fleet.example:7443".to_owned(),
+            None,
+            Resolver::System,
+        )
+        .expect("nothing to read");
         let courier = Courier::new(outbound, &Rng::seeded(2));
         let trust = Trust::new(fake_trust::online_keys(), &metrics);
         let (stop_handle, stop) = StopHandle::new();
