@@ -14,6 +14,7 @@ use crate::{
         },
     },
     config::{Config, StateDir},
+    tls::io_words,
 };
 
 /// The journal, the spool and a file that is replaced fit into this.
@@ -42,7 +43,8 @@ fn space(what: &'static str, path: &Path, notes: &mut Notes) {
         Ok(disk) => disk,
         Err(error) => {
             let hint = "look whether the disk is mounted, and at the folder's owner";
-            notes.problem("disk", format!("cannot look at the {what} {}: {error}", path.display()), hint);
+            let why = io_words(&error.into());
+            notes.problem("disk", format!("cannot look at the {what} {}: {why}", path.display()), hint);
             return;
         }
     };
