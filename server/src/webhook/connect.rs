@@ -49,13 +49,16 @@ pub enum OutboundError {
     },
 }
 
+/// What a name leads to, at each time that it is asked.
+pub type Told = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 /// How names become addresses.
 #[derive(Clone)]
 pub enum Resolver {
     /// As the system does it.
     System,
     /// As a test says; asked each time.
-    Told(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Told(Told),
 }
 
 impl fmt::Debug for Resolver {
