@@ -5,6 +5,7 @@ mod alert;
 mod bundle;
 mod enrol;
 mod fleet;
+mod keys;
 mod publish;
 mod rollout;
 mod telemetry;
@@ -17,7 +18,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, publish::*, rollout::*, telemetry::*, webhook::*};
+pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, keys::*, publish::*, rollout::*, telemetry::*, webhook::*};
 use crate::{names, output::Format};
 
 /// The product of a company that has only one and gave it no name.

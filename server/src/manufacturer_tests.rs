@@ -131,7 +131,10 @@ fn a_certificate_without_a_place_for_extensions_is_told_by_its_version() {
     );
     assert_eq!(device_id(&der), Err(old));
     let good = ca(|_| {}, None);
-    assert_eq!(check_chain(&[der.clone()], &good.der, NOW), Err(ManufacturerError::OldVersion(1)));
+    assert_eq!(
+        check_chain(std::slice::from_ref(&der), &good.der, NOW),
+        Err(ManufacturerError::OldVersion(1))
+    );
     assert_eq!(check_authority(&der, NOW), Err(ManufacturerError::OldVersion(1)));
     let named_so = ca(|params| params.distinguished_name.push(DnType::CommonName, "pump-1"), None);
     let above = check_chain(&[leaf(&named_so, |_| {}), der], &good.der, NOW).unwrap_err();

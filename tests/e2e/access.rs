@@ -132,7 +132,8 @@ async fn every_rpc_refuses_an_expired_token() {
 async fn every_rpc_refuses_every_role_that_may_not() {
     let world = World::start().await;
     for role in ROLES {
-        let scope = if matches!(role, Role::Client | Role::Ingest) { "labels.customer = \"acme\"" } else { "" };
+        let scope =
+            if matches!(role, Role::Client | Role::Ingest) { "labels.customer = \"acme\"" } else { "" };
         let token = world.token(role, scope, DAY).await;
         for method in methods() {
             let roles = allowed(name(&method));

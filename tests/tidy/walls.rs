@@ -30,7 +30,15 @@ const WALLS: &[Wall] = &[
     Wall {
         room: "server/src/otlp",
 
-        never: &["tokio", "sqlx", "crate::store", "crate::service", "crate::api", "crate::clock", "crate::rng"],
+        never: &[
+            "tokio",
+            "sqlx",
+            "crate::store",
+            "crate::service",
+            "crate::api",
+            "crate::clock",
+            "crate::rng",
+        ],
         why: "a foreign protocol is read, not acted on",
     },
     Wall {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Subcommand};
+use clap::Subcommand;
 
-use super::{ListArgs, ReleaseBundle};
+use super::{KeyCounts, KnownPassphrase, ListArgs, NewPassphrase, ReleaseBundle};
 use crate::names;
 
 /// Who may sign what.
@@ -43,20 +43,19 @@ pub enum TrustCommand {
     /// Give roles new keys, or sign everything for another year
     ///
     /// Roles that people sign: root, targets, publisher. Roles that the server signs: timestamp,
-    /// snapshot, director; it makes the new key itself. server-ca is no role: it tells devices from which
-    /// CAs the server's own certificate comes, those in the file of --server-ca. Without a role nothing changes but the dates. A
-    /// new root is signed by those it replaces and by its own keys. Without --out all of it is signed
+    /// snapshot, director; it makes the new key itself. server-ca is no role: it tells devices from which CAs the
+    /// server's own certificate comes, those in the file of --server-ca. Without a role nothing changes but the
+    /// dates. A new root is signed by those it replaces and by its own keys. Without --out all of it is signed
     /// with the keys in --keys and published at once; with --out it is a draft.
     Rotate(TrustRotate),
     /// Show what a draft changes, ask, and add the signatures of keys
     Sign(DraftSign),
     /// Give a server that was restored from a backup the roots that were published after the backup
     ///
-    /// Devices and key directories hold a newer root than such a server, and what it signs on top of an older one
-    /// is foreign to them. The roots are public: `root.json` in the newest key directory is the last of them, and
-    /// a device keeps all it ever took as `metadata/N.root.json` in its state folder.
+    /// Devices hold a newer root than such a server. The roots are public: root.json in the newest key
+    /// directory is the last, a device keeps all it took as metadata/N.root.json in its state folder.
     Restore {
-        /// A root, a file; of several each has to follow the one before it
+        /// A root; of several each has to follow the one before
         #[arg(long, required = true, value_name = "FILE")]
         root: Vec<PathBuf>,
     },
@@ -147,71 +146,7 @@ pub struct TrustInit {
     #[command(flatten)]
     pub passphrase: NewPassphrase,
 
-    /// How many keys of each role, and how many of them have to sign.
-    #[command(flatten)]
-    pub counts: KeyCounts,
-}
-
-/// How many keys of each role, and how many of them have to sign.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
-#[command(next_help_heading = "Keys and thresholds")]
-pub struct KeyCounts {
-    /// How many root keys [default: 1]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub root_keys: Option<u32>,
-
-    /// How many of them have to sign [default: more than half]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub root_threshold: Option<u32>,
-
-    /// How many targets keys [default: 1]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub targets_keys: Option<u32>,
-
-    /// How many of them have to sign [default: more than half]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub targets_threshold: Option<u32>,
-
-    /// How many publisher keys [default: 1]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub publisher_keys: Option<u32>,
-
-    /// How many of them have to sign a release [default: more than half]
-    #[arg(long, value_parser = names::one_or_more::<u32>, value_name = "N")]
-    pub publisher_threshold: Option<u32>,
-}
-
-/// How new keys are protected; without a choice the terminal is asked, twice.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(group = ArgGroup::new("protection").multiple(false))]
-pub struct NewPassphrase {
-    /// Leave the keys unencrypted (for trying out, and where the directory itself is encrypted)
-    #[arg(long, group = "protection")]
-    pub no_passphrase: bool,
-
-    /// Read the passphrase from the first line of a file
-    #[arg(long, group = "protection", value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
-
-    /// Read the passphrase from the first line of an open file descriptor, as in 3< <(pass show slipway)
-    #[arg(long, group = "protection", value_name = "N")]
-    pub passphrase_fd: Option<u32>,
-}
-
-/// Where the passphrase of keys comes from; without a choice the terminal is asked.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(group = ArgGroup::new("passphrase").multiple(false))]
-pub struct KnownPassphrase {
-    /// Read the passphrase of the keys from the first line of a file instead of asking for it
-    #[arg(long, group = "passphrase", value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
-
-    /// Read the passphrase of the keys from the first line of an open file descriptor
-    #[arg(long, group = "passphrase", value_name = "N")]
-    pub passphrase_fd: Option<u32>,
-}
-
-/// Versions of a product.
+    /// Versions of a product.
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// Sign an image on this machine and publish it; or publish a draft that others signed

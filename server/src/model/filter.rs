@@ -108,7 +108,9 @@ impl Node {
             Node::All(nodes) => nodes.iter().all(|node| node.matches(subject)),
             Node::Any(nodes) => nodes.iter().any(|node| node.matches(subject)),
             Node::Not(node) => !node.matches(subject),
-            Node::Compare { path, test: Test::HasWord, value } => subject.any(path, &|word| equals(word, value)),
+            Node::Compare { path, test: Test::HasWord, value } => {
+                subject.any(path, &|word| equals(word, value))
+            }
             Node::Compare { path, test, value } => match subject.field(path) {
                 Some(field) => test.holds(&field, value),
                 None => *test == Test::NotEqual,

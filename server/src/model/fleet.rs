@@ -308,7 +308,11 @@ mod tests {
     fn a_trouble_that_chooses_no_version_is_none() {
         let park = Park::of(200, 40);
         assert_eq!(findings(&park.members(), &park.slow((0..200).step_by(7)), NOW), []);
-        assert_eq!(findings(&park.members(), &park.slow(0..200), NOW), [], "all of them: no cohort stands out");
+        assert_eq!(
+            findings(&park.members(), &park.slow(0..200), NOW),
+            [],
+            "all of them: no cohort stands out"
+        );
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 pub mod active_rollouts;
 pub mod admissions;
+pub mod alert_book;
 #[cfg(test)]
 mod alert_testing;
-pub mod alert_book;
 pub mod alert_watch;
 pub mod alerts;
 pub mod archive;
@@ -13,8 +13,8 @@ pub mod audit;
 pub mod authorities;
 pub mod check_in;
 pub mod claims;
-pub mod courier;
 pub mod conditions;
+pub mod courier;
 pub mod deliveries;
 pub mod device_cache;
 pub mod devices;

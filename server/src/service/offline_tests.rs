@@ -113,7 +113,7 @@ async fn what_was_resolved_by_hand_stays_so_for_the_same_silence() {
         ctx.clock.advance(AFTER);
         reconcile(&ctx).await.unwrap();
     }
-    assert_eq!(alerts(&ctx).await, [resolved.clone()]);
+    assert_eq!(alerts(&ctx).await, std::slice::from_ref(&resolved));
     // It called, and fell silent again within a day: the same alert opens again.
     call(&ctx, "north-0").await;
     ctx.clock.advance(AFTER + MINUTE);

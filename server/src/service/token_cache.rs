@@ -122,9 +122,9 @@ impl TokenCache {
     /// Whether a client with exactly this scope may still call.
     pub fn has_client(&self, scope: &str, now: Timestamp) -> bool {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.values().map(|caller| &caller.token).any(|token| {
-            token.role == token::Role::Client && token.scope == scope && now < token.expires_at
-        })
+        map.values()
+            .map(|caller| &caller.token)
+            .any(|token| token.role == token::Role::Client && token.scope == scope && now < token.expires_at)
     }
 
     /// Ends the streams of tokens that have expired by `now`.
