@@ -18,7 +18,10 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-pub use self::{access::*, alert::*, bundle::*, enrol::*, fleet::*, keys::*, publish::*, rollout::*, telemetry::*, webhook::*};
+pub use self::{
+    access::*, alert::*, bundle::*, enrol::*, fleet::*, keys::*, publish::*, rollout::*, telemetry::*,
+    webhook::*,
+};
 use crate::{names, output::Format};
 
 /// The product of a company that has only one and gave it no name.

@@ -7,11 +7,6 @@ use clap::ArgGroup;
 use crate::names;
 
 /// How many keys of each role, and how many of them have to sign.
-    #[command(flatten)]
-    pub counts: KeyCounts,
-}
-
-/// How many keys of each role, and how many of them have to sign.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 #[command(next_help_heading = "Keys and thresholds")]
 pub struct KeyCounts {

@@ -146,7 +146,12 @@ pub struct TrustInit {
     #[command(flatten)]
     pub passphrase: NewPassphrase,
 
-    /// Versions of a product.
+    /// How many keys of each role, and how many of them have to sign.
+    #[command(flatten)]
+    pub counts: KeyCounts,
+}
+
+/// Versions of a product.
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// Sign an image on this machine and publish it; or publish a draft that others signed
