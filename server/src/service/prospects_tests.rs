@@ -56,10 +56,10 @@ async fn whoever_comes_after_the_end_has_no_part_in_it() {
     let mut first = Pump::new(&ctx, "p1").await;
     let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
     first.poll(&ctx).await;
-    first.succeed(&ctx, "2.0.0", 2).await;
-    first.poll(&ctx).await;
     // While a wave is open, somebody who comes late is let in.
     Pump::new(&ctx, "p2").await;
+    first.succeed(&ctx, "2.0.0", 2).await;
+    first.poll(&ctx).await;
     assert_eq!(census(&ctx, &settled(&ctx, &rollout.id).await).waves, [2]);
     let ended = rollouts::act(&ctx, OPERATOR, &rollout.id, Act::Abort, "").await.unwrap();
     assert_eq!(census(&ctx, &ended), Census { waves: vec![1], left_out: BTreeMap::new() });
