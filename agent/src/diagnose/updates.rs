@@ -28,6 +28,10 @@ pub(super) fn look(state: &StateDir, config: Option<&Config>, now: i64, notes: &
     if let Some(config) = config {
         slots(config, snapshot.as_ref(), notes);
     }
+    if state.inhibitor().exists() {
+        let what = format!("{} holds updates back", state.inhibitor().display());
+        notes.warn("update", what, "remove the file when the machine may be updated again");
+    }
     let Some(snapshot) = snapshot else { return };
     update(&snapshot, now, notes);
     for failures in &snapshot.memory.failures {
@@ -52,10 +56,6 @@ pub(super) fn look(state: &StateDir, config: Option<&Config>, now: i64, notes: &
             notes.warn("update", what, "nothing: it is tried again");
         }
     }
-    if state.inhibitor().exists() {
-        let what = format!("{} holds updates back", state.inhibitor().display());
-        notes.warn("update", what, "remove the file when the machine may be updated again");
-    }
     if snapshot.memory.outbox.len() > 10 {
         let what = format!("{} reports wait for the server", snapshot.memory.outbox.len());
         notes.warn("update", what, "they are sent when the server can be reached");
@@ -79,7 +79,9 @@ fn journal(state: &StateDir, notes: &mut Notes) -> Option<Snapshot> {
         notes.warn("journal", format!("it is damaged at byte {at}"), hint).reason("JOURNAL_DAMAGED");
     }
     let Some(body) = recovered.last else {
-        notes.ok("journal", "it is empty: this device was never updated by the agent");
+        if recovered.damage.is_none() {
+            notes.ok("journal", "it is empty: this device was never updated by the agent");
+        }
         return None;
     };
     match serde_json::from_slice(&body) {

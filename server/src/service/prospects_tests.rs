@@ -57,7 +57,7 @@ async fn whoever_comes_after_the_end_has_no_part_in_it() {
     let rollout = create(&ctx, plan("2.0.0", &[100.0])).await;
     first.poll(&ctx).await;
     // While a wave is open, somebody who comes late is let in.
-    Pump::new(&ctx, "p2").await;
+    enrolled(&ctx, "p2", |_| {}).await;
     first.succeed(&ctx, "2.0.0", 2).await;
     first.poll(&ctx).await;
     assert_eq!(census(&ctx, &settled(&ctx, &rollout.id).await).waves, [2]);
