@@ -58,8 +58,25 @@ fn allowed(method: &str) -> &'static [Role] {
             &[Viewer, Operator, Publisher, Admin, Client]
         }
         "AlertService/AcknowledgeAlert" | "AlertService/ResolveAlert" => &[Operator, Admin, Client],
-        "AlertService/ListLimits" => &[Viewer, Operator, Publisher, Admin],
-        "AlertService/CreateLimit" | "AlertService/DeleteLimit" => &[Operator, Admin],
+        "AlertService/ListLimits" | "AlertService/ListFixes" | "AlertService/ListSilences" => {
+            &[Viewer, Operator, Publisher, Admin]
+        }
+        "AlertService/CreateLimit" | "AlertService/DeleteLimit" | "AlertService/ApplyLimits" => {
+            &[Operator, Admin]
+        }
+        "AlertService/CreateSilence" | "AlertService/DeleteSilence" => &[Operator, Admin],
+        "WebhookService/CreateWebhook"
+        | "WebhookService/ListWebhooks"
+        | "WebhookService/GetWebhook"
+        | "WebhookService/UpdateWebhook"
+        | "WebhookService/DeleteWebhook"
+        | "WebhookService/RotateWebhookSecret"
+        | "WebhookService/TestWebhook"
+        | "WebhookService/ReplayWebhook"
+        | "WebhookService/ListDeliveries" => &[Operator, Admin, Client],
+        "TelemetryService/ListSeries"
+        | "TelemetryService/QueryReadings"
+        | "TelemetryService/ExportReadings" => &[Viewer, Operator, Publisher, Admin, Client],
         "AccessService/CreateToken" | "AccessService/ListTokens" | "AccessService/RevokeToken" => &[Admin],
         "PrivacyService/ExportDevice" => &[Operator, Admin],
         "PrivacyService/EraseDevice" => &[Admin],
