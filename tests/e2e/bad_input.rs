@@ -56,6 +56,8 @@ async fn claims_that_are_unknown_spent_expired_or_for_other_hardware() {
     Member::enroll(world.port(), &ca, &claim, "pump-1", HARDWARE).await.expect("the first use");
     let status = enroll(&world, &claim, "pump-2", HARDWARE).await;
     assert_refused(&status, Code::FailedPrecondition, "CLAIM_USED", &["1"]);
+    // Within a millisecond neither would be the newer one.
+    world.clock.advance(Duration::from_secs(1));
     let claim = world.claim(5, &[]).await;
     let status = enroll(&world, &claim, "pump-1", HARDWARE).await;
     assert_refused(&status, Code::AlreadyExists, "DEVICE_EXISTS", &["pump-1"]);
