@@ -363,7 +363,10 @@ fn is_final(reason: &Reason) -> bool {
 fn for_key(chain: Vec<Vec<u8>>, key: &Key) -> Result<Vec<Vec<u8>>, Reason> {
     match identity::is_chain_for(&chain, &key.public()) {
         true => Ok(chain),
-        false => Err(Reason::new(link::REFUSED, "the server's new certificate is none, or for another key")),
+        false => Err(Reason::new(
+            "DEVICE_CERTIFICATE_REQUIRED",
+            "what the server gave instead of a new certificate is none, or for another key",
+        )),
     }
 }
 
