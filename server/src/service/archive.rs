@@ -4,7 +4,7 @@
 //! takes. Then it writes files whose names depend on its number alone. A second transaction says that they are there and lets
 //! go of what it took. Cut off anywhere, it is done again from its first transaction on: the same files under the same
 //! names. One replica at a time writes ([`Turn`]); reading needs no turn, because a reader sees either what a job took or what it
-//! wrote, by one transaction, and what was let go stays for an hour ([`GRACE`](crate::model::archive::GRACE)).
+//! wrote, by one transaction, and what was let go stays for an hour ([`GRACE`]).
 
 mod erase;
 mod inbox;
