@@ -2,7 +2,7 @@
 //! the loopback interface.
 //!
 //! Whoever may write to such a socket is some program of this machine and not to be trusted. So everything has a
-//! bound ([`table`], [`statsd`], [`http`]): what it holds, what it reads, how fast. What was told lies in one table
+//! bound (`table`, `statsd`, `http`): what it holds, what it reads, how fast. What was told lies in one table
 //! until the next readings are taken, and goes the way of all readings then, through the owner's consent.
 
 mod http;

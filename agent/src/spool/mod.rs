@@ -3,7 +3,7 @@
 //! A batch is marked on disk before it is handed out: handed out again, also after a crash, it has
 //! the same sequence, the same nonce and the same readings, and the server drops the repeat. A device that
 //! was set back to a copy of itself uses a sequence again for other readings: the nonce tells them apart.
-//! When the ring is full or the disk is, the oldest readings go first, and essential ones last ([`full`]). Reports
+//! When the ring is full or the disk is, the oldest readings go first, and essential ones last (`full`). Reports
 //! of updates are not here: they are in the journal, in the same record as the state they report, and are never
 //! dropped.
 
