@@ -141,7 +141,9 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with() {
         drop(run);
         match ended {
             Some(ended) => break ended.unwrap(),
-            None => assert!(is_pending(&ctx, "pump-1").await.unwrap(), "after {cuts} steps"),
+            // Cut off after it wrote down that it is done, and before it said so.
+            None if !is_pending(&ctx, "pump-1").await.unwrap() => break,
+            None => {}
         }
         cuts += 1 + cuts / 3;
     }
