@@ -15,6 +15,9 @@ use crate::{bundle::Bundles, durable, keystore, socket::Settings};
 
 /// A configuration is a page of text; anything longer is not one.
 const CONFIG_LIMIT: u64 = 64 << 10;
+/// A locked folder is looked at so many times, so far apart: a second in all.
+const LOCK_LOOKS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// The trial ends after six minutes whatever happens; the health command has to fit.
 const HEALTH_DEADLINE_LIMIT: u64 = 240;
 
@@ -321,10 +324,20 @@ impl StateDir {
             io::ErrorKind::NotFound => ConfigError::NotEnrolled { path: self.config() },
             _ => ConfigError::Io { action: "open", path: path.clone(), source },
         })?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(ConfigError::Locked { path: self.0.clone() }),
-            Err(error) => Err(ConfigError::Io { action: "lock", path, source: error.into() }),
+        let mut looks = 1;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock(file)),
+                // An agent that was killed in the middle of starting a program leaves it the lock for a moment.
+                Err(rustix::io::Errno::WOULDBLOCK) if looks < LOCK_LOOKS => {
+                    looks += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(ConfigError::Locked { path: self.0.clone() });
+                }
+                Err(error) => return Err(ConfigError::Io { action: "lock", path, source: error.into() }),
+            }
         }
     }
 }
