@@ -2,8 +2,10 @@
 //!
 //! What every call and field means stands in `proto/slipway/v1/*.proto`.
 
+mod component;
 mod trust_delta;
 
+pub use component::SpelledComponent;
 pub use trust_delta::TrustDelta;
 
 /// Package `slipway.v1`.

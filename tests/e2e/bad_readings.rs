@@ -16,7 +16,7 @@ use slipway_proto::{
 use slipway_server::{
     model::reading::MAX_SERIES, service::archive::readings_of_device, store::series::series_of_device,
 };
-use slipway_tests::{clock::wait_for, member::Member, world::World};
+use slipway_tests::{clock::wait_for, cpu, member::Member, world::World};
 use tonic::{Code, codec::CompressionEncoding};
 
 const DAY: i64 = 24 * 3600;
@@ -150,10 +150,22 @@ async fn order_units_and_counters_may_be_anything() {
 async fn a_device_that_makes_up_metrics_is_watched_up_to_a_limit() {
     let (world, pump) = world().await;
     let now = world.clock.now().millis() / 1000;
-    for batch in 0..5 {
+    let campaign: Option<u64> = std::env::var("SLIPWAY_METRICS").ok().and_then(|text| text.parse().ok());
+    let metrics = campaign.unwrap_or(5_000);
+    let memory = || cpu::memory(std::process::id());
+    let mut begun = None;
+    for batch in 0..metrics / 1000 {
         let made_up = |n: u64| reading(&format!("made.up/{}", batch * 1000 + n), "1", now, 1.0);
         assert_eq!(send(&pump, batch + 1, (0..1000).map(made_up).collect()).await, Ok(0));
+        if batch % 100 == 0 {
+            assert_eq!(series(&world).await, MAX_SERIES);
+            begun.get_or_insert_with(memory);
+        }
     }
+    let grown = memory().saturating_sub(begun.unwrap_or_default());
+    println!("{metrics} metrics: {:.1} MB of memory more than after the first 1,000", grown as f64 / 1e6);
+    // Beside other tests in this process the figure is theirs too.
+    assert!(campaign.is_none() || grown < 64 << 20, "{grown} bytes");
     assert_eq!(series(&world).await, MAX_SERIES);
     let too_many = (0..1001).map(|n| reading(&format!("m{n}"), "1", now, 1.0)).collect();
     assert_eq!(send(&pump, 9, too_many).await, Err(Code::InvalidArgument));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use slipway_proto::v1::{
-    AcknowledgeAlertRequest, Alert, AlertState, CreateLimitRequest, Device, GetAlertRequest, Limit,
-    ListAlertsRequest, ListDevicesRequest, ResolveAlertRequest, Role, SendTelemetryRequest,
-    UpdateDeviceRequest, UpdateState, WatchAlertsRequest, WatchAlertsResponse,
+    AcknowledgeAlertRequest, Alert, AlertState, Device, GetAlertRequest, ListAlertsRequest,
+    ListDevicesRequest, ResolveAlertRequest, Role, UpdateDeviceRequest, UpdateState, WatchAlertsRequest,
+    WatchAlertsResponse,
 };
 use slipway_tests::{
     member::Member,
@@ -15,7 +15,7 @@ use slipway_tests::{
 };
 use tonic::{Code, Streaming};
 
-use crate::steps::{assert_refused, explain, plan, reading, roll_out};
+use crate::steps::{assert_refused, explain, measure, plan, roll_out, watch_filters};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// "At once": far below any period of a reconciler's timer plus a busy machine.
@@ -25,25 +25,8 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 async fn world() -> World {
     let world = World::start().await;
     world.init_trust();
-    let limit = Limit {
-        name: "limits/filter".into(),
-        metric: "pressure".into(),
-        value: 250.0,
-        part: "air filter".into(),
-        ..Limit::default()
-    };
-    let request = CreateLimitRequest { limit: Some(limit) };
-    world.admin().alerts().create_limit(request).await.expect("a limit");
+    watch_filters(&world).await;
     world
-}
-
-/// Readings above the limit, or far below it.
-async fn measure(world: &World, member: &Member, sequence: u64, value: f64) {
-    let now = world.clock.now().millis();
-    let readings = (0..12).map(|second| reading(now / 1000 + second, value));
-    let request = SendTelemetryRequest { sequence, readings: readings.collect(), ..Default::default() };
-    member.caller.device().send_telemetry(request).await.expect("taken");
-    world.clock.advance(Duration::from_secs(60));
 }
 
 async fn client(world: &World, customer: &str) -> Caller {

@@ -4,13 +4,16 @@ use std::{path::Path, time::Duration};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use slipway_proto::v1::{
-    CreateRolloutRequest, DataClass, ExplainDeviceRequest, ExplainDeviceResponse, GetRolloutRequest, Reading,
-    Reason, Rollout, RolloutState, Update, UpdateState, Wave,
+    CreateLimitRequest, CreateRolloutRequest, DataClass, ExplainDeviceRequest, ExplainDeviceResponse,
+    GetRolloutRequest, Limit, Reading, Reason, Rollout, RolloutState, SendTelemetryRequest, Update,
+    UpdateState, Wave,
 };
 use slipway_tests::{
     clock::wait_for,
     fleet::{Device, Fleet, PRODUCT},
+    member::Member,
     operator::Caller,
+    world::World,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -106,6 +109,28 @@ pub fn reading(seconds: i64, pascal: f64) -> Reading {
         value: pascal,
         boot_id: String::new(),
     }
+}
+
+/// A limit on the pressure at a filter, 250 Pa.
+pub async fn watch_filters(world: &World) {
+    let limit = Limit {
+        name: "limits/filter".into(),
+        metric: "pressure".into(),
+        value: 250.0,
+        part: "air filter".into(),
+        ..Limit::default()
+    };
+    let request = CreateLimitRequest { limit: Some(limit) };
+    world.admin().alerts().create_limit(request).await.expect("a limit");
+}
+
+/// Twelve seconds of one pressure at a filter, and a minute gone.
+pub async fn measure(world: &World, member: &Member, sequence: u64, pascal: f64) {
+    let now = world.clock.now().millis();
+    let readings = (0..12).map(|second| reading(now / 1000 + second, pascal));
+    let request = SendTelemetryRequest { sequence, readings: readings.collect(), ..Default::default() };
+    member.caller.device().send_telemetry(request).await.expect("taken");
+    world.clock.advance(Duration::from_secs(60));
 }
 
 /// The reason of an update that did not succeed.

@@ -3,21 +3,20 @@
 use std::{fs, time::Duration};
 
 use slipway_proto::v1::{
-    AcknowledgeAlertRequest, CreateLimitRequest, CreateWebhookRequest, Delivery, DeliveryState,
-    GetWebhookRequest, Limit, ListDeliveriesRequest, ResolveAlertRequest, Role, SendTelemetryRequest,
-    TestWebhookRequest, UpdateWebhookRequest, Webhook, WebhookHealth,
+    AcknowledgeAlertRequest, CreateWebhookRequest, Delivery, DeliveryState, GetWebhookRequest,
+    ListDeliveriesRequest, ResolveAlertRequest, Role, TestWebhookRequest, UpdateWebhookRequest, Webhook,
+    WebhookHealth,
 };
 use slipway_server::config::Webhooks;
 use slipway_tests::{
     clock::wait_for,
-    member::Member,
     operator::Caller,
     receiver::{Manner, Received, Receiver},
     world::World,
 };
 use tonic::Code;
 
-use crate::steps::{PATIENCE, assert_refused, reading};
+use crate::steps::{PATIENCE, assert_refused, measure, watch_filters};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ACME: &str = "labels.customer = \"acme\"";
@@ -34,24 +33,8 @@ async fn world(receivers: &[&Receiver]) -> World {
     })
     .await;
     world.init_trust();
-    let limit = Limit {
-        name: "limits/filter".into(),
-        metric: "pressure".into(),
-        value: 250.0,
-        part: "air filter".into(),
-        ..Limit::default()
-    };
-    let request = CreateLimitRequest { limit: Some(limit) };
-    world.admin().alerts().create_limit(request).await.expect("a limit");
+    watch_filters(&world).await;
     world
-}
-
-async fn measure(world: &World, member: &Member, sequence: u64, value: f64) {
-    let now = world.clock.now().millis();
-    let readings = (0..12).map(|second| reading(now / 1000 + second, value));
-    let request = SendTelemetryRequest { sequence, readings: readings.collect(), ..Default::default() };
-    member.caller.device().send_telemetry(request).await.expect("taken");
-    world.clock.advance(Duration::from_secs(60));
 }
 
 async fn hook(caller: &Caller, url: String) -> String {

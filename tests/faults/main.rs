@@ -2,6 +2,7 @@
 //!
 //! The seed is printed; `SLIPWAY_SEED=N` runs the same kills again.
 
+mod agents;
 mod archive;
 mod invariants;
 mod kills;

@@ -70,6 +70,8 @@ async fn the_opentelemetry_sdk_exports_with_a_token() {
     assert_success(&export(&python, &world, ["token", "pump-1", &token]));
     let alert = alert_of(&world, "pump-1").await;
     assert_eq!((alert.state(), alert.component.as_str()), (AlertState::Open, "filter"));
+    let shown = world.slipway(&["telemetry", "show", "pump-1", "filter.pressure_drop"]);
+    assert!(shown.contains("300") && shown.contains("Pa"), "{shown}");
     // The token is not for this one, and the answer says so without an error: nothing is sent again.
     assert_success(&export(&python, &world, ["token", "pump-2", &token]));
     let nobody = export(&python, &world, ["token", "pump-1", "slip_nobody_00"]);

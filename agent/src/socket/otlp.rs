@@ -4,6 +4,7 @@
 //! quantiles and exemplars are passed over. Components are spelled as the server spells them for those who export
 //! to it directly: what the sender calls `slipway.component`, else its name and the attributes of the point.
 
+use slipway_proto::SpelledComponent;
 use slipway_trust::Sha256;
 
 use super::{
@@ -19,9 +20,6 @@ const NAMELESS: &str = "otlp";
 const UNKNOWN: &str = "unknown_service";
 /// Attributes of one point; the conventions know a dozen.
 const ATTRIBUTES: usize = 32;
-/// A component that cannot be spelled ends in so many digits of a digest.
-const DIGEST: usize = 16;
-const LONGEST: usize = 63;
 
 /// The flag of a point that says that there is no value at the moment.
 const NO_VALUE: u64 = 1;
@@ -234,55 +232,25 @@ fn component(attributes: &[&[u8]], sender: &Sender<'_>) -> Result<Result<String,
         return Ok(if is_component(said) { Ok(said.to_owned()) } else { Err(refused()) });
     }
     named.sort_by_key(|(key, ..)| *key);
-    let mut spelled = Spelled::default();
-    spelled.put(sender.program);
+    let mut spelled = SpelledComponent::of(sender.program);
     for (key, value, _) in &named {
-        spelled.text.push('/');
-        spelled.put(key);
-        spelled.text.push('.');
-        match value {
-            Some((1, text)) => spelled.put(text.text()?),
-            Some((2, flag)) => spelled.put(if flag.number()? == 0 { "false" } else { "true" }),
-            Some((3, number)) => spelled.put(&(number.number()? as i64).to_string()),
-            Some((4, number)) => spelled.put(&number.double()?.to_string()),
-            _ => spelled.lossy = true,
+        let value = match value {
+            Some((1, text)) => Some(text.text()?.to_owned()),
+            Some((2, flag)) => Some((flag.number()? != 0).to_string()),
+            Some((3, number)) => Some((number.number()? as i64).to_string()),
+            Some((4, number)) => Some(number.double()?.to_string()),
+            _ => None,
+        };
+        spelled.attribute(key, value.as_deref());
+    }
+    Ok(Ok(spelled.finish(|| {
+        let mut whole = sender.named.as_bytes().to_vec();
+        for (.., attribute) in named {
+            put_varint(attribute.len() as u64, &mut whole);
+            whole.extend_from_slice(attribute);
         }
-    }
-    if !spelled.lossy && spelled.text.len() <= LONGEST {
-        return Ok(Ok(spelled.text));
-    }
-    let mut whole = sender.named.as_bytes().to_vec();
-    for (.., attribute) in named {
-        put_varint(attribute.len() as u64, &mut whole);
-        whole.extend_from_slice(attribute);
-    }
-    let digest = Sha256::of(&whole).to_string();
-    // What was spelled is ASCII, so any cut is between characters.
-    spelled.text.truncate(LONGEST - DIGEST - 1);
-    Ok(Ok(format!("{}-{}", spelled.text, &digest[..DIGEST])))
-}
-
-/// Text in the letters of a component.
-#[derive(Default)]
-struct Spelled {
-    text: String,
-    /// Whether something else could be spelled the same.
-    lossy: bool,
-}
-
-impl Spelled {
-    fn put(&mut self, part: &str) {
-        for c in part.chars() {
-            if self.text.len() > LONGEST {
-                self.lossy = true;
-                return;
-            }
-            let plain = c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
-            self.lossy |= !plain;
-            let kept = c.to_ascii_lowercase();
-            self.text.push(if kept.is_ascii_lowercase() || plain { kept } else { '_' });
-        }
-    }
+        Sha256::of(&whole).to_string()
+    })))
 }
 
 /// The sort of a value, and the value.

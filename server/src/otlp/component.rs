@@ -1,22 +1,19 @@
 //! Attributes as a component: the part of the device that a series is about.
 
 use prost::Message as _;
-use slipway_proto::opentelemetry::proto::common::v1::{KeyValue, any_value::Value};
+use slipway_proto::{
+    SpelledComponent,
+    opentelemetry::proto::common::v1::{KeyValue, any_value::Value},
+};
 use slipway_trust::Sha256;
 
 use super::{CLASS, COMPONENT, text};
-use crate::model::{
-    reading::{MAX_COMPONENT, is_component},
-    text::quoted,
-};
+use crate::model::{reading::is_component, text::quoted};
 
 /// Where a program does not say its name.
 const NAMELESS: &str = "otlp";
 /// What the kits put in for that.
 const UNKNOWN: &str = "unknown_service";
-/// Hex digits of the digest that stands for what a component cannot spell: 64 bits, for the few
-/// thousand series of one device.
-const DIGEST: usize = 16;
 
 /// The component of a data point, or why it has none.
 ///
@@ -34,54 +31,24 @@ pub fn component(point: &[KeyValue], resource: &[KeyValue]) -> Result<String, St
         text(resource, "service.name").filter(|name| !name.is_empty() && !name.starts_with(UNKNOWN));
     let mut attributes: Vec<&KeyValue> = point.iter().filter(|attribute| attribute.key != CLASS).collect();
     attributes.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut spelled = Spelled::default();
-    spelled.put(program.unwrap_or(NAMELESS));
+    let mut spelled = SpelledComponent::of(program.unwrap_or(NAMELESS));
     for attribute in &attributes {
-        spelled.text.push('/');
-        spelled.put(&attribute.key);
-        spelled.text.push('.');
-        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(Value::StringValue(text)) => spelled.put(text),
-            Some(Value::BoolValue(flag)) => spelled.put(&flag.to_string()),
-            Some(Value::IntValue(number)) => spelled.put(&number.to_string()),
-            Some(Value::DoubleValue(number)) => spelled.put(&number.to_string()),
-            _ => spelled.lossy = true,
+        let value = match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(text)) => Some(text.clone()),
+            Some(Value::BoolValue(flag)) => Some(flag.to_string()),
+            Some(Value::IntValue(number)) => Some(number.to_string()),
+            Some(Value::DoubleValue(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        spelled.attribute(&attribute.key, value.as_deref());
+    }
+    Ok(spelled.finish(|| {
+        let mut whole = program.unwrap_or_default().as_bytes().to_vec();
+        for attribute in attributes {
+            whole.extend(attribute.encode_length_delimited_to_vec());
         }
-    }
-    if !spelled.lossy && spelled.text.len() <= MAX_COMPONENT {
-        return Ok(spelled.text);
-    }
-    let mut whole = program.unwrap_or_default().as_bytes().to_vec();
-    for attribute in attributes {
-        whole.extend(attribute.encode_length_delimited_to_vec());
-    }
-    let digest = Sha256::of(&whole).to_string();
-    // What was spelled is ASCII, so any cut is between characters.
-    spelled.text.truncate(MAX_COMPONENT - DIGEST - 1);
-    Ok(format!("{}-{}", spelled.text, &digest[..DIGEST]))
-}
-
-/// Text in the letters of a component.
-#[derive(Default)]
-struct Spelled {
-    text: String,
-    /// Whether something else could be spelled the same.
-    lossy: bool,
-}
-
-impl Spelled {
-    fn put(&mut self, part: &str) {
-        for c in part.chars() {
-            if self.text.len() > MAX_COMPONENT {
-                self.lossy = true;
-                return;
-            }
-            let plain = c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
-            self.lossy |= !plain;
-            let kept = c.to_ascii_lowercase();
-            self.text.push(if kept.is_ascii_lowercase() || plain { kept } else { '_' });
-        }
-    }
+        Sha256::of(&whole).to_string()
+    }))
 }
 
 #[cfg(test)]

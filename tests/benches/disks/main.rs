@@ -13,9 +13,7 @@ use std::{
     time::Duration,
 };
 
-use slipway_proto::v1::{
-    Alert, CreateLimitRequest, DataClass, Limit, ListAlertsRequest, Reading, SendTelemetryRequest,
-};
+use slipway_proto::v1::{Alert, DataClass, ListAlertsRequest, Reading, SendTelemetryRequest};
 use slipway_server::store::inbox::inbox_waiting;
 use slipway_tests::{clock, cpu, member::Member, world::World};
 
@@ -26,18 +24,16 @@ const PER_HOST: usize = 45;
 /// Calls under way at once.
 const AT_ONCE: usize = 32;
 const DAY: Duration = Duration::from_secs(86_400);
-/// The limits of `deploy/limits` about what the recording has: metric and bound.
-const LIMITS: [(&str, &str, f64); 2] = [
-    ("disk-reallocated", "slipway.smart.reallocated_sectors", 500.0),
-    ("disk-pending", "slipway.smart.pending_sectors", 1.0),
-];
+/// The limits that ship, and the way of failing that they are about.
+const LIMITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/limits/disks.toml");
+const FAILING: &str = "disk_failing";
 
 /// What became of one disk.
 #[derive(Debug, Default)]
 struct Disk {
     host: usize,
     failed: bool,
-    /// Alerts that were open at the same time, at most, by what they are about.
+    /// Alerts that were open at the same time, at most, by the way of failing.
     open: BTreeMap<String, u32>,
     told: bool,
 }
@@ -52,16 +48,7 @@ fn main() {
 async fn replay(data: PathBuf) {
     let world = World::start().await;
     world.init_trust();
-    for (id, metric, value) in LIMITS {
-        let limit =
-            Limit { name: format!("limits/{id}"), metric: metric.to_owned(), value, ..Limit::default() };
-        world
-            .admin()
-            .alerts()
-            .create_limit(CreateLimitRequest { limit: Some(limit) })
-            .await
-            .expect("a limit");
-    }
+    world.slipway(&["limit", "apply", "--file", LIMITS]);
     let mut fleet = Fleet { world, hosts: Vec::new(), disks: HashMap::new(), sequence: 0 };
     let (mut rows, mut readings, mut days) = (0, 0, 0);
     let process = std::process::id();
@@ -177,12 +164,12 @@ impl Fleet {
         for alert in self.alerts().await {
             let Some(serial) = names.get(&alert.component) else { continue };
             let disk = self.disks.get_mut(serial).expect("a disk");
-            disk.told = true;
-            let metric = alert.evidence.map(|evidence| evidence.metric).unwrap_or_default();
-            *open.entry((serial.clone(), metric)).or_default() += 1;
+            // That a disk behaves otherwise than before is worth a look, and does not say that it fails.
+            disk.told |= alert.failure_mode == FAILING;
+            *open.entry((serial.clone(), alert.failure_mode)).or_default() += 1;
         }
-        for ((serial, metric), count) in open {
-            let most = self.disks.get_mut(&serial).expect("a disk").open.entry(metric).or_default();
+        for ((serial, mode), count) in open {
+            let most = self.disks.get_mut(&serial).expect("a disk").open.entry(mode).or_default();
             *most = count.max(*most);
         }
     }
