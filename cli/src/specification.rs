@@ -47,6 +47,9 @@ struct LimitEntry {
     above: Option<Spanned<f64>>,
     #[serde(default)]
     below: Option<Spanned<f64>>,
+    /// The side that is bad, where nobody knows the bound.
+    learn: Option<Spanned<String>>,
+    factor: Option<Spanned<f64>>,
     unit: Option<Spanned<String>>,
     selector: Option<Spanned<String>>,
     component: Option<Spanned<String>>,
@@ -160,6 +163,7 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
     place.note("name", Some(&entry.id));
     place.note("metric", Some(&entry.metric));
     place.note("value", entry.above.as_ref().or(entry.below.as_ref()));
+    place.note("learned", entry.factor.as_ref());
     place.note("unit", entry.unit.as_ref());
     place.note("selector", entry.selector.as_ref());
     place.note("component", entry.component.as_ref());
@@ -168,15 +172,14 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
     place.note("horizon", entry.horizon.as_ref());
     place.note("failure_mode", entry.failure_mode.as_ref());
     place.note("source", entry.source.as_ref());
-    let (value, below) = match (&entry.above, &entry.below) {
-        (Some(above), None) => (*above.get_ref(), false),
-        (None, Some(below)) => (*below.get_ref(), true),
-        (None, None) | (Some(_), Some(_)) => {
-            let wrong = "say either above = NUMBER (large values are bad) or below = NUMBER (small ones are)";
-            faults.push(Fault { at: place.at("value"), wrong: wrong.to_owned() });
-            (0.0, false)
-        }
-    };
+    let (value, below) = bound(&entry, &place).unwrap_or_else(|fault| {
+        faults.push(fault);
+        (0.0, false)
+    });
+    let learned = entry.learn.as_ref().map(|_| v1::LearnedLimit {
+        factor: entry.factor.as_ref().map(|factor| *factor.get_ref()).unwrap_or_default(),
+        ..v1::LearnedLimit::default()
+    });
     let mut span = |text: Option<Spanned<String>>| {
         let text = text?;
         match duration::parse(text.get_ref()) {
@@ -189,6 +192,7 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
     };
     let (lead_time, horizon) = (span(entry.lead_time), span(entry.horizon));
     let severity = match entry.severity.as_ref().map(|word| word.get_ref().as_str()) {
+        None if learned.is_some() => v1::AlertSeverity::Unspecified,
         None | Some("critical") => v1::AlertSeverity::Critical,
         Some("warning") => v1::AlertSeverity::Warning,
         Some("info") => v1::AlertSeverity::Info,
@@ -214,9 +218,38 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
         failure_mode: text(entry.failure_mode),
         severity: severity.into(),
         source: text(entry.source),
+        learned,
         ..v1::Limit::default()
     };
     (limit, place)
+}
+
+/// The bound, and whether small values are bad.
+fn bound(entry: &LimitEntry, place: &Place) -> Result<(f64, bool), Fault> {
+    let fault = |at: usize, wrong: &str| Err(Fault { at, wrong: wrong.to_owned() });
+    if let (None, Some(factor)) = (&entry.learn, &entry.factor) {
+        return fault(
+            factor.span().start,
+            "factor is for bounds that are learned: say learn = \"above\" as well",
+        );
+    }
+    match (&entry.above, &entry.below, &entry.learn) {
+        (Some(above), None, None) => Ok((*above.get_ref(), false)),
+        (None, Some(below), None) => Ok((*below.get_ref(), true)),
+        (None, None, Some(learn)) => match learn.get_ref().as_str() {
+            "above" => Ok((0.0, false)),
+            "below" => Ok((0.0, true)),
+            _ => fault(
+                learn.span().start,
+                "say learn = \"above\" (large values are bad) or learn = \"below\" (small ones are)",
+            ),
+        },
+        _ => fault(
+            place.at("value"),
+            "say either above = NUMBER (large values are bad) or below = NUMBER (small ones are), or learn = \"above\" \
+             or \"below\" where nobody knows a number",
+        ),
+    }
 }
 
 fn fix(entry: Spanned<FixEntry>) -> (v1::Fix, Place) {
@@ -295,6 +328,23 @@ release = "pump/2.1.0"
         assert!(problem.contains("\n  lead_time = \"5 days\"\nline 11: say either above"), "{problem}");
         let unknown = Specification::parse(FILE.replace("unit", "units")).unwrap_err();
         assert!(unknown.contains("line 7") && unknown.contains("unknown field `units`"), "{unknown}");
+    }
+
+    #[test]
+    fn a_bound_may_be_left_to_be_learned() {
+        let learned = FILE.replace("above = 250", "learn = \"below\"\nfactor = 4");
+        let request = Specification::parse(learned).unwrap().request;
+        let air = &request.limits[0];
+        assert_eq!((air.value, air.below, air.severity()), (0.0, true, v1::AlertSeverity::Unspecified));
+        assert_eq!(air.learned.as_ref().unwrap().factor, 4.0);
+        for (wrong, said) in [
+            ("above = 250\nlearn = \"above\"", "line 6: say either above"),
+            ("learn = \"high\"", "line 6: say learn = "),
+            ("above = 250\nfactor = 4", "line 7: factor is for bounds"),
+        ] {
+            let problem = Specification::parse(FILE.replace("above = 250", wrong)).unwrap_err();
+            assert!(problem.contains(said), "{problem}");
+        }
     }
 
     #[test]

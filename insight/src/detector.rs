@@ -8,7 +8,7 @@
 //!
 //! Rates are by reading, not by time: they suit readings every few minutes.
 
-use crate::narrow;
+use crate::{fence::Level, narrow};
 
 /// The views, in the order of [`Anomaly::views`].
 pub const VIEWS: [&str; 4] =
@@ -189,6 +189,22 @@ impl Detector {
         self.long.is_finite()
             && self.short.is_finite()
             && self.hours.iter().copied().chain(tails).chain(single).all(f32::is_finite)
+    }
+
+    /// How far the readings go; none before it is warm.
+    pub(crate) fn level(&self, is_rate: bool) -> Option<Level> {
+        let of_hours = self.hours.iter().zip(self.seen).filter(|(_, seen)| *seen >= KNOWN);
+        let of_hours = of_hours.map(|(hour, _)| f64::from(*hour));
+        let (low, high) =
+            of_hours.fold((0.0_f64, 0.0_f64), |(low, high), hour| (low.min(hour), high.max(hour)));
+        (self.count > WARM).then(|| Level {
+            now: self.short,
+            long: self.long,
+            high: self.long + high,
+            low: self.long + low,
+            deviation: f64::from(self.deviation),
+            is_rate,
+        })
     }
 
     /// Whether it has not taken in any reading.

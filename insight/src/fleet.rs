@@ -20,6 +20,8 @@ const LEAST_SHARE: f64 = 0.1;
 /// Decades of surprise from which on it is told. Hundreds of cohorts and metrics are asked every few minutes, about
 /// the same devices; six decades leave one false finding in years.
 pub const TOLD: f64 = 6.0;
+/// The decades above are for this many comparisons at a time.
+const COMPARISONS: f64 = 100.0;
 /// What was told stays told down to this many decades.
 const STAYS: f64 = 3.0;
 /// A shift is told when a device of the cohort has the larger (or the smaller) value with this probability.
@@ -59,8 +61,15 @@ pub struct Shift {
 impl Shift {
     /// Whether it is told; `before`: whether it was.
     pub fn is_told(&self, before: bool) -> bool {
+        self.is_told_among(1, before)
+    }
+
+    /// Whether it is told as one of so many that were looked at together. Bonferroni's correction: what chance shows
+    /// in a hundred times as many, it shows with two decades more.
+    pub fn is_told_among(&self, comparisons: usize, before: bool) -> bool {
         let (decades, apart) = if before { (STAYS, STILL_APART) } else { (TOLD, APART) };
-        self.decades >= decades && self.larger.max(1.0 - self.larger) >= apart
+        let more = (comparisons as f64 / COMPARISONS).log10().max(0.0);
+        self.decades >= decades + more && self.larger.max(1.0 - self.larger) >= apart
     }
 }
 
@@ -280,6 +289,13 @@ mod tests {
         let theirs: Vec<f64> = (0..5_000).map(|_| noise.normal()).collect();
         let shift = shift(&ours, &theirs).unwrap();
         assert!(shift.decades > TOLD && !shift.is_told(false), "{shift:?}");
+    }
+
+    #[test]
+    fn more_comparisons_ask_for_more_surprise() {
+        let shift = Shift { decades: 7.0, larger: 0.95, median: 3.0, others_median: 1.0 };
+        assert!(shift.is_told_among(100, false) && shift.is_told_among(1_000, false));
+        assert!(!shift.is_told_among(1_001, false) && shift.is_told_among(1_001, true));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`trend`]: the exponentially weighted lines of a series.
 //! - [`mod@forecast`]: when that line crosses a bound, as P10, P50 and P90, or why nobody can say.
 //! - [`fleet`]: what many devices have in common.
+//! - [`fence`]: a bound learned from devices of one model.
 //! - [`finding`]: what holds now, with hysteresis, so that noise at a bound is not a flood.
 //!
 //! Nothing here knows a clock, randomness or input and output: the same readings in the same order
@@ -13,6 +14,7 @@
 pub mod blob;
 pub mod cohort;
 pub mod detector;
+pub mod fence;
 pub mod finding;
 pub mod fleet;
 pub mod forecast;

@@ -3,6 +3,7 @@
 use crate::{
     DAY_MS, Side,
     detector::{Anomaly, Detector},
+    fence::Level,
     seconds,
     series::{Series, Step},
 };
@@ -74,6 +75,13 @@ impl State {
         let second_of_day = seconds(at_ms.rem_euclid(DAY_MS));
         let anomaly = self.detector.step(seen, second_of_day);
         anomaly.filter(|_| at_ms.saturating_sub(i64::from(self.since) * 1000) >= KNOWN_MS)
+    }
+
+    /// How far its readings go; none of a series that is known for less than a day.
+    pub fn level(&self) -> Option<Level> {
+        let (last_ms, _) = self.series.last()?;
+        let is_known = last_ms.saturating_sub(i64::from(self.since) * 1000) >= KNOWN_MS;
+        is_known.then(|| self.detector.level(self.boot != 0)).flatten()
     }
 
     fn forget_usual(&mut self) {
@@ -191,6 +199,27 @@ mod tests {
             assert_eq!(state.step(at * MINUTES, total, "a", None).anomaly, None);
         }
         assert!((state.detector.long - 1.0).abs() < 1e-9, "one a second: {}", state.detector.long);
+    }
+
+    #[test]
+    fn a_level_is_known_after_a_day_and_takes_its_course_in() {
+        let (mut noise, mut state) = (Noise::new(9), State::default());
+        // By day 40, by night 20.
+        let mut course = |at: i64| {
+            let by_day = (8..20).contains(&(at * MINUTES / 3_600_000 % 24));
+            if by_day { 40.0 + noise.normal() } else { 20.0 + noise.normal() }
+        };
+        for at in 0..280 {
+            state.step(at * MINUTES, course(at), "", None);
+        }
+        assert_eq!(state.level(), None);
+        for at in 280..2_880 {
+            state.step(at * MINUTES, course(at), "", None);
+        }
+        let level = state.level().unwrap();
+        assert!((level.high - 40.0).abs() < 1.5 && (level.low - 20.0).abs() < 1.5, "{level:?}");
+        assert!((level.now - 20.0).abs() < 3.0 && !level.is_rate, "{level:?}");
+        assert!((8.0..12.0).contains(&level.deviation), "{level:?}");
     }
 
     #[test]

@@ -122,6 +122,11 @@ pub enum LimitCommand {
     Apply(LimitApply),
     /// Limits, by name
     List(Extent),
+    /// One limit, with what was learned for it, by model
+    Show {
+        /// The limit
+        limit: String,
+    },
     /// Remove a limit; its open alerts are resolved
     Delete {
         /// The limit
@@ -156,8 +161,16 @@ pub struct LimitSet {
     pub metric: String,
 
     /// The bound, in the metric's unit
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub value: f64,
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, required_unless_present = "learn")]
+    pub value: Option<f64>,
+
+    /// Nobody knows the bound: learn it from what the devices of each model have in common
+    #[arg(long, conflicts_with_all = ["value", "consumable", "lead_time", "horizon"])]
+    pub learn: bool,
+
+    /// How far from what is usual a learned bound lies, 1 to 100 [default: 6]
+    #[arg(long, value_name = "NUMBER", requires = "learn")]
+    pub factor: Option<f64>,
 
     /// Small values are bad: the bound is crossed from above
     #[arg(long)]

@@ -28,16 +28,18 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
         }
         LimitCommand::Apply(args) => limit_apply::run(args, &api, console).await,
         LimitCommand::List(extent) => {
-            let limits = pages(console, extent.max, |page_size, page_token| {
-                let mut alerts = api.alerts();
-                async move {
-                    let request = v1::ListLimitsRequest { page_size, page_token };
-                    let page = alerts.list_limits(request).await?.into_inner();
-                    Ok((page.limits, page.next_page_token))
-                }
-            })
-            .await?;
+            let limits = list(&api, console, extent.max).await?;
             console.show_all("Limit", &limits, render_list)
+        }
+        LimitCommand::Show { limit } => {
+            let name = names::full("limits", &limit);
+            let limits = list(&api, console, MOST).await?;
+            let found = limits.iter().find(|known| known.name == name).ok_or_else(|| {
+                Failure::new(format!("there is no limit {}", names::short(&name)))
+                    .hint("list what there is: slipway limit list")
+                    .reason("LIMIT_NOT_FOUND")
+            })?;
+            console.show("Limit", found, render_one)
         }
         LimitCommand::Delete { limit } => {
             let name = names::full("limits", &limit);
@@ -49,13 +51,34 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
     }
 }
 
+/// Every limit there can be.
+const MOST: usize = 1_000;
+/// Devices without which nothing is learned.
+const LEAST_DEVICES: u32 = 10;
+
+async fn list(api: &Api, console: &Console, most: usize) -> Result<Vec<v1::Limit>, Failure> {
+    pages(console, most, |page_size, page_token| {
+        let mut alerts = api.alerts();
+        async move {
+            let request = v1::ListLimitsRequest { page_size, page_token };
+            let page = alerts.list_limits(request).await?.into_inner();
+            Ok((page.limits, page.next_page_token))
+        }
+    })
+    .await
+}
+
 fn limit(args: LimitSet) -> v1::Limit {
     v1::Limit {
         name: names::full("limits", &args.name),
         selector: args.selector,
         component: args.component,
         metric: args.metric,
-        value: args.value,
+        value: args.value.unwrap_or_default(),
+        learned: args.learn.then(|| v1::LearnedLimit {
+            factor: args.factor.unwrap_or_default(),
+            ..v1::LearnedLimit::default()
+        }),
         below: args.below,
         consumable: args.consumable,
         lead_time: Some(duration::to_wire(args.lead_time)),
@@ -70,13 +93,69 @@ fn limit(args: LimitSet) -> v1::Limit {
 /// What crossing it means: `metric above 80 on component filter`.
 fn sentence(limit: &v1::Limit) -> String {
     let side = if limit.below { "below" } else { "above" };
-    let mut text = format!("{} {side} {}", limit.metric, human::number(limit.value));
-    if !limit.unit.is_empty() && limit.unit != "1" {
+    let mut text = match &limit.learned {
+        Some(learned) => format!("{} {side} {}", limit.metric, learned_bound(learned)),
+        None => format!("{} {side} {}", limit.metric, human::number(limit.value)),
+    };
+    if limit.learned.is_none() && !limit.unit.is_empty() && limit.unit != "1" {
         text.push_str(&format!(" {}", limit.unit));
     }
     if !limit.component.is_empty() {
         text.push_str(&format!(" on component {}", limit.component));
     }
+    text
+}
+
+/// What is known of a bound that is learned: `12.5 V (learned from 40 devices)`, `what is learned: 7 of 10 devices`.
+fn learned_bound(learned: &v1::LearnedLimit) -> String {
+    let known: Vec<(&v1::LearnedBound, f64)> =
+        learned.bounds.iter().filter_map(|bound| Some((bound, bound.value?))).collect();
+    match known.as_slice() {
+        [] => {
+            let most = learned.bounds.iter().map(|bound| bound.devices).max().unwrap_or(0);
+            format!("what is usual (learning: {most} of {LEAST_DEVICES} devices)")
+        }
+        [(bound, value)] => {
+            format!("{} (learned from {} devices)", quantity(*value, &bound.unit), bound.devices)
+        }
+        several => format!("what is usual (learned for {} models)", several.len()),
+    }
+}
+
+fn quantity(value: f64, unit: &str) -> String {
+    let number = human::number(value);
+    if unit.is_empty() || unit == "1" { number } else { format!("{number} {unit}") }
+}
+
+fn render_one(limit: &v1::Limit) -> String {
+    let mut text = render_list(std::slice::from_ref(limit));
+    let Some(learned) = &limit.learned else { return text };
+    let rows: Vec<_> = learned
+        .bounds
+        .iter()
+        .map(|bound| {
+            let of = |value: f64| quantity(value, &bound.unit);
+            let known = bound.value.is_some();
+            vec![
+                format!("{} on {}", bound.product, bound.hardware),
+                bound.component.clone(),
+                bound.value.map_or_else(|| "learning".to_owned(), of),
+                if known { of(bound.median) } else { "-".to_owned() },
+                if known {
+                    bound.devices.to_string()
+                } else {
+                    format!("{} of {LEAST_DEVICES}", bound.devices)
+                },
+                if known { bound.beyond.to_string() } else { "-".to_owned() },
+            ]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&listed(
+        rows.len(),
+        "nothing is learned yet: the server looks within minutes, and no device has told this metric for a day",
+        columns(&["MODEL", "COMPONENT", "BOUND", "MEDIAN", "DEVICES", "BEYOND"], &rows),
+    ));
     text
 }
 
@@ -90,9 +169,9 @@ fn render_list(limits: &[v1::Limit]) -> String {
             vec![
                 names::short(&limit.name).to_owned(),
                 sentence(limit),
-                if limit.consumable { "consumable".into() } else { "wear".into() },
-                span(limit.lead_time.as_ref(), "0s"),
-                span(limit.horizon.as_ref(), "90d"),
+                kind(limit).to_owned(),
+                ahead(limit, span(limit.lead_time.as_ref(), "0s")),
+                ahead(limit, span(limit.horizon.as_ref(), "90d")),
                 if limit.selector.is_empty() { "all devices".into() } else { limit.selector.clone() },
             ]
         })
@@ -104,9 +183,68 @@ fn render_list(limits: &[v1::Limit]) -> String {
     )
 }
 
+fn kind(limit: &v1::Limit) -> &'static str {
+    match limit {
+        limit if limit.learned.is_some() => "learned",
+        limit if limit.consumable => "consumable",
+        _ => "wear",
+    }
+}
+
+/// Nothing is forecast against a bound that is learned.
+fn ahead(limit: &v1::Limit, span: String) -> String {
+    if limit.learned.is_some() { "-".to_owned() } else { span }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn learned(bounds: Vec<v1::LearnedBound>) -> v1::Limit {
+        v1::Limit {
+            name: "limits/heat".into(),
+            metric: "hw.temperature".into(),
+            learned: Some(v1::LearnedLimit { factor: 6.0, bounds, learn_time: None }),
+            ..v1::Limit::default()
+        }
+    }
+
+    fn bound(hardware: &str, value: Option<f64>, devices: u32) -> v1::LearnedBound {
+        v1::LearnedBound {
+            product: "pump".into(),
+            hardware: hardware.into(),
+            component: "motor".into(),
+            unit: "Cel".into(),
+            value,
+            median: 50.0,
+            devices,
+            beyond: 1,
+            learn_time: None,
+        }
+    }
+
+    #[test]
+    fn what_is_learned_is_said_in_words() {
+        let sentence = |bounds| sentence(&learned(bounds));
+        assert_eq!(sentence(vec![]), "hw.temperature above what is usual (learning: 0 of 10 devices)");
+        assert_eq!(
+            sentence(vec![bound("gw-a", None, 7), bound("gw-b", None, 2)]),
+            "hw.temperature above what is usual (learning: 7 of 10 devices)"
+        );
+        assert_eq!(
+            sentence(vec![bound("gw-a", Some(71.0), 250), bound("gw-b", None, 2)]),
+            "hw.temperature above 71 Cel (learned from 250 devices)"
+        );
+        assert_eq!(
+            render_one(&learned(vec![bound("gw-a", Some(71.0), 250), bound("gw-b", None, 2)])),
+            "ID    ALERT WHEN                                              KIND     LEAD TIME  HORIZON  DEVICES\n\
+             heat  hw.temperature above 71 Cel (learned from 250 devices)  learned  -          -        all devices\n\
+             \n\
+             MODEL         COMPONENT  BOUND     MEDIAN  DEVICES  BEYOND\n\
+             pump on gw-a  motor      71 Cel    50 Cel  250      1\n\
+             pump on gw-b  motor      learning  -       2 of 10  -\n"
+        );
+    }
 
     #[test]
     fn limits_as_a_table() {

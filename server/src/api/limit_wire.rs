@@ -13,6 +13,7 @@ use crate::model::{
     alert::Severity,
     fix::Fix,
     id,
+    learned::{Learned, LearnedBound},
     limit::{DEFAULT_HORIZON, Limit},
     refusal::{Reason, Refusal},
     selector::Selector,
@@ -40,6 +41,26 @@ pub fn limit(limit: &Limit) -> v1::Limit {
         severity: severity(limit.severity).into(),
         source: limit.source.clone(),
         managed_by: limit.managed_by.clone(),
+        learned: limit.learned.as_ref().map(|learned| v1::LearnedLimit {
+            factor: learned.factor,
+            bounds: learned.bounds.iter().map(learned_bound).collect(),
+            learn_time: learned.learned_at.map(timestamp),
+        }),
+    }
+}
+
+fn learned_bound(bound: &LearnedBound) -> v1::LearnedBound {
+    let (model, fence) = (&bound.model, bound.fence.as_ref());
+    v1::LearnedBound {
+        product: model.product.clone(),
+        hardware: model.hardware.clone(),
+        component: model.component.clone(),
+        unit: model.unit.clone(),
+        value: fence.map(|fence| fence.value),
+        median: fence.map_or(0.0, |fence| fence.median),
+        devices: bound.devices,
+        beyond: fence.map_or(0, |fence| fence.beyond),
+        learn_time: Some(timestamp(bound.learned_at)),
     }
 }
 
@@ -58,7 +79,12 @@ pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit,
             invalid(field, format!("{field} is a negative time"), "give a time of zero or more")
         }),
     };
+    let learned = wire.learned.as_ref().map(|learned| match learned.factor {
+        0.0 => Learned::default(),
+        factor => Learned::by(factor),
+    });
     let severity = match wire.severity() {
+        v1::AlertSeverity::Unspecified if learned.is_some() => Severity::Warning,
         v1::AlertSeverity::Info => Severity::Info,
         v1::AlertSeverity::Warning => Severity::Warning,
         v1::AlertSeverity::Unspecified | v1::AlertSeverity::Critical => Severity::Critical,
@@ -69,6 +95,7 @@ pub fn from_limit(wire: v1::Limit, actor: &str, now: Timestamp) -> Result<Limit,
         component: wire.component,
         metric: wire.metric,
         value: wire.value,
+        learned,
         side: if wire.below { Side::Below } else { Side::Above },
         consumable: wire.consumable,
         lead_time: span("lead_time", wire.lead_time.as_ref(), Duration::ZERO)?,

@@ -90,6 +90,12 @@ impl Filter {
         self.root.is_none()
     }
 
+    /// Whether whatever passes has one of the values that stand in it for this field, which is how somebody is named
+    /// rather than described.
+    pub fn names(&self, field: &str) -> bool {
+        self.root.as_ref().is_some_and(|root| root.names(field))
+    }
+
     /// The text it was read from.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -103,6 +109,17 @@ impl fmt::Display for Filter {
 }
 
 impl Node {
+    fn names(&self, field: &str) -> bool {
+        match self {
+            Node::All(nodes) => nodes.iter().any(|node| node.names(field)),
+            Node::Any(nodes) => !nodes.is_empty() && nodes.iter().all(|node| node.names(field)),
+            Node::Not(_) => false,
+            Node::Compare { path, test, value } => {
+                path == field && *test == Test::Equal && !value.starts_with('*') && !value.ends_with('*')
+            }
+        }
+    }
+
     fn matches(&self, subject: &impl Subject) -> bool {
         match self {
             Node::All(nodes) => nodes.iter().all(|node| node.matches(subject)),

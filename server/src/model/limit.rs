@@ -6,6 +6,7 @@ use slipway_insight::{Bound, Side};
 
 use super::{
     alert::Severity,
+    learned::Learned,
     reading::{is_component, is_metric},
     refusal::{Reason, Refusal},
     selector::Selector,
@@ -39,8 +40,10 @@ pub struct Limit {
     pub component: String,
     /// Metric.
     pub metric: String,
-    /// The bound, in the metric's unit.
+    /// The bound, in the metric's unit; 0 of one that is learned.
     pub value: f64,
+    /// How the bound is learned, and what was; none of one that somebody gave.
+    pub learned: Option<Learned>,
     /// The bad side.
     pub side: Side,
     /// Whether it is the stock of something that is used up.
@@ -94,6 +97,23 @@ impl Limit {
         if !self.value.is_finite() {
             refuse("value", format!("{} cannot be crossed", self.value), "give a finite number");
         }
+        if let Some(learned) = &self.learned {
+            if self.value != 0.0 {
+                let hint = "leave the value out, or do not have it learned";
+                refuse("value", "a limit whose bound is learned has no value of its own".to_owned(), hint);
+            }
+            if let Some((field, wrong, hint)) = learned.fault() {
+                refuse(field, wrong, hint);
+            }
+            if self.consumable {
+                let hint = "give the stock at which it is to be reordered";
+                refuse("consumable", "what others have left says nothing of a stock".to_owned(), hint);
+            }
+            if self.severity == Severity::Critical {
+                let hint = "leave the severity out, or say warning or info";
+                refuse("severity", "to be unlike the others is never critical".to_owned(), hint);
+            }
+        }
         if self.lead_time > MAX_LEAD_TIME {
             refuse("lead_time", "the lead time is more than a year".to_owned(), "give at most a year");
         }
@@ -126,6 +146,11 @@ impl Limit {
         self.metric == metric && (self.component.is_empty() || self.component == component)
     }
 
+    /// Whether it is an exception: one that names its devices, on which it takes the place of those that do not.
+    pub fn is_exception(&self) -> bool {
+        self.selector.names_devices()
+    }
+
     /// Whether its value can be held against readings in this unit.
     pub fn takes_unit(&self, unit: &str) -> bool {
         self.unit.is_empty() || self.unit == unit
@@ -138,6 +163,7 @@ impl Limit {
             && self.metric == other.metric
             && self.side == other.side
             && self.unit == other.unit
+            && self.learned.is_some() == other.learned.is_some()
     }
 
     /// What the forecaster is asked.
@@ -157,9 +183,9 @@ fn is_limit_id(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// The direction in which a series wears, when all limits about it agree.
+/// The direction in which a series wears, when all limits about it agree. To be unlike the others is no wear.
 pub fn wear<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<Side> {
-    let mut sides = limits.into_iter().map(|limit| limit.side);
+    let mut sides = limits.into_iter().filter(|limit| limit.learned.is_none()).map(|limit| limit.side);
     let first = sides.next()?;
     sides.all(|side| side == first).then_some(first)
 }
@@ -175,6 +201,7 @@ pub(crate) mod tests {
             component: "filter".to_owned(),
             metric: "filter.pressure_drop".to_owned(),
             value: 250.0,
+            learned: None,
             side: Side::Above,
             consumable: false,
             lead_time: DAY.saturating_mul(3),
@@ -190,9 +217,15 @@ pub(crate) mod tests {
         }
     }
 
+    fn learned() -> Limit {
+        let learned = Some(Learned::default());
+        Limit { value: 0.0, learned, severity: Severity::Warning, ..filter_limit() }
+    }
+
     #[test]
     fn names_the_field_at_fault() {
         assert_eq!(filter_limit().check(), Ok(()));
+        assert_eq!(learned().check(), Ok(()));
         let good = filter_limit;
         let cases = [
             ("name", Limit { id: "A".to_owned(), ..good() }),
@@ -202,6 +235,11 @@ pub(crate) mod tests {
             ("lead_time", Limit { lead_time: DAY.saturating_mul(400), ..good() }),
             ("horizon", Limit { horizon: Duration::ZERO, ..good() }),
             ("part", Limit { part: "a\nb".to_owned(), ..good() }),
+            ("value", Limit { learned: Some(Learned::default()), severity: Severity::Info, ..good() }),
+            ("learned", Limit { learned: Some(Learned::by(0.5)), ..learned() }),
+            ("learned", Limit { learned: Some(Learned::by(f64::NAN)), ..learned() }),
+            ("consumable", Limit { consumable: true, ..learned() }),
+            ("severity", Limit { severity: Severity::Critical, ..learned() }),
         ];
         for (field, limit) in cases {
             let refusal = limit.check().unwrap_err();
@@ -216,5 +254,7 @@ pub(crate) mod tests {
         assert_eq!(wear([&up, &up]), Some(Side::Above));
         assert_eq!(wear([&up, &down]), None);
         assert_eq!(wear([]), None);
+        let learned = Limit { learned: Some(Learned::default()), ..down };
+        assert_eq!(wear([&up, &learned]), Some(Side::Above));
     }
 }

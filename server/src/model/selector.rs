@@ -53,6 +53,11 @@ impl Selector {
         self.0.matches(device)
     }
 
+    /// Whether it names the devices that it is for: `id = "pump-3"`.
+    pub fn names_devices(&self) -> bool {
+        self.0.names("id")
+    }
+
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -61,5 +66,28 @@ impl Selector {
     /// The text it was read from.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_devices_or_describes_them() {
+        let names = |text: &str| Selector::parse(text).unwrap().names_devices();
+        for text in [
+            "id = \"pump-3\"",
+            "id = a OR id = b",
+            "product = pump AND id = a",
+            "NOT product = x AND (id = a OR id = b)",
+        ] {
+            assert!(names(text), "{text}");
+        }
+        for text in
+            ["", "id = \"pump-*\"", "NOT id = a", "id != a", "id = a OR product = pump", "labels.id = a"]
+        {
+            assert!(!names(text), "{text}");
+        }
     }
 }

@@ -196,7 +196,11 @@ fn limit_fields(limit: &Limit) -> Fields {
         ("selector", limit.selector.as_str().to_owned()),
         ("component", limit.component.clone()),
         ("metric", limit.metric.clone()),
-        ("value", limit.value.to_string()),
+        ("value", limit.learned.as_ref().map_or_else(|| limit.value.to_string(), |_| String::new())),
+        (
+            "learned",
+            limit.learned.as_ref().map(|learned| format!("factor {}", learned.factor)).unwrap_or_default(),
+        ),
         ("unit", limit.unit.clone()),
         ("below", (limit.side == slipway_insight::Side::Below).to_string()),
         ("consumable", limit.consumable.to_string()),

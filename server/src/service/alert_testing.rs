@@ -85,6 +85,7 @@ pub(super) async fn filter_limit(ctx: &Context) -> Limit {
         component: "filter".to_owned(),
         metric: METRIC.to_owned(),
         value: 250.0,
+        learned: None,
         side: Side::Above,
         consumable: false,
         lead_time: DAY * 3,

@@ -7,14 +7,16 @@ use super::{
 };
 use crate::{
     model::{
-        alert::{Alert, Kind},
-        alert_raise::{clear, raise},
+        alert::{Alert, Kind, REOPEN_WITHIN},
+        alert_raise::{Raised, clear, raise},
         device::DeviceState,
         facts::Facts,
-        fleet::{self, Member},
-        id,
+        fleet::{self, FleetFinding, Member},
+        fleet_shift, id,
+        time::Timestamp,
     },
     store::{
+        Tx,
         alerts::{alerts_living, alerts_of_device},
         inbox::inbox_try_lock,
     },
@@ -49,29 +51,53 @@ pub async fn look(ctx: &Context) -> Result<Option<usize>> {
     if !inbox_try_lock(&mut tx).await? {
         return Ok(None);
     }
-    let known = alerts_of_device(&mut tx, "", now.before(crate::model::alert::REOPEN_WITHIN)).await?;
-    let known: Vec<Alert> = known.into_iter().filter(|alert| alert.kind == Kind::Fleet).collect();
-    let around = circumstances(&mut tx, now).await?;
-    let mut changes = Vec::new();
-    for finding in &findings {
-        let current = known.iter().find(|alert| alert.cause == finding.cause);
-        changes.extend(raise(current, &finding.raised(), id::mint(now, ctx.rng.bytes()), now));
-    }
-    for alert in known.iter().filter(|alert| !findings.iter().any(|finding| finding.cause == alert.cause)) {
-        changes.extend(clear(Some(alert), "Nothing to do any more: the others have it as often.", now));
-    }
-    let mut book = AlertBook::new(&around, None::<&Facts>, known, now);
-    for change in changes {
-        // Somebody who took it meanwhile goes first; the next run looks again.
-        book.write(&mut tx, change).await?;
-    }
-    let written = book.into_changes();
+    let known = known(&mut tx, now).await?;
+    let known: Vec<Alert> = known.into_iter().filter(|alert| !fleet_shift::is_one(alert)).collect();
+    let raised: Vec<Raised> = findings.iter().map(FleetFinding::raised).collect();
+    let over = "Nothing to do any more: the others have it as often.";
+    let written = settle(ctx, &mut tx, known, raised, over).await?;
     let position = append(&mut tx, &written).await?;
     tx.commit().await?;
     if let Some(position) = position {
         ctx.alerts.moved(position);
     }
     Ok(Some(written.len()))
+}
+
+/// The alerts about the fleet that are living, or can open again.
+pub(super) async fn known(tx: &mut Tx, now: Timestamp) -> Result<Vec<Alert>> {
+    let known = alerts_of_device(tx, "", now.before(REOPEN_WITHIN)).await?;
+    Ok(known.into_iter().filter(|alert| alert.kind == Kind::Fleet).collect())
+}
+
+/// Opens, keeps or resolves the `known` alerts as is found; returns those that changed, to be appended.
+pub(super) async fn settle(
+    ctx: &Context,
+    tx: &mut Tx,
+    known: Vec<Alert>,
+    found: Vec<Raised<'_>>,
+    over: &str,
+) -> Result<Vec<Alert>> {
+    let now = ctx.clock.now();
+    let around = circumstances(tx, now).await?;
+    let mut changes = Vec::new();
+    for alert in known.iter().filter(|alert| !found.iter().any(|raised| raised.cause == alert.cause)) {
+        changes.extend(clear(Some(alert), over, now));
+    }
+    for mut raised in found {
+        let current = known.iter().find(|alert| alert.cause == raised.cause);
+        if let Some(living) = current.filter(|alert| alert.is_living()) {
+            // What is usual among the others moves with each look, and nobody acts on that.
+            raised.evidence.limit = living.evidence.limit;
+        }
+        changes.extend(raise(current, &raised, id::mint(now, ctx.rng.bytes()), now));
+    }
+    let mut book = AlertBook::new(&around, None::<&Facts>, known, now);
+    for change in changes {
+        // Somebody who took it meanwhile goes first; the next run looks again.
+        book.write(tx, change).await?;
+    }
+    Ok(book.into_changes())
 }
 
 #[cfg(test)]
@@ -82,7 +108,6 @@ mod tests {
     use crate::{
         model::{
             alert::{AlertState, Evidence, Health, Severity},
-            alert_raise::Raised,
             device::{Component, SYSTEM},
         },
         service::testing::enrolled,

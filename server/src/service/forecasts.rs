@@ -40,6 +40,7 @@ use crate::{
 };
 
 mod judged;
+mod learned;
 mod silent;
 mod watched;
 

@@ -5,6 +5,7 @@ use crate::{
     model::{
         alert::Alert,
         fix::Fix,
+        learned::MAX_LEARNED,
         limit::{Limit, MAX_LIMITS},
         page::Page,
         refusal::{Reason, Refusal},
@@ -17,7 +18,8 @@ use crate::{
         audit::audit_append,
         fixes::fixes_page,
         inbox::inbox_lock,
-        limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
+        learned::learned_forget,
+        limits::{limit_delete, limit_get, limit_put, limits_count, limits_learned, limits_page},
     },
 };
 
@@ -36,10 +38,15 @@ pub async fn create(ctx: &Context, actor: &str, limit: Limit) -> Result<Limit> {
     check_count(&mut tx).await?;
     let mut changes = Vec::new();
     if before.is_some_and(|before| !before.judges_same(&limit)) {
+        learned_forget(&mut tx, &limit.id).await?;
         changes =
             end_alerts(&mut tx, &limit.id, "Nothing to do any more: the limit was changed.", now).await?;
     }
-    let detail = format!("{} {:?} {} {}", limit.metric, limit.side, limit.value, limit.selector.as_str());
+    let value = match &limit.learned {
+        None => limit.value.to_string(),
+        Some(learned) => format!("learned by {}", learned.factor),
+    };
+    let detail = format!("{} {:?} {value} {}", limit.metric, limit.side, limit.selector.as_str());
     audit_append(&mut tx, now, actor, "CreateLimit", &format!("limits/{}", limit.id), &detail).await?;
     let position = append(&mut tx, &changes).await?;
     tx.commit().await?;
@@ -89,6 +96,15 @@ pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
 
 /// Refuses what would make more limits than every reading can be held against.
 pub(super) async fn check_count(tx: &mut Tx) -> Result<()> {
+    if limits_learned(tx).await? > i64::try_from(MAX_LEARNED).unwrap_or(i64::MAX) {
+        return Err(Refusal::new(
+            Reason::LimitInvalid,
+            format!("these would be more than {MAX_LEARNED} limits whose bounds are learned"),
+            "let one limit select several models: each model has a bound of its own",
+        )
+        .field("limit.learned")
+        .into());
+    }
     if limits_count(tx).await? <= i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX) {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use crate::{
         audit::audit_append,
         fixes::{fix_delete, fix_put, fixes_page},
         inbox::inbox_lock,
+        learned::learned_forget,
         limits::{limit_delete, limit_put, limits_page},
     },
 };
@@ -95,6 +96,7 @@ async fn replace(
         (_, Some(after)) => {
             limit_put(tx, after).await?;
             if before.is_some_and(|before| !before.judges_same(after)) {
+                learned_forget(tx, &after.id).await?;
                 return end_alerts(tx, &after.id, "Nothing to do any more: the limit was changed.", now)
                     .await;
             }

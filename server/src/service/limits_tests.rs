@@ -43,3 +43,44 @@ async fn its_alerts_end_with_it() {
     assert_eq!(ended.state, AlertState::Resolved);
     assert!(ended.recommendation.contains("the limit was removed"), "{}", ended.recommendation);
 }
+
+#[tokio::test]
+async fn an_exception_takes_the_place_of_what_holds_for_all() {
+    let ctx = Context::for_test().await;
+    let general = filter_limit(&ctx).await;
+    for (sequence, id) in [(1, "pump-1"), (1, "pump-2")] {
+        let pump = device(&ctx, id, "north").await;
+        report(&ctx, &pump, sequence, month(ctx.clock.now(), 260.0, 0.0)).await;
+    }
+    let living = async || {
+        let mut tx = ctx.db.read().await.unwrap();
+        let alerts = alerts_living(&mut tx, "", 10).await.unwrap();
+        let mut told: Vec<_> =
+            alerts.iter().map(|alert| (alert.device_id.clone(), alert.cause.clone())).collect();
+        told.sort();
+        told
+    };
+    let told = |id: &str, cause: &str| (id.to_owned(), cause.to_owned());
+    assert_eq!(living().await, [told("pump-1", "filter"), told("pump-2", "filter")]);
+    // The first one has a filter that may drop more.
+    let selector = crate::model::selector::Selector::parse("id = \"pump-1\"").unwrap();
+    let exception = Limit { id: "large".to_owned(), value: 400.0, selector, ..general.clone() };
+    create(&ctx, "tests", exception.clone()).await.unwrap();
+    let again = async |sequence: u64| {
+        ctx.clock.advance(crate::model::time::DAY);
+        for id in ["pump-1", "pump-2"] {
+            let pump = ctx.devices.get(id).unwrap();
+            report(&ctx, &pump, sequence, month(ctx.clock.now(), 260.0, 0.0)).await;
+        }
+    };
+    again(2).await;
+    assert_eq!(living().await, [told("pump-2", "filter")]);
+    // An exception on the other side, or in another unit, excepts from nothing.
+    let other = Limit { side: slipway_insight::Side::Below, value: 10.0, ..exception.clone() };
+    create(&ctx, "tests", other).await.unwrap();
+    again(3).await;
+    assert_eq!(living().await, [told("pump-1", "filter"), told("pump-2", "filter")]);
+    create(&ctx, "tests", Limit { unit: "bar".to_owned(), ..exception }).await.unwrap();
+    again(4).await;
+    assert_eq!(living().await, [told("pump-1", "filter"), told("pump-2", "filter")]);
+}

@@ -15,6 +15,7 @@ pub mod check_in;
 pub mod claims;
 pub mod conditions;
 pub mod courier;
+pub mod cross_section;
 pub mod deliveries;
 pub mod device_cache;
 pub mod devices;

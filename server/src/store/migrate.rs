@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "0011_archive"),
     migration!(12, "0012_erasures"),
     migration!(13, "0013_revoked_keys"),
+    migration!(15, "0015_learned"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).

@@ -36,6 +36,7 @@ mod error;
 pub mod fixes;
 pub mod inbox;
 pub mod inbox_chunk;
+pub mod learned;
 pub mod limits;
 mod lists;
 pub mod manufacturers;

@@ -54,6 +54,21 @@ pub async fn series_of_device(tx: &mut Tx, device_id: &str) -> Result<Vec<Series
     Ok(all)
 }
 
+/// Every series of these devices, by device, in no order within one.
+pub async fn series_of_sample(
+    tx: &mut Tx,
+    device_ids: &[&str],
+) -> Result<BTreeMap<String, Vec<SeriesRow>>, StoreError> {
+    let mut by_device: BTreeMap<String, Vec<SeriesRow>> = BTreeMap::new();
+    for page in pages(tx, device_ids).await? {
+        by_device.entry(page.device_id).or_default().extend(page.series);
+    }
+    for (device_id, series) in old(tx, device_ids).await? {
+        by_device.entry(device_id).or_default().push(series);
+    }
+    Ok(by_device)
+}
+
 /// The pages of these devices, by device and number; for a transaction that writes: what an earlier release
 /// kept in a row each is moved to pages on the way.
 pub async fn series_of_devices(tx: &mut Tx, device_ids: &[&str]) -> Result<Vec<SeriesPage>, StoreError> {

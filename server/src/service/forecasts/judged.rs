@@ -1,7 +1,7 @@
 //! What a series that was stepped means for the alerts of its device.
 
 use slipway_insight::{
-    DAY_MS, Finding, Series, Standing,
+    DAY_MS, Finding, Series, Standing, State,
     detector::{ALERT, Anomaly},
     judge,
 };
@@ -41,6 +41,7 @@ impl Oddest {
 pub(super) struct Judged<'a> {
     pub device: &'a DeviceEntry,
     pub row: &'a SeriesRow,
+    pub state: &'a State,
     pub series: &'a Series,
 }
 
@@ -59,6 +60,10 @@ impl Judged<'_> {
             // Newest first: the living one, or the one that was resolved last.
             let current = self.of_series(alerts).find(|alert| alert.cause == limit.id);
             let standing = current.map_or(Standing::Clear, Alert::standing);
+            if limit.learned.is_some() {
+                changes.extend(self.by_learned(current, limit, mint, now));
+                continue;
+            }
             let finding = judge(self.series, &limit.bound(), standing);
             let evidence = self.evidence(limit, &finding);
             let seen = Observation {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use slipway_insight::{State, StateError};
+use slipway_insight::{Side, State, StateError};
 
 use super::{
     super::{Result, alert_book::AlertBook, device_cache::DeviceEntry},
@@ -42,11 +42,25 @@ impl<'a> Limits<'a> {
         Limits(by_metric)
     }
 
-    fn about(&self, device: &DeviceEntry, component: &str, metric: &str) -> Vec<&'a Limit> {
+    /// Those that judge a series of a device. An exception, which names the device, takes the place of those on its
+    /// side that do not; a bound that is not learned yet judges nothing.
+    fn about(&self, device: &DeviceEntry, component: &str, metric: &str, unit: &str) -> Vec<&'a Limit> {
+        let is_known = |limit: &Limit| {
+            let learned = limit.learned.as_ref();
+            learned.is_none_or(|learned| learned.bound_of(&**device, component, unit).is_some())
+        };
         let of_metric = self.0.get(metric).into_iter().flatten().copied();
-        of_metric
+        let mut about: Vec<&Limit> = of_metric
             .filter(|limit| limit.is_about(component, metric) && limit.selector.matches(&**device))
-            .collect()
+            .filter(|limit| is_known(limit))
+            .collect();
+        let excepted: Vec<Side> = about
+            .iter()
+            .filter(|limit| limit.is_exception() && limit.takes_unit(unit))
+            .map(|limit| limit.side)
+            .collect();
+        about.retain(|limit| limit.is_exception() || !excepted.contains(&limit.side));
+        about
     }
 }
 
@@ -111,7 +125,7 @@ impl<'a> Watched<'a> {
                 self.left_out.insert((component.to_owned(), metric.to_owned()));
                 continue;
             }
-            let about = limits.about(self.device, component, metric);
+            let about = limits.about(self.device, component, metric, &first.unit);
             let oddest = match place {
                 Ok(index) => {
                     let known = self.series.get_mut(index);
@@ -175,7 +189,7 @@ impl<'a> Watched<'a> {
         if oddest.is_none() && limits.is_empty() && self.book.alerts().is_empty() {
             return Ok(true);
         }
-        let judged = Judged { device: self.device, row, series: &state.series };
+        let judged = Judged { device: self.device, row, state, series: &state.series };
         for change in judged.by_limits(self.book.alerts(), limits, mint, now) {
             if !self.book.write(tx, change).await? {
                 return Ok(false);
