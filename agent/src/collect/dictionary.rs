@@ -102,9 +102,9 @@ dictionary! {
     LOAD_1M "system.cpu.load_average.1m" "1" Diagnostic Gauge
         "Processes that run or wait for the disk, over 1 minute" < "/proc/loadavg"
     LOAD_5M "system.cpu.load_average.5m" "1" Diagnostic Gauge
-        "The same over 5 minutes" < "/proc/loadavg"
+        "Processes that run or wait for the disk, over 5 minutes" < "/proc/loadavg"
     LOAD_15M "system.cpu.load_average.15m" "1" Diagnostic Gauge
-        "The same over 15 minutes" < "/proc/loadavg"
+        "Processes that run or wait for the disk, over 15 minutes" < "/proc/loadavg"
     MEMORY_AVAILABLE "system.linux.memory.available" "By" Diagnostic Gauge
         "Memory that a program could have without swapping" < "/proc/meminfo"
     MEMORY_UTILIZATION "system.memory.utilization" "1" Diagnostic Gauge
@@ -112,13 +112,13 @@ dictionary! {
     PRESSURE_CPU "slipway.pressure.cpu.some" "1" Diagnostic Gauge
         "Share of the last minute in which somebody waited for a processor" < "/proc/pressure/cpu"
     PRESSURE_MEMORY "slipway.pressure.memory.some" "1" Diagnostic Gauge
-        "… in which somebody waited for memory" < "/proc/pressure/memory"
+        "Share of the last minute in which somebody waited for memory" < "/proc/pressure/memory"
     PRESSURE_MEMORY_FULL "slipway.pressure.memory.full" "1" Diagnostic Gauge
-        "… in which everybody waited for memory" < "/proc/pressure/memory"
+        "Share of the last minute in which everybody waited for memory" < "/proc/pressure/memory"
     PRESSURE_IO "slipway.pressure.io.some" "1" Diagnostic Gauge
-        "… in which somebody waited for a disk" < "/proc/pressure/io"
+        "Share of the last minute in which somebody waited for a disk" < "/proc/pressure/io"
     PRESSURE_IO_FULL "slipway.pressure.io.full" "1" Diagnostic Gauge
-        "… in which everybody waited for a disk" < "/proc/pressure/io"
+        "Share of the last minute in which everybody waited for a disk" < "/proc/pressure/io"
 
     DISK_IO_TIME "system.disk.io_time" "s" Diagnostic Counter
         "Time in which a disk was busy" < "/sys/block/*/stat"

@@ -2,10 +2,46 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use slipway_proto::v1;
 
 use super::{ClaimFile, DeviceImport, Extent, ListArgs};
 use crate::{duration, names};
+
+/// What the owner of a device is asked about.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ClassName {
+    /// Needed to update safely
+    Essential,
+    /// How the machine is
+    Diagnostic,
+    /// How it is used
+    Usage,
+    /// Where it is
+    Location,
+}
+
+impl ClassName {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ClassName::Essential => "essential",
+            ClassName::Diagnostic => "diagnostic",
+            ClassName::Usage => "usage",
+            ClassName::Location => "location",
+        }
+    }
+
+    /// On the wire.
+    pub fn wire(self) -> v1::DataClass {
+        match self {
+            ClassName::Essential => v1::DataClass::Essential,
+            ClassName::Diagnostic => v1::DataClass::Diagnostic,
+            ClassName::Usage => v1::DataClass::Usage,
+            ClassName::Location => v1::DataClass::Location,
+        }
+    }
+}
 
 /// The right to enrol devices.
 #[derive(Debug, Subcommand)]
@@ -141,10 +177,13 @@ pub enum DeviceCommand {
         out: PathBuf,
     },
     /// Erase everything a device sent, and what was concluded from it, for good
-    #[command(after_help = "Example:\n  slipway device erase pump-1 --yes")]
+    #[command(after_help = "Example:\n  slipway device erase pump-1 --class location --yes")]
     Erase {
         /// The device
         device: String,
+        /// Only this class of data [default: all of them]
+        #[arg(long, value_enum, value_name = "CLASS")]
+        class: Option<ClassName>,
         /// It cannot be taken back
         #[arg(long)]
         yes: bool,

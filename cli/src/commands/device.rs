@@ -73,7 +73,9 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
             Ok(())
         }
         DeviceCommand::Export { device, out } => device_privacy::export(&device, &out, &api, console).await,
-        DeviceCommand::Erase { device, yes } => device_privacy::erase(&device, yes, &api, console).await,
+        DeviceCommand::Erase { device, class, yes } => {
+            device_privacy::erase(&device, class, yes, &api, console).await
+        }
         DeviceCommand::Updates { device, list } => updates(device, list, &api, console).await,
     }
 }

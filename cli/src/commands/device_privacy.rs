@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use slipway_proto::v1::{self, export_device_response::Record};
 
-use crate::{connect::Api, error::Failure, json, names, output::Console};
+use crate::{args::ClassName, connect::Api, error::Failure, json, names, output::Console};
 
 /// Writes everything the server holds of a device as lines of JSON, into a file that only the caller may read.
 ///
@@ -52,27 +52,40 @@ pub async fn export(device: &str, out: &Path, api: &Api, console: &Console) -> R
     Ok(())
 }
 
-/// Erases everything a device sent.
+/// Erases everything a device sent, or one class of it.
 ///
 /// # Errors
 /// Without `--yes`, and what the server says.
-pub async fn erase(device: &str, yes: bool, api: &Api, console: &Console) -> Result<(), Failure> {
+pub async fn erase(
+    device: &str,
+    class: Option<ClassName>,
+    yes: bool,
+    api: &Api,
+    console: &Console,
+) -> Result<(), Failure> {
     let name = names::full("devices", device);
+    let what =
+        class.map_or_else(|| "every reading".to_owned(), |class| format!("every {} reading", class.word()));
+    let alerts = if class.is_none() { "every alert" } else { "the alerts about them" };
     if !yes {
         return Err(Failure::usage(format!(
-            "this erases every reading and every alert of {} for good; nobody can bring them back",
+            "this erases {what} and {alerts} of {} for good; nobody can bring them back",
             names::short(&name)
         ))
         .hint("say so with --yes; slipway device export keeps a copy"));
     }
-    let request = v1::EraseDeviceRequest { name: name.clone() };
+    let request = v1::EraseDeviceRequest {
+        name: name.clone(),
+        data_class: class.map_or(0, |class| class.wire().into()),
+    };
     let answer = api.privacy().erase_device(request).await?.into_inner();
     let said = if answer.finished {
-        "is erased: its readings, its series and its alerts are gone"
+        "is erased: the readings, the series and the alerts about them are gone"
     } else {
         "is being erased; the server goes on by itself. The same command again says when it is done"
     };
-    console.say(&format!("what {} sent {said}", names::short(&name)));
+    let what = class.map_or_else(|| "what".to_owned(), |class| format!("the {} data that", class.word()));
+    console.say(&format!("{what} {} sent {said}", names::short(&name)));
     Ok(())
 }
 
@@ -88,6 +101,7 @@ fn values(record: Record) -> Result<Vec<Value>, Failure> {
             let lines = readings.map(|one| Ok(line("reading", json::message("Reading", one)?)));
             lines.collect::<Result<_, Failure>>()?
         }
+        Record::Metric(metric) => vec![line("metric", json::message("ExportedMetric", &metric)?)],
         Record::Series(series) => vec![line("series", json::message("ExportedSeries", &series)?)],
     })
 }

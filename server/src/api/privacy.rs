@@ -12,10 +12,15 @@ use slipway_proto::v1::{
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use super::{alert_wire, fleet_wire, principal, rollout_wire, wire};
+use super::{alert_wire, fleet_wire, principal, rollout_wire, status::refused, wire};
 use crate::{
     limits,
-    model::time::Timestamp,
+    model::{
+        device::DataClass,
+        erasure::Erasure,
+        refusal::{Reason, Refusal},
+        time::Timestamp,
+    },
     service::{
         Context, Error, erasure,
         export::{Export, Part},
@@ -69,11 +74,12 @@ impl PrivacyService for Api {
     ) -> Result<Response<EraseDeviceResponse>, Status> {
         let caller = principal::token(&request)?;
         let id = wire::id_in("devices", &request.get_ref().name, "name")?;
-        erasure::begin(&self.ctx, &caller.actor(), &id).await?;
+        let erasure = Erasure { device_id: id, class: class_asked(request.get_ref().data_class)? };
+        erasure::begin(&self.ctx, &caller.actor(), &erasure).await?;
         // Cut off here, the task goes on with it.
-        let finished = match timeout(PATIENCE, erasure::finish(&self.ctx, &id)).await {
+        let finished = match timeout(PATIENCE, erasure::finish(&self.ctx, &erasure)).await {
             Ok(Ok(())) => true,
-            Ok(Err(Error::Refused(_))) | Err(_) => !erasure::is_pending(&self.ctx, &id).await?,
+            Ok(Err(Error::Refused(_))) | Err(_) => !erasure::is_pending(&self.ctx, &erasure).await?,
             Ok(Err(error)) => return Err(error.into()),
         };
         Ok(Response::new(EraseDeviceResponse { finished }))
@@ -97,7 +103,31 @@ fn records(part: Part) -> Vec<Record> {
             unit: series.unit,
             readings,
         })],
+        Part::Metric(metric) => vec![Record::Metric(v1::ExportedMetric {
+            data_class: class(&metric.class).into(),
+            metric: metric.name,
+            unit: metric.unit,
+            kind: metric.kind.to_owned(),
+            meaning: metric.meaning.to_owned(),
+            owners: metric.is_owners,
+        })],
     }
+}
+
+/// None: everything. A class that is none erases nothing.
+fn class_asked(wire: i32) -> Result<Option<DataClass>, Status> {
+    let asked = v1::DataClass::try_from(wire).ok().map(|class| match class {
+        v1::DataClass::Unspecified => None,
+        v1::DataClass::Essential => Some(DataClass::Essential),
+        v1::DataClass::Diagnostic => Some(DataClass::Diagnostic),
+        v1::DataClass::Usage => Some(DataClass::Usage),
+        v1::DataClass::Location => Some(DataClass::Location),
+    });
+    asked.ok_or_else(|| {
+        let hint = "name one of the four classes, or none to erase everything";
+        let refusal = Refusal::new(Reason::MessageInvalid, format!("{wire} is no class of data"), hint);
+        refused(&refusal.field("data_class"))
+    })
 }
 
 fn reading(row: &Row) -> v1::Reading {

@@ -9,7 +9,9 @@ use slipway_proto::v1;
 use super::*;
 use crate::{
     model::{
+        device::DataClass,
         filter::Filter,
+        limit::Limit,
         page::Page,
         refusal::Reason,
         time::{DAY, Timestamp},
@@ -17,12 +19,12 @@ use crate::{
     objects::Objects,
     service::{
         Error,
-        alert_testing::{device, filter_limit, reading},
+        alert_testing::{METRIC, device, filter_limit, reading},
         archive, audit,
         device_cache::DeviceEntry,
         export::{Export, Part},
-        forecasts, ingest,
-        testing::TestContext,
+        forecasts, ingest, limits,
+        testing::{TestContext, enrolled},
     },
     store::{alerts::alerts_of_device, archive_series::archive_series_of_device, series::series_of_device},
 };
@@ -58,6 +60,10 @@ async fn lived(ctx: &Context, id: &str, unit: &str) {
     ctx.clock.advance(DAY);
     archive::run(ctx).await.unwrap();
     measure(ctx, &pump, 2, unit).await;
+}
+
+fn all(device_id: &str) -> Erasure {
+    Erasure { device_id: device_id.to_owned(), class: None }
 }
 
 /// What is left of a device, by place.
@@ -99,12 +105,12 @@ async fn nothing_is_left_of_a_device_and_all_of_the_others() {
     assert!(left(&ctx, "pump-1").await.iter().all(|count| *count > 0));
     assert!(!marked([ctx.dir.path(), objects.path()]).is_empty());
 
-    begin(&ctx, "tokens/aa (ann)", "pump-1").await.unwrap();
-    finish(&ctx, "pump-1").await.unwrap();
+    begin(&ctx, "tokens/aa (ann)", &all("pump-1")).await.unwrap();
+    finish(&ctx, &all("pump-1")).await.unwrap();
     assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
     assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
     assert_eq!(left(&ctx, "pump-2").await, others);
-    assert!(!is_pending(&ctx, "pump-1").await.unwrap());
+    assert!(!is_pending(&ctx, &all("pump-1")).await.unwrap());
     // It goes on: what it sends from now on is new.
     let pump = ctx.devices.get("pump-1").unwrap();
     measure(&ctx, &pump, 3, "Pa").await;
@@ -120,12 +126,13 @@ async fn nothing_is_left_of_a_device_and_all_of_the_others() {
 async fn an_erasure_that_was_cut_off_is_gone_on_with() {
     let (ctx, objects) = world().await;
     lived(&ctx, "pump-1", MARK).await;
-    begin(&ctx, "tests", "pump-1").await.unwrap();
-    begin(&ctx, "tests", "pump-1").await.unwrap();
+    begin(&ctx, "tests", &all("pump-1")).await.unwrap();
+    begin(&ctx, "tests", &all("pump-1")).await.unwrap();
     // The process dies at every place where it waits; each time a new one goes on.
     let mut cuts = 0;
     loop {
-        let mut run = Box::pin(finish(&ctx, "pump-1"));
+        let erasure = all("pump-1");
+        let mut run = Box::pin(finish(&ctx, &erasure));
         let mut polls = 0;
         let ended = loop {
             tokio::select! {
@@ -142,7 +149,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with() {
         match ended {
             Some(ended) => break ended.unwrap(),
             // Cut off after it wrote down that it is done, and before it said so.
-            None if !is_pending(&ctx, "pump-1").await.unwrap() => break,
+            None if !is_pending(&ctx, &all("pump-1")).await.unwrap() => break,
             None => {}
         }
         cuts += 1 + cuts / 3;
@@ -152,7 +159,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with() {
     assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
     assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
     // What is not there is not erased.
-    match begin(&ctx, "tests", "pump-9").await.unwrap_err() {
+    match begin(&ctx, "tests", &all("pump-9")).await.unwrap_err() {
         Error::Refused(refusal) => assert_eq!(refusal.reason, Reason::DeviceNotFound),
         other => panic!("{other:?}"),
     }
@@ -164,7 +171,7 @@ async fn an_export_holds_everything_once() {
     lived(&ctx, "pump-1", "Pa").await;
     lived(&ctx, "pump-2", "Pa").await;
     let mut export = Export::begin(&ctx, "tests", "pump-1").await.unwrap();
-    let (mut devices, mut alerts, mut readings, mut series) = (0, 0, 0, Vec::new());
+    let (mut devices, mut alerts, mut readings, mut series, mut metrics) = (0, 0, 0, Vec::new(), Vec::new());
     while let Some(part) = export.next().await.unwrap() {
         match part {
             Part::Device(seen) => devices += usize::from(seen.device.id == "pump-1"),
@@ -175,9 +182,127 @@ async fn an_export_holds_everything_once() {
                 readings += rows.len();
             }
             Part::Series(one, count) => series.push((one.component, one.class, count)),
+            Part::Metric(metric) => metrics.push((metric.name, metric.unit, metric.is_owners)),
         }
     }
     assert_eq!((devices, alerts, readings), (1, 1, 96));
     assert_eq!(series, [("filter".to_owned(), "diagnostic".to_owned(), 96)]);
+    assert_eq!(metrics, [(METRIC.to_owned(), "Pa".to_owned(), true)]);
     ctx.clock.advance(Duration::from_secs(1));
+}
+
+/// A device that tells where it is and how its filter is, in one batch, with an alert about each; the place has the mark.
+async fn located(ctx: &Context, id: &str, sequence: u64) {
+    let pump = match ctx.devices.get(id) {
+        Some(pump) => pump,
+        None => {
+            enrolled(ctx, id, |device| {
+                device.inventory.consent = vec![DataClass::Diagnostic, DataClass::Location];
+            })
+            .await
+        }
+    };
+    let now = ctx.clock.now();
+    let own = (0..48).rev().map(|hour| reading(now.before(DAY / 24 * hour), 300.0 + f64::from(hour % 3)));
+    let places: Vec<v1::Reading> = own
+        .clone()
+        .map(|reading| v1::Reading {
+            component: "gps".to_owned(),
+            metric: "position.latitude".to_owned(),
+            unit: MARK.to_owned(),
+            data_class: v1::DataClass::Location.into(),
+            ..reading
+        })
+        .collect();
+    let readings = own.chain(places).collect();
+    let request = v1::SendTelemetryRequest { sequence, readings, ..Default::default() };
+    ingest::batch(ctx, &pump, request).await.unwrap();
+    while forecasts::consume(ctx).await.unwrap().batches > 0 {}
+}
+
+async fn roamed(ctx: &Context, id: &str) {
+    located(ctx, id, 1).await;
+    ctx.clock.advance(DAY);
+    archive::run(ctx).await.unwrap();
+    located(ctx, id, 2).await;
+}
+
+/// A limit that every latitude crosses.
+async fn fence(ctx: &Context) {
+    let filter = filter_limit(ctx).await;
+    let limit = Limit {
+        id: "border".to_owned(),
+        component: "gps".to_owned(),
+        metric: "position.latitude".to_owned(),
+        ..filter
+    };
+    limits::create(ctx, "tests", limit).await.unwrap();
+}
+
+fn places_of(device_id: &str) -> Erasure {
+    Erasure { class: Some(DataClass::Location), ..all(device_id) }
+}
+
+#[tokio::test]
+async fn one_class_goes_and_the_others_stay() {
+    let (ctx, objects) = world().await;
+    fence(&ctx).await;
+    roamed(&ctx, "pump-1").await;
+    roamed(&ctx, "pump-2").await;
+    let others = left(&ctx, "pump-2").await;
+    assert_eq!(left(&ctx, "pump-1").await, [2, 2, 2, 192]);
+
+    begin(&ctx, "tests", &places_of("pump-1")).await.unwrap();
+    assert!(!is_pending(&ctx, &all("pump-1")).await.unwrap(), "nobody asked for more");
+    finish(&ctx, &places_of("pump-1")).await.unwrap();
+    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 96]);
+    assert_eq!(left(&ctx, "pump-2").await, others, "another device");
+    let mut tx = ctx.db.read().await.unwrap();
+    assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap()[0].metric, METRIC);
+    drop(tx);
+    // The batches tell repeats as before, and nothing comes back.
+    located(&ctx, "pump-1", 2).await;
+    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 96]);
+
+    begin(&ctx, "tests", &places_of("pump-2")).await.unwrap();
+    finish(&ctx, &places_of("pump-2")).await.unwrap();
+    assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
+    assert!(!is_pending(&ctx, &places_of("pump-1")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_erasure_of_a_class_that_was_cut_off_is_gone_on_with() {
+    let (ctx, objects) = world().await;
+    fence(&ctx).await;
+    let mut cuts = 0;
+    for run in 0.. {
+        let id = format!("pump-{run}");
+        roamed(&ctx, &id).await;
+        begin(&ctx, "tests", &places_of(&id)).await.unwrap();
+        let erasure = places_of(&id);
+        let ended = {
+            let mut run = Box::pin(finish(&ctx, &erasure));
+            let mut polls = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = &mut run => break Some(ended),
+                    () = tokio::task::yield_now() => {}
+                }
+                polls += 1;
+                if polls > cuts {
+                    break None;
+                }
+            }
+        };
+        // A new process goes on.
+        resume(&ctx).await.unwrap();
+        assert_eq!(left(&ctx, &id).await, [1, 1, 1, 96], "cut off after {cuts}");
+        assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
+        if ended.is_some() {
+            break;
+        }
+        cuts += 3 + cuts / 2;
+    }
+    assert!(cuts > 3, "{cuts}");
 }

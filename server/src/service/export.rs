@@ -1,6 +1,9 @@
 //! Everything the server holds of a device, part by part: memory does not grow with what there is.
 
-use std::{collections::BTreeMap, vec::IntoIter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec::IntoIter,
+};
 
 use slipway_archive::Row;
 
@@ -11,7 +14,8 @@ use super::{
 };
 use crate::{
     model::{
-        alert::Alert,
+        alert::{Alert, Evidence},
+        dictionary,
         time::Timestamp,
         update::{HistoryLine, Update},
     },
@@ -38,6 +42,25 @@ pub enum Part {
     Readings(Vec<Row>),
     /// A series, and how many readings it had.
     Series(Series, u64),
+    /// A metric of its readings or alerts, and what it means.
+    Metric(Metric),
+}
+
+/// What a metric means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// UCUM unit.
+    pub unit: String,
+    /// Data class; empty when no reading says.
+    pub class: String,
+    /// From where it counts; empty when only the owner knows.
+    pub kind: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+    /// Whether it is the owner's.
+    pub is_owners: bool,
 }
 
 /// What identifies a series of a device.
@@ -59,6 +82,8 @@ pub struct Export {
     ctx: Context,
     device_id: String,
     series: BTreeMap<Series, u64>,
+    /// Metrics of alerts, with their units.
+    told: BTreeMap<String, String>,
     stage: Stage,
 }
 
@@ -70,6 +95,7 @@ enum Stage {
     Alerts(IntoIter<Alert>),
     Readings(Box<Readings>),
     Series(std::collections::btree_map::IntoIter<Series, u64>),
+    Metrics(IntoIter<Metric>),
 }
 
 impl Export {
@@ -84,6 +110,7 @@ impl Export {
             ctx: ctx.clone(),
             device_id: device_id.to_owned(),
             series: BTreeMap::new(),
+            told: BTreeMap::new(),
             stage: Stage::Device(Box::new(seen)),
         })
     }
@@ -116,7 +143,13 @@ impl Export {
                     }
                 }
                 Stage::Alerts(alerts) => match alerts.next() {
-                    Some(alert) => return Ok(Some(Part::Alert(Box::new(alert)))),
+                    Some(alert) => {
+                        let Evidence { metric, unit, .. } = &alert.evidence;
+                        if !metric.is_empty() {
+                            self.told.insert(metric.clone(), unit.clone());
+                        }
+                        return Ok(Some(Part::Alert(Box::new(alert))));
+                    }
                     None => {
                         let readings = archive::readings_of_device(&self.ctx, &self.device_id).await?;
                         self.stage = Stage::Readings(Box::new(readings));
@@ -127,14 +160,45 @@ impl Export {
                         page.iter().for_each(|row| count(&mut self.series, row));
                         return Ok(Some(Part::Readings(page)));
                     }
-                    None => self.stage = Stage::Series(std::mem::take(&mut self.series).into_iter()),
+                    None => self.stage = Stage::Series(self.series.clone().into_iter()),
                 },
-                Stage::Series(series) => {
-                    return Ok(series.next().map(|(series, readings)| Part::Series(series, readings)));
-                }
+                Stage::Series(series) => match series.next() {
+                    Some((series, readings)) => return Ok(Some(Part::Series(series, readings))),
+                    None => self.stage = Stage::Metrics(metrics(&self.series, &self.told).into_iter()),
+                },
+                Stage::Metrics(metrics) => return Ok(metrics.next().map(Part::Metric)),
             }
         }
     }
+}
+
+/// Each metric once, by name: as the dictionary has it, or as the readings and alerts do.
+fn metrics(series: &BTreeMap<Series, u64>, told: &BTreeMap<String, String>) -> Vec<Metric> {
+    let names: BTreeSet<&str> =
+        series.keys().map(|series| series.metric.as_str()).chain(told.keys().map(String::as_str)).collect();
+    let metric = |name: &str| match dictionary::find(name) {
+        Some(entry) => Metric {
+            name: name.to_owned(),
+            unit: entry.unit.to_owned(),
+            class: entry.class.as_str().to_owned(),
+            kind: entry.kind,
+            meaning: entry.meaning,
+            is_owners: false,
+        },
+        None => {
+            let measured = series.keys().find(|series| series.metric == name);
+            let unit = measured.map(|series| series.unit.clone()).or_else(|| told.get(name).cloned());
+            Metric {
+                name: name.to_owned(),
+                unit: unit.unwrap_or_default(),
+                class: measured.map(|series| series.class.clone()).unwrap_or_default(),
+                kind: "",
+                meaning: "The owner's own: a program of the device sends it, and whoever wrote that knows what it says",
+                is_owners: true,
+            }
+        }
+    };
+    names.into_iter().map(metric).collect()
 }
 
 fn count(series: &mut BTreeMap<Series, u64>, row: &Row) {

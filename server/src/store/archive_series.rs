@@ -91,10 +91,15 @@ pub async fn archive_series_record(
     Ok(())
 }
 
-/// Forgets the series of a device.
-pub async fn archive_series_delete(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
-    on!(tx, conn => sqlx::query("DELETE FROM archive_series WHERE device_id = $1")
-        .bind(device_id).execute(conn).await.map(drop))?;
+/// Forgets the series of a device, or those of one class.
+pub async fn archive_series_delete(
+    tx: &mut Tx,
+    device_id: &str,
+    class: Option<DataClass>,
+) -> Result<(), StoreError> {
+    let word = class.map_or("", DataClass::as_str);
+    on!(tx, conn => sqlx::query("DELETE FROM archive_series WHERE device_id = $1 AND ($2 = '' OR class = $2)")
+        .bind(device_id).bind(word).execute(conn).await.map(drop))?;
     Ok(())
 }
 

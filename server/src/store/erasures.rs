@@ -1,38 +1,81 @@
 //! What devices sent, forgotten: which erasures are under way, and what they delete.
 
-use super::{Db, Pools, StoreError, Tx, on, outbox::outbox_erase, series::series_erase};
-use crate::model::time::Timestamp;
+use super::{
+    Db, Pools, StoreError, Tx,
+    column::Place,
+    inbox::InboxRow,
+    on,
+    outbox::{outbox_erase, outbox_erase_subject},
+    series::series_erase,
+};
+use crate::model::{device::DataClass, erasure::Erasure, time::Timestamp};
 
 /// Tables that hold what devices sent, or what was concluded from it.
 const TABLES: [&str; 8] =
     ["inbox", "series", "series_pages", "alerts", "alert_events", "outbox", "deliveries", "archive_series"];
 
-/// Notes that everything of a device is to be erased. To note it again changes nothing.
-pub async fn erasure_begin(tx: &mut Tx, device_id: &str, now: Timestamp) -> Result<(), StoreError> {
+/// Notes that something of a device is to be erased. To note it again changes nothing.
+pub async fn erasure_begin(tx: &mut Tx, erasure: &Erasure, now: Timestamp) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
-        "INSERT INTO erasures (device_id, begun_at) VALUES ($1, $2) ON CONFLICT (device_id) DO NOTHING")
-        .bind(device_id).bind(now.millis()).execute(conn).await.map(drop))?;
+        "INSERT INTO erasures (device_id, class, begun_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (device_id, class) DO NOTHING")
+        .bind(&erasure.device_id).bind(word(erasure)).bind(now.millis()).execute(conn).await.map(drop))?;
     Ok(())
 }
 
-/// Devices whose erasure is not finished, the one that waits longest first.
-pub async fn erasures_pending(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
-    let ids = on!(tx, conn => sqlx::query_scalar("SELECT device_id FROM erasures ORDER BY begun_at, device_id")
-        .fetch_all(conn).await)?;
-    Ok(ids)
+/// The erasures that are not finished, the one that waits longest first.
+pub async fn erasures_pending(tx: &mut Tx) -> Result<Vec<Erasure>, StoreError> {
+    let rows: Vec<(String, String)> = on!(tx, conn =>
+        sqlx::query_as("SELECT device_id, class FROM erasures ORDER BY begun_at, device_id, class")
+            .fetch_all(conn).await)?;
+    rows.into_iter()
+        .map(|(device_id, class)| {
+            let place = Place { table: "erasures", id: &device_id };
+            let class = match class.as_str() {
+                "" => None,
+                word => Some(place.word("class", word, DataClass::parse(word))?),
+            };
+            Ok(Erasure { device_id, class })
+        })
+        .collect()
 }
 
-/// Whether everything of a device is to be erased and is not yet.
-pub async fn erasure_is_pending(tx: &mut Tx, device_id: &str) -> Result<bool, StoreError> {
+/// Whether it is to be erased and is not yet.
+pub async fn erasure_is_pending(tx: &mut Tx, erasure: &Erasure) -> Result<bool, StoreError> {
     let found: Option<i64> = on!(tx, conn =>
-        sqlx::query_scalar("SELECT begun_at FROM erasures WHERE device_id = $1").bind(device_id).fetch_optional(conn).await)?;
+        sqlx::query_scalar("SELECT begun_at FROM erasures WHERE device_id = $1 AND class = $2")
+            .bind(&erasure.device_id).bind(word(erasure)).fetch_optional(conn).await)?;
     Ok(found.is_some())
 }
 
 /// Notes that an erasure is finished.
-pub async fn erasure_end(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
-    on!(tx, conn => sqlx::query("DELETE FROM erasures WHERE device_id = $1")
-        .bind(device_id).execute(conn).await.map(drop))?;
+pub async fn erasure_end(tx: &mut Tx, erasure: &Erasure) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query("DELETE FROM erasures WHERE device_id = $1 AND class = $2")
+        .bind(&erasure.device_id).bind(word(erasure)).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// Empty: everything.
+fn word(erasure: &Erasure) -> &'static str {
+    erasure.class.map_or("", DataClass::as_str)
+}
+
+/// Puts other readings in the place of those of a batch.
+pub async fn inbox_rewrite(tx: &mut Tx, row: &InboxRow, readings: &[u8]) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE inbox SET readings = $4 WHERE device_id = $1 AND sequence = $2 AND nonce = $3")
+        .bind(&row.device_id).bind(row.sequence).bind(&row.nonce).bind(readings)
+        .execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// Deletes an alert of a device with its changes, and what was to be told of it.
+pub async fn alert_erase(tx: &mut Tx, device_id: &str, alert_id: &str) -> Result<(), StoreError> {
+    outbox_erase_subject(tx, device_id, &format!("alerts/{alert_id}")).await?;
+    on!(tx, conn => sqlx::query("DELETE FROM alert_events WHERE device_id = $1 AND alert_id = $2")
+        .bind(device_id).bind(alert_id).execute(conn).await.map(drop))?;
+    on!(tx, conn => sqlx::query("DELETE FROM alerts WHERE device_id = $1 AND id = $2")
+        .bind(device_id).bind(alert_id).execute(conn).await.map(drop))?;
     Ok(())
 }
 

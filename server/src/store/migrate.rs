@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "0012_erasures"),
     migration!(13, "0013_revoked_keys"),
     migration!(15, "0015_learned"),
+    migration!(16, "0016_erasure_classes"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).

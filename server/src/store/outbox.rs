@@ -97,6 +97,16 @@ pub async fn outbox_erase(tx: &mut Tx, device_id: &str) -> Result<u64, StoreErro
     Ok(deleted)
 }
 
+/// Forgets every event about a subject of a device, with what waits to be sent of it.
+pub async fn outbox_erase_subject(tx: &mut Tx, device_id: &str, subject: &str) -> Result<(), StoreError> {
+    on!(tx, conn => sqlx::query(
+        "DELETE FROM deliveries WHERE position IN (SELECT position FROM outbox WHERE subject = $1 AND device_id = $2)")
+        .bind(subject).bind(device_id).execute(conn).await.map(drop))?;
+    on!(tx, conn => sqlx::query("DELETE FROM outbox WHERE subject = $1 AND device_id = $2")
+        .bind(subject).bind(device_id).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     position: i64,

@@ -1,10 +1,10 @@
-//! Nothing of a device is left in the archive.
+//! Nothing of a device is left in the archive, or nothing of one class.
 
 use slipway_archive::{Names, Wanted};
 
 use super::{finish, read::Opened, recover, rewrite, upkeep};
 use crate::{
-    model::{archive::ArchiveFile, time::Timestamp},
+    model::{archive::ArchiveFile, device::DataClass, time::Timestamp},
     service::{Context, Result},
     store::{
         archive::{JobKind, archive_files_gone, archive_files_live},
@@ -21,9 +21,9 @@ pub struct Erased {
     pub readings: i64,
 }
 
-/// Takes every reading of the device out of the archive, and the list of its series.
+/// Takes every reading of the device, or of one class of it, out of the archive, and the list of its series.
 ///
-/// Call it when the device's batches are deleted from the inbox by a committed transaction, and no new ones are taken: what is
+/// Call it when those readings are deleted from the inbox by a committed transaction, and no new ones are taken: what is
 /// still in the inbox would be archived later. When this returns, no object in the archive's place holds a byte of the device:
 /// files that had readings of it were replaced by new ones without them, those that had been replaced before are deleted, and
 /// so is what a run that was cut off left behind. Readers who are at a deleted file are told to begin again.
@@ -31,14 +31,16 @@ pub struct Erased {
 /// Cut off or failed at any point, the archive is whole, with some of the device's readings still in it: call it again. What is
 /// left of a job that was cut off is finished by the next run of the archive in any case. Waits for its turn, so for a job of
 /// another replica that is under way.
-pub async fn erase_device(ctx: &Context, device_id: &str) -> Result<Erased> {
+pub async fn erase_device(ctx: &Context, device_id: &str, class: Option<DataClass>) -> Result<Erased> {
     let turn = ctx.archive.turn(ctx).await?;
     recover(ctx, &turn).await?;
     let mut tx = ctx.db.read().await?;
     let files = archive_files_live(&mut tx, i64::MIN, i64::MAX, device_id).await?;
     drop(tx);
     let mut erased = Erased::default();
-    for file in files {
+    // A file holds readings of one class.
+    let is_of_class = |file: &ArchiveFile| class.is_none_or(|class| file.class == class);
+    for file in files.into_iter().filter(is_of_class) {
         let readings = count(ctx, &file, device_id).await?;
         if readings > 0 {
             let file = std::slice::from_ref(&file);
@@ -53,7 +55,7 @@ pub async fn erase_device(ctx: &Context, device_id: &str) -> Result<Erased> {
     let gone = archive_files_gone(&mut tx, Timestamp::from_millis(i64::MAX), i64::MAX).await?;
     drop(tx);
     let may_hold = |file: &ArchiveFile| {
-        file.first_device.as_str() <= device_id && device_id <= file.last_device.as_str()
+        is_of_class(file) && file.first_device.as_str() <= device_id && device_id <= file.last_device.as_str()
     };
     let gone: Vec<ArchiveFile> = gone.into_iter().filter(may_hold).collect();
     upkeep::delete(ctx, &gone).await?;
@@ -61,7 +63,7 @@ pub async fn erase_device(ctx: &Context, device_id: &str) -> Result<Erased> {
         ctx.objects.file_delete(&name).await?;
     }
     let mut tx = ctx.db.write().await?;
-    archive_series_delete(&mut tx, device_id).await?;
+    archive_series_delete(&mut tx, device_id, class).await?;
     tx.commit().await?;
     Ok(erased)
 }

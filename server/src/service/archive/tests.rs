@@ -262,7 +262,7 @@ async fn nothing_of_an_erased_device_is_left() {
     write(&ctx, &turn, &job).await.unwrap();
     drop(turn);
 
-    erase_device(&ctx, "b").await.unwrap();
+    erase_device(&ctx, "b", None).await.unwrap();
     assert_eq!(of(&ctx, "b").await, []);
     assert_eq!(of(&ctx, "a").await, expected);
     assert_eq!(live(&ctx).await.iter().map(ArchiveFile::name).collect::<BTreeSet<_>>(), objects(&ctx).await);
@@ -273,8 +273,8 @@ async fn nothing_of_an_erased_device_is_left() {
     assert_eq!(archive_series_of_device(&mut tx, "b").await.unwrap(), []);
     assert_eq!(archive_series_of_device(&mut tx, "a").await.unwrap().len(), 1);
     drop(tx);
-    assert_eq!(erase_device(&ctx, "b").await.unwrap(), Erased::default());
-    let taken = erase_device(&ctx, "a").await.unwrap();
+    assert_eq!(erase_device(&ctx, "b", None).await.unwrap(), Erased::default());
+    let taken = erase_device(&ctx, "a", None).await.unwrap();
     assert_eq!((taken.files, taken.readings), (1, i64::try_from(MERGED).unwrap()));
     assert_eq!(objects(&ctx).await.len(), 0, "a file of one device is dropped with it");
 }
