@@ -10,6 +10,7 @@ mod changes;
 mod claims;
 mod devices;
 mod inbox;
+mod limits;
 mod manufacturers;
 mod metadata;
 mod objects;
