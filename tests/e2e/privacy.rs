@@ -57,8 +57,9 @@ async fn a_copy_is_whole_and_an_erasure_leaves_the_device_alone() {
         kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
     };
     let (kinds, text) = export(&world, "first.jsonl");
-    assert_eq!(kinds, of(&[("device", 1), ("reading", 2_500), ("series", 1)]));
+    assert_eq!(kinds, of(&[("device", 1), ("reading", 2_500), ("series", 1), ("metric", 1)]));
     assert!(text.contains(MARK) && text.contains("\"readings\":2500"), "{text:.2000}");
+    assert!(text.lines().last().is_some_and(|line| line.contains("door.opened") && line.contains("owner")));
     let database = world.path("server/slipway.db");
     let log = world.path("server/slipway.db-wal");
     let holds = |path: &str| {
@@ -74,6 +75,11 @@ async fn a_copy_is_whole_and_an_erasure_leaves_the_device_alone() {
     });
     assert_eq!(refused.status.code(), Some(2), "it takes a yes");
     assert!(holds(&database) || holds(&log));
+    // Another class: nothing of it is there.
+    world.slipway(&["device", "erase", "pump-1", "--class", "location", "--yes"]);
+    assert!(holds(&database) || holds(&log));
+    world.slipway(&["device", "erase", "pump-1", "--class", "usage", "--yes"]);
+    assert!(!holds(&database) && !holds(&log), "the bytes are still there");
     world.slipway(&["device", "erase", "pump-1", "--yes"]);
     world.slipway(&["device", "erase", "pump-1", "--yes"]);
     assert!(!holds(&database) && !holds(&log), "the bytes are still there");

@@ -227,6 +227,7 @@ async fn limits_are_replaced_by_name(backend: Backend) {
         component: String::new(),
         metric: "filter.pressure_drop".to_owned(),
         value: 249.5,
+        learned: None,
         side: Side::Below,
         consumable: true,
         lead_time: Duration::from_secs(3600),

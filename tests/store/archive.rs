@@ -200,7 +200,7 @@ async fn series_keep_their_newest_reading(backend: Backend) {
     assert_eq!(archive_series_of_device(&mut tx, "a").await.unwrap(), of_a);
     assert_eq!(archive_series_expire(&mut tx, usage, at(3)).await.unwrap(), 2);
     assert_eq!(archive_series_of_device(&mut tx, "a").await.unwrap(), of_a[..2]);
-    archive_series_delete(&mut tx, "a").await.unwrap();
+    archive_series_delete(&mut tx, "a", None).await.unwrap();
     assert_eq!(archive_series_of_device(&mut tx, "a").await.unwrap(), []);
 }
 

@@ -114,7 +114,7 @@ pub enum LimitCommand {
     #[command(
         after_help = "Example:\n  slipway limit set air-filter --metric hw.filter.differential_pressure --value 250 \\\n      --component air-filter --part 'air filter' --lead-time 5d"
     )]
-    Set(LimitSet),
+    Set(Box<LimitSet>),
     /// Set all limits and fixes of specification files, and show what that changes
     #[command(
         after_help = "The files are TOML; docs/limits.md describes them, deploy/limits/ has some to begin with:\n  slipway limit apply -f deploy/limits/flash.toml --dry-run"

@@ -20,7 +20,7 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         LimitCommand::Set(args) => {
-            let request = v1::CreateLimitRequest { limit: Some(limit(args)) };
+            let request = v1::CreateLimitRequest { limit: Some(limit(*args)) };
             let limit = api.alerts().create_limit(request).await?.into_inner();
             console.say(&format!("limit {} is set: {}", names::short(&limit.name), sentence(&limit)));
             say_matches(&limit.selector, &api, console).await;

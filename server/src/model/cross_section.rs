@@ -32,37 +32,47 @@ fn hash(id: &str) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Values by what they are of, with a bound on how many sorts there are: whoever names a metric of his own for each
-/// reading takes nobody's place.
+/// Values by what they are of, with a bound on how many there are, and how many sorts: whoever names a metric of his own
+/// for each reading takes nobody's place.
 #[derive(Clone, Debug)]
 pub struct Groups<K, V> {
     groups: BTreeMap<K, Vec<V>>,
     most: usize,
+    values: usize,
+    most_values: usize,
     is_full: bool,
     left_out: usize,
 }
 
 impl<K: Ord, V> Groups<K, V> {
-    /// None yet, and so many at most.
-    pub fn new(most: usize) -> Self {
-        Groups { groups: BTreeMap::new(), most, is_full: false, left_out: 0 }
+    /// None yet; at most so many groups, and so many values in all of them.
+    pub fn new(most: usize, most_values: usize) -> Self {
+        Groups { groups: BTreeMap::new(), most, values: 0, most_values, is_full: false, left_out: 0 }
     }
 
     /// Adds a value.
     pub fn add(&mut self, key: K, value: V) {
+        if self.values >= self.most_values {
+            self.left_out += 1;
+            return;
+        }
         if let Some(group) = self.groups.get_mut(&key) {
             group.push(value);
+            self.values += 1;
             return;
         }
         if self.groups.len() >= self.most && !self.is_full {
             // What one device alone has is compared with nothing. Not worth another walk when that made little room.
+            let before = self.groups.len();
             self.groups.retain(|_, group| group.len() > 1);
+            self.values -= before - self.groups.len();
             self.is_full = self.groups.len() > self.most / 8 * 7;
         }
         if self.groups.len() >= self.most {
             self.left_out += 1;
         } else {
             self.groups.insert(key, vec![value]);
+            self.values += 1;
         }
     }
 
@@ -97,7 +107,7 @@ mod tests {
 
     #[test]
     fn metrics_without_end_take_nobodys_place() {
-        let mut groups: Groups<String, u32> = Groups::new(100);
+        let mut groups: Groups<String, u32> = Groups::new(100, 1_000);
         for device in 0..50 {
             groups.add("shared".to_owned(), device);
             for number in 0..20 {
@@ -108,5 +118,10 @@ mod tests {
             groups.iter().filter(|(key, _)| *key == "shared").map(|(_, group)| group).collect();
         assert!(shared[0].len() == 50, "{}", shared[0].len());
         assert!(groups.iter().count() <= 100);
+        for _ in 0..2_000 {
+            groups.add("shared".to_owned(), 0);
+        }
+        assert_eq!(groups.iter().map(|(_, group)| group.len()).sum::<usize>(), 1_000);
+        assert!(groups.left_out() >= 1_000);
     }
 }

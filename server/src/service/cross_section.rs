@@ -32,11 +32,17 @@ const LEARNED_WITHIN: Duration = DAY.saturating_mul(7);
 const COMPARED_WITHIN: Duration = DAY.saturating_mul(2);
 /// Devices read at once: at most 3 MB where each has 100 series.
 const TOGETHER: usize = 64;
+/// Limits whose bounds are learned in one look; the others wait for the next.
+const LIMITS: usize = 20;
 /// Models and components that one limit is learned for at a time; of them those with most devices are kept.
 const MODELS: usize = 2_000;
+/// Devices of all of them: 5 MB.
+const LEVELS: usize = 100_000;
 /// Metrics of models that are compared at a time.
 const MEASURES: usize = 20_000;
-/// Devices of all versions that are compared at most, so at most some 50 MB of values where each has 100 series.
+/// Values of all of them: 50 MB.
+const VALUES: usize = 1_000_000;
+/// Devices of all versions that are compared.
 const DEVICES: usize = 20_000;
 
 /// What a look came to.
@@ -77,7 +83,9 @@ pub async fn look(ctx: &Context) -> Result<Option<Looked>> {
     let now = ctx.clock.now();
     let limits = limits(ctx).await?;
     let is_due = |limit: &&Limit| limit.learned.as_ref().is_some_and(|learned| learned.is_due(now));
-    let due: Vec<&Limit> = limits.iter().filter(is_due).collect();
+    let mut due: Vec<&Limit> = limits.iter().filter(is_due).collect();
+    due.sort_by_key(|limit| limit.learned.as_ref().and_then(|learned| learned.learned_at));
+    due.truncate(LIMITS);
     let asked = plan(ctx, &due).await;
     let seen = walk(ctx, &due, &asked, now).await?;
 
@@ -179,8 +187,10 @@ async fn walk(
     asked: &BTreeMap<String, Asked>,
     now: Timestamp,
 ) -> Result<Seen> {
-    let mut seen =
-        Seen { levels: due.iter().map(|_| Groups::new(MODELS)).collect(), compared: Groups::new(MEASURES) };
+    let mut seen = Seen {
+        levels: due.iter().map(|_| Groups::new(MODELS, LEVELS)).collect(),
+        compared: Groups::new(MEASURES, VALUES),
+    };
     let ids: Vec<&str> = asked.keys().map(String::as_str).collect();
     for together in ids.chunks(TOGETHER) {
         let mut tx = ctx.db.read().await?;
