@@ -1,4 +1,10 @@
 -- An erasure may be of one class of data alone; empty: of everything.
-ALTER TABLE erasures ADD COLUMN class TEXT COLLATE "C" NOT NULL DEFAULT '';
-ALTER TABLE erasures DROP CONSTRAINT erasures_pkey;
-ALTER TABLE erasures ADD PRIMARY KEY (device_id, class);
+CREATE TABLE erasures_by_class (
+    device_id TEXT COLLATE "C" NOT NULL,
+    class TEXT COLLATE "C" NOT NULL,
+    begun_at BIGINT NOT NULL,
+    PRIMARY KEY (device_id, class)
+);
+INSERT INTO erasures_by_class (device_id, class, begun_at) SELECT device_id, '', begun_at FROM erasures;
+DROP TABLE erasures;
+ALTER TABLE erasures_by_class RENAME TO erasures;
