@@ -14,7 +14,10 @@ use slipway_server::{
         archive_series::{
             ArchivedSeries, archive_series_delete, archive_series_of_device, archive_series_record,
         },
-        erasures::{erasure_begin, erasure_end, erasure_is_pending, erasures_pending},
+        erasures::{
+            alert_erase, erasure_begin, erasure_end, erasure_is_pending, erasures_pending, inbox_rewrite,
+        },
+        inbox::{InboxRow, inbox_put, inbox_waiting},
         learned::{learned_forget, learned_put},
         limits::{limit_delete, limit_get, limit_put, limits_learned, limits_page},
     },
@@ -25,6 +28,7 @@ use crate::backend::{Backend, at, contract};
 contract! {
     what_was_learned_comes_with_its_limit;
     erasures_are_told_apart_by_their_class;
+    readings_of_a_batch_are_replaced_and_it_stays_the_same_batch;
 }
 
 fn limit(id: &str, learned: Option<Learned>) -> Limit {
@@ -115,4 +119,24 @@ async fn erasures_are_told_apart_by_their_class(backend: Backend) {
     assert_eq!(archive_series_of_device(&mut tx, "pump-1").await.unwrap(), both[..1]);
     archive_series_delete(&mut tx, "pump-1", None).await.unwrap();
     assert_eq!(archive_series_of_device(&mut tx, "pump-1").await.unwrap(), []);
+}
+
+async fn readings_of_a_batch_are_replaced_and_it_stays_the_same_batch(backend: Backend) {
+    let row = |sequence| InboxRow {
+        device_id: "pump-1".to_owned(),
+        sequence,
+        nonce: vec![7; 16],
+        received_at: sequence,
+        readings: vec![1, 2, 3],
+    };
+    let mut tx = backend.db.write().await.unwrap();
+    inbox_put(&mut tx, &row(1)).await.unwrap();
+    inbox_put(&mut tx, &row(2)).await.unwrap();
+    inbox_rewrite(&mut tx, &row(1), &[]).await.unwrap();
+    inbox_put(&mut tx, &row(1)).await.unwrap();
+    let rewritten = InboxRow { readings: Vec::new(), ..row(1) };
+    assert_eq!(inbox_waiting(&mut tx, 10).await.unwrap(), [rewritten, row(2)]);
+    // An alert that is not there is gone.
+    alert_erase(&mut tx, "pump-1", "none").await.unwrap();
+    tx.commit().await.unwrap();
 }
