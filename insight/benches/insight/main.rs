@@ -128,7 +128,44 @@ fn remaining_life(folder: &Path) -> Result<()> {
     row("  NASA's score", &format!("{penalty:.0}"), "at most 320", "");
     row("  share within the 80 % band", &format!("{:.2}", within / count), "0.75 to 0.85", "");
     row("  seconds of CPU to learn", &format!("{:.2}", spent.as_secs_f64()), "", "");
+    let leads = leads(&engines.lives)?;
+    let told: Vec<f64> = leads.iter().filter_map(|lead| *lead).collect();
+    println!(
+        "  told when P10 is {WORKSHOP:.0} flights away, each tenth of the first engines by the other nine:"
+    );
+    row("    flights before the end, median", &format!("{:.0}", quantile(&told, 0.5)), "", "");
+    row("    one in ten later than", &format!("{:.0}", quantile(&told, 0.1)), "", "");
+    row("    never told", &format!("{} of {}", leads.len() - told.len(), leads.len()), "", "");
     Ok(())
+}
+
+/// A workshop needs to know so many flights ahead.
+const WORKSHOP: f64 = 20.0;
+const TENTHS: usize = 10;
+
+/// How many flights before its end each engine was told of; none when it never was.
+fn leads(lives: &[Vec<Vec<f64>>]) -> Result<Vec<Option<f64>>> {
+    let mut leads = Vec::new();
+    for tenth in 0..TENTHS {
+        let is_of_it = |(number, _): &(usize, &Vec<Vec<f64>>)| number % TENTHS == tenth;
+        let others = lives.iter().enumerate().filter(|life| !is_of_it(life)).map(|(_, life)| life.clone());
+        let cohort = Cohort::learn(&others.collect::<Vec<_>>(), HORIZON)?;
+        for (_, life) in lives.iter().enumerate().filter(is_of_it) {
+            let mut unit = cohort.unit();
+            let first = life.iter().position(|reading| {
+                unit.step(&cohort, reading);
+                unit.remaining(&cohort).is_some_and(|remaining| remaining.p10 <= WORKSHOP)
+            });
+            leads.push(first.map(|at| (life.len() - 1 - at) as f64));
+        }
+    }
+    Ok(leads)
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((share * sorted.len().saturating_sub(1) as f64).round() as usize).copied().unwrap_or(0.0)
 }
 
 fn ways_to_a_limit(folder: &Path) -> Result<()> {
