@@ -168,7 +168,7 @@ fn read_detector(rest: &mut &[u8]) -> Option<Detector> {
     Some(detector)
 }
 
-fn double(rest: &mut &[u8]) -> Option<f64> {
+pub(crate) fn double(rest: &mut &[u8]) -> Option<f64> {
     take(rest).map(f64::from_le_bytes)
 }
 
@@ -176,7 +176,7 @@ fn single(rest: &mut &[u8]) -> Option<f32> {
     take(rest).map(f32::from_le_bytes)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk::<N>()?;
     *rest = tail;
     Some(*head)

@@ -1,18 +1,18 @@
 //! How wrong answers were, by what was answered.
 
 /// Answers are told apart into so many kinds of equal number, each with a band of its own.
-const BINS: usize = 8;
+pub(super) const BINS: usize = 8;
 /// The share of a band on either side that lies outside.
 const OUTSIDE: f64 = 0.1;
 
 /// Quantiles of errors, measured on what the answers were not learned from.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Bands(Vec<Band>);
+pub(super) struct Bands(pub(super) Vec<Band>);
 
 /// The errors of answers around `at`: truth less answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Band {
-    at: f64,
+    pub(super) at: f64,
     /// One in ten is below.
     pub(super) low: f64,
     /// Half are below.

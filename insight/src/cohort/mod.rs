@@ -1,6 +1,6 @@
 //! How long a part still lives, from the recorded lives of others of its kind.
 //!
-//! For one series on its way to a limit there is [`approach`].
+//! For one series on its way to a limit there is [`approach`], and [`track`] to remember its course by.
 //!
 //! A limit on one sensor says little about a machine with twenty: it wears in all of them at once. Where a
 //! cohort has histories that end in a failure, [`Cohort::learn`] fits what its sensors say together to the
@@ -12,6 +12,8 @@ pub mod approach;
 mod bands;
 mod features;
 mod ridge;
+pub mod saved;
+pub mod track;
 
 use self::{
     bands::Bands,

@@ -6,7 +6,7 @@ const HELD: f64 = 1e-4;
 /// Weights of features; the first feature is the constant 1 and not held.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ridge {
-    weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
 }
 
 impl Ridge {
