@@ -2,7 +2,8 @@
 
 use crate::{
     Bound, Series,
-    forecast::{Forecast, NoForecast, Strictness, forecast},
+    cohort::approach::Precedent,
+    forecast::{Forecast, NoForecast, Strictness, forecast_with},
 };
 
 /// What was last said about the series and the bound.
@@ -44,6 +45,16 @@ impl Finding {
 
 /// Judges the series against the bound. What was said stays said until it is clearly no longer so.
 pub fn judge(series: &Series, bound: &Bound, before: Standing) -> Finding {
+    judge_with(series, bound, before, None)
+}
+
+/// The same, where others may have shown how it goes on from here ([`forecast_with`]).
+pub fn judge_with(
+    series: &Series,
+    bound: &Bound,
+    before: Standing,
+    precedent: Option<&Precedent>,
+) -> Finding {
     if let Some(value) = series.settled(bound.side) {
         let excess = bound.excess(value);
         let margin = if before == Standing::Crossed { margin(series, bound) } else { 0.0 };
@@ -52,7 +63,7 @@ pub fn judge(series: &Series, bound: &Bound, before: Standing) -> Finding {
         }
     }
     let strictness = if before == Standing::Clear { Strictness::OPEN } else { Strictness::STAY };
-    match forecast(series, bound, strictness) {
+    match forecast_with(series, bound, strictness, precedent) {
         Ok(forecast) => Finding::Expected(forecast),
         Err(reason) => Finding::Clear(reason),
     }

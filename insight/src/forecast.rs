@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bound, Series, days, millis, series::View, trend::Line};
+use crate::{Bound, Series, cohort::approach::Precedent, days, millis, series::View, trend::Line};
 
 /// Readings since the last restart before a line is believed at all.
 const MIN_READINGS: u32 = 8;
@@ -43,6 +43,10 @@ pub struct Forecast {
     pub span_days: f64,
     /// Half-life of their weight, in days.
     pub half_life_days: f64,
+    /// From how many comparable parts, which came to the same limit, the dates were learned; 0 when they are
+    /// those of the line.
+    #[serde(default)]
+    pub comparable: u32,
 }
 
 impl Forecast {
@@ -54,16 +58,23 @@ impl Forecast {
             Some(percent) => format!("P10 to P90 is a {percent} % band"),
             None => "not enough history to say how sure".to_owned(),
         };
-        format!(
+        let line = format!(
             "straight line through {} readings of {:.1} days, half weight after {} days: {:+.4} {unit} a day \
-             (± {:.4}), readings within ± {:.4} {unit} of it; {claim}",
+             (± {:.4}), readings within ± {:.4} {unit} of it",
             self.readings,
             self.span_days,
             self.half_life_days,
             self.slope_per_day,
             self.slope_error,
             self.spread,
-        )
+        );
+        match self.comparable {
+            0 => format!("{line}; {claim}"),
+            lives => format!(
+                "by how {lives} comparable parts came to this limit, which was nearer than a straight line for those \
+                 among them that it was tried on; {claim}, measured on them; the line by itself: {line}"
+            ),
+        }
     }
 }
 
@@ -99,6 +110,17 @@ impl Strictness {
 
 /// When the series will cross `bound`, counted from its last reading.
 pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Result<Forecast, NoForecast> {
+    forecast_with(series, bound, strictness, None)
+}
+
+/// The same, where others may have shown how it goes on from here: then the dates are theirs. Whether there is a
+/// trend at all is for the series itself to say.
+pub fn forecast_with(
+    series: &Series,
+    bound: &Bound,
+    strictness: Strictness,
+    precedent: Option<&Precedent>,
+) -> Result<Forecast, NoForecast> {
     let View { trend, half_life, neighbours, is_bent } = series.trend_for(bound.horizon_ms);
     let (Some((last_ms, _)), Some(line)) = (series.last(), trend.line()) else {
         return Err(NoForecast::TooFewReadings);
@@ -111,18 +133,22 @@ pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Resul
         return Err(NoForecast::NoTrend);
     }
     let span = days(last_ms.saturating_sub(trend.since_ms()));
-    let path = Path::new(&line, &neighbours, bound, span, half_life);
-    let p50 = (path.distance / slope).max(0.0);
     let horizon = days(bound.horizon_ms) * strictness.horizon;
-    if p50 > horizon.min(MAX_STRETCH * span) {
-        return Err(NoForecast::BeyondHorizon);
-    }
-    let z = student_90(line.effective - 2.0);
+    let dates = match precedent {
+        Some(precedent) => Dates::by_others(precedent, horizon),
+        None => {
+            let path = Path::new(&line, &neighbours, bound, span, half_life);
+            path.dates(student_90(line.effective - 2.0), horizon, span, !is_bent)
+        }
+    };
+    let Dates { p10, p50, p90, percent, comparable } = dates.ok_or(NoForecast::BeyondHorizon)?;
+    let at = |ahead| last_ms.saturating_add(millis(ahead));
     Ok(Forecast {
-        p10_ms: last_ms.saturating_add(millis(path.first(-z, 0.0, p50).unwrap_or(p50))),
-        p50_ms: last_ms.saturating_add(millis(p50)),
-        p90_ms: path.scan(z, p50, horizon).map(|x| last_ms.saturating_add(millis(x))),
-        percent: (line.effective >= CLAIM_EFFECTIVE && p50 <= CLAIM_STRETCH * span && !is_bent).then_some(80),
+        p10_ms: at(p10),
+        p50_ms: at(p50),
+        p90_ms: p90.map(at),
+        percent,
+        comparable,
         slope_per_day: line.slope,
         slope_error: line.slope_error(),
         spread: line.spread,
@@ -130,6 +156,28 @@ pub fn forecast(series: &Series, bound: &Bound, strictness: Strictness) -> Resul
         span_days: span,
         half_life_days: half_life,
     })
+}
+
+/// The distribution of the crossing time, in days after the last reading.
+struct Dates {
+    p10: f64,
+    p50: f64,
+    p90: Option<f64>,
+    percent: Option<u8>,
+    comparable: u32,
+}
+
+impl Dates {
+    /// None when the middle one is beyond the horizon.
+    fn by_others(others: &Precedent, horizon: f64) -> Option<Self> {
+        (others.p50 <= horizon).then(|| Dates {
+            p10: others.p10,
+            p50: others.p50,
+            p90: (others.p90 <= horizon).then_some(others.p90),
+            percent: Some(80),
+            comparable: u32::try_from(others.lives).unwrap_or(u32::MAX),
+        })
+    }
 }
 
 /// The line on its way to the bound, and how uncertain it becomes.
@@ -163,6 +211,23 @@ impl<'a> Path<'a> {
             slope: line.slope * bound.side.sign(),
             drift: implied.max(seen),
         }
+    }
+
+    /// None when the line comes to the bound later than the horizon, or than so short a span can tell. `z` is how
+    /// many standard deviations P10 and P90 are away.
+    fn dates(&self, z: f64, horizon: f64, span: f64, is_straight: bool) -> Option<Dates> {
+        let p50 = (self.distance / self.slope).max(0.0);
+        if p50 > horizon.min(MAX_STRETCH * span) {
+            return None;
+        }
+        let is_claimed = self.line.effective >= CLAIM_EFFECTIVE && p50 <= CLAIM_STRETCH * span && is_straight;
+        Some(Dates {
+            p10: self.first(-z, 0.0, p50).unwrap_or(p50),
+            p50,
+            p90: self.scan(z, p50, horizon),
+            percent: is_claimed.then_some(80),
+            comparable: 0,
+        })
     }
 
     /// By how many standard deviations the bound is passed `x` days after the last reading.
@@ -206,122 +271,5 @@ fn student_90(freedom: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{DAY_MS, Side, testing::Noise};
-
-    const HOUR: i64 = 3_600_000;
-
-    fn bound(value: f64, side: Side, days: i64) -> Bound {
-        Bound { value, side, horizon_ms: days * DAY_MS }
-    }
-
-    #[test]
-    fn a_clean_line_crosses_where_it_must() {
-        let mut series = Series::default();
-        for day in 0..40 {
-            series.step(day * DAY_MS, 100.0 + f64::from(i32::try_from(day).unwrap()), Some(Side::Above));
-        }
-        let found = forecast(&series, &bound(150.0, Side::Above, 90), Strictness::OPEN).unwrap();
-        assert!((found.p50_ms - 50 * DAY_MS).abs() < HOUR, "{found:?}");
-        assert!(found.p10_ms <= found.p50_ms && found.p50_ms <= found.p90_ms.unwrap());
-        assert_eq!(found.percent, Some(80));
-        for (percent, words) in
-            [(80, "an 80 %"), (8, "an 8 %"), (90, "a 90 %"), (18, "an 18 %"), (50, "a 50 %")]
-        {
-            let said = Forecast { percent: Some(percent), ..found.clone() }.explanation("%");
-            assert!(said.ends_with(&format!("; P10 to P90 is {words} band")), "{said}");
-        }
-    }
-
-    #[test]
-    fn every_refusal_says_why() {
-        let mut series = Series::default();
-        let far = bound(1000.0, Side::Above, 90);
-        assert_eq!(forecast(&series, &far, Strictness::OPEN), Err(NoForecast::TooFewReadings));
-        let mut noise = Noise::new(1);
-        for hour in 0..100 {
-            series.step(hour * HOUR, 10.0 + noise.normal(), Some(Side::Above));
-        }
-        assert_eq!(forecast(&series, &far, Strictness::OPEN), Err(NoForecast::NoTrend));
-        let mut slow = Series::default();
-        for hour in 0..100 {
-            slow.step(hour * HOUR, 10.0 + 0.01 * f64::from(i32::try_from(hour).unwrap()), Some(Side::Above));
-        }
-        assert_eq!(forecast(&slow, &far, Strictness::OPEN), Err(NoForecast::BeyondHorizon));
-        let away = bound(0.0, Side::Below, 90);
-        assert_eq!(forecast(&slow, &away, Strictness::OPEN), Err(NoForecast::NoTrend));
-    }
-
-    #[test]
-    fn minutes_of_history_do_not_forecast_months() {
-        let mut series = Series::default();
-        for second in 0..60 {
-            series.step(second * 10_000, f64::from(i32::try_from(second).unwrap()), Some(Side::Above));
-        }
-        let far = bound(100_000.0, Side::Above, 90);
-        assert_eq!(forecast(&series, &far, Strictness::OPEN), Err(NoForecast::BeyondHorizon));
-    }
-
-    /// Wear with known truth: `slope` a day, wandering by `wander` of itself a day. Returns how
-    /// often the true crossing fell within the claimed band, and in how many runs one was claimed.
-    fn coverage(wander: f64, correlation: f64, seed: u64) -> (f64, u32) {
-        let (mut inside, mut claimed) = (0, 0);
-        for run in 0..400 {
-            let mut noise = Noise::new(seed + run);
-            let mut series = Series::default();
-            let (mut truth, mut slope, mut error) = (0.0, 0.8 + 0.4 * noise.unit(), 0.0);
-            let mut said: Option<Forecast> = None;
-            let mut crossed = None;
-            for step in 0..4000_i64 {
-                let at = step * 6 * HOUR;
-                truth += slope / 4.0;
-                slope += wander * noise.normal() / 2.0;
-                error = correlation * error + (1.0 - correlation * correlation).sqrt() * noise.normal();
-                if truth >= 100.0 {
-                    crossed = Some(at);
-                    break;
-                }
-                // One moment to speak in each run, while there is still way to go.
-                if said.is_none() {
-                    series.step(at, truth + 2.0 * error, Some(Side::Above));
-                    if truth > 80.0 {
-                        said = forecast(&series, &bound(100.0, Side::Above, 90), Strictness::OPEN).ok();
-                        if said.is_none() {
-                            break;
-                        }
-                    }
-                }
-            }
-            let (Some(said), Some(crossed)) = (said, crossed) else { continue };
-            if said.percent.is_some() {
-                claimed += 1;
-                inside += u32::from(said.p10_ms <= crossed && said.p90_ms.is_none_or(|p90| crossed <= p90));
-            }
-        }
-        (f64::from(inside) / f64::from(claimed), claimed)
-    }
-
-    #[test]
-    fn the_band_covers_what_it_claims() {
-        // A slope that never changes is easier than the half-life assumes: the band may be wide.
-        let (steady, runs) = coverage(0.0, 0.0, 1_000);
-        assert!(runs > 300 && (0.78..=0.99).contains(&steady), "steady slope: {steady} of {runs}");
-        // Noise that resembles its neighbour carries less than its count.
-        let (correlated, runs) = coverage(0.0, 0.8, 2_000);
-        assert!(
-            runs > 100 && (0.70..=0.97).contains(&correlated),
-            "correlated noise: {correlated} of {runs}"
-        );
-        // A slope that wanders is what the drift term is for: 0.4 % a day here, 2 % over a month.
-        let (wandering, runs) = coverage(0.004, 0.0, 3_000);
-        assert!(runs > 300 && (0.70..=0.97).contains(&wandering), "wandering slope: {wandering} of {runs}");
-    }
-
-    #[test]
-    fn student_agrees_with_tables() {
-        for (freedom, table) in [(3.0, 1.638), (5.0, 1.476), (10.0, 1.372), (30.0, 1.310), (1e9, 1.2816)] {
-            assert!((student_90(freedom) - table).abs() < 0.015, "{freedom}");
-        }
-    }
-}
+#[path = "forecast_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //!   small versioned blob. It holds a [`series`] and a [`detector`].
 //! - [`trend`]: the exponentially weighted lines of a series.
 //! - [`mod@forecast`]: when that line crosses a bound, as P10, P50 and P90, or why nobody can say.
+//! - [`cohort`]: how long parts take, by how others took.
 //! - [`fleet`]: what many devices have in common.
 //! - [`fence`]: a bound learned from devices of one model.
 //! - [`finding`]: what holds now, with hysteresis, so that noise at a bound is not a flood.
@@ -25,8 +26,8 @@ mod testing;
 pub mod trend;
 
 pub use blob::StateError;
-pub use finding::{Finding, Standing, judge};
-pub use forecast::{Forecast, NoForecast, Strictness, forecast};
+pub use finding::{Finding, Standing, judge, judge_with};
+pub use forecast::{Forecast, NoForecast, Strictness, forecast, forecast_with};
 pub use series::{Series, Step};
 pub use state::{State, Stepped};
 pub use trend::{Line, Trend};

@@ -271,6 +271,7 @@ async fn load(ctx: &Context) -> Result<Tasks, Error> {
     tasks::erasure::spawn(&mut tasks, ctx);
     tasks::outbox::spawn(&mut tasks, ctx);
     tasks::fleet::spawn(&mut tasks);
+    tasks::cohorts::spawn(&mut tasks);
     tasks::alert_feed::spawn(&mut tasks);
     tasks::conditions::spawn(&mut tasks, ctx);
     tasks::suppression::spawn(&mut tasks, ctx);

@@ -74,6 +74,7 @@ fn alert(id: &str, seconds: i64) -> Alert {
             readings: 9,
             span_days: 1.5,
             half_life_days: 30.0,
+            comparable: 31,
         }),
         evidence: Evidence {
             metric: "filter.pressure_drop".to_owned(),

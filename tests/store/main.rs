@@ -8,6 +8,7 @@ mod authorities;
 mod backend;
 mod changes;
 mod claims;
+mod cohorts;
 mod devices;
 mod inbox;
 mod limits;

@@ -235,6 +235,7 @@ pub(super) mod tests {
                 p50: at(14 * DAY),
                 p90: None,
                 explanation: "linear trend over 200 readings".into(),
+                comparable_parts: 31,
             }),
             evidence: Some(v1::Evidence {
                 metric: "pressure".into(),

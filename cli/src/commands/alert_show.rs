@@ -103,6 +103,14 @@ fn picture(alert: &v1::Alert, seen: &v1::Evidence, found: &v1::QueryReadingsResp
     }
 }
 
+/// What the dates stand on, when that is more than the series itself.
+fn learned_from(forecast: &v1::Forecast) -> String {
+    match forecast.comparable_parts {
+        0 => String::new(),
+        parts => format!("{} that came to this limit", human::counted(parts.into(), "comparable part")),
+    }
+}
+
 fn milliseconds(time: &prost_types::Timestamp) -> i64 {
     time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000)
 }
@@ -135,6 +143,7 @@ fn render(alert: &v1::Alert, now: i64) -> String {
             ("crossed, 10%", beyond(forecast.p10.as_ref())),
             ("crossed, 50%", beyond(forecast.p50.as_ref())),
             ("crossed, 90%", beyond(forecast.p90.as_ref())),
+            ("learned from", learned_from(forecast)),
             ("because", forecast.explanation.clone()),
         ]);
     }
@@ -185,6 +194,7 @@ act by        2026-11-29 14:03:05Z (in 7d)
 crossed, 10%  2026-12-04 14:03:05Z (in 12d)
 crossed, 50%  2026-12-06 14:03:05Z (in 14d)
 crossed, 90%  beyond the horizon
+learned from  31 comparable parts that came to this limit
 because       linear trend over 200 readings
 evidence      pressure is 212.5 Pa, limit 250, 2.7 per day over 200 readings, last 2026-11-22 14:03:05Z (just now)
 opened        2026-11-22 14:03:05Z (just now)

@@ -16,6 +16,7 @@ pub fn alert(alert: &Alert) -> v1::Alert {
         p50: Some(millis(forecast.p50_ms)),
         p90: forecast.p90_ms.map(millis),
         explanation: forecast.explanation(&evidence.unit),
+        comparable_parts: forecast.comparable,
     });
     v1::Alert {
         name: format!("alerts/{}", alert.id),

@@ -21,7 +21,16 @@ fn expected(p10: i64, p50: i64, p90: Option<i64>, percent: Option<u8>) -> Findin
         readings: 100,
         span_days: 30.0,
         half_life_days: 30.0,
+        comparable: 0,
     })
+}
+
+/// Dates that were learned from so many others.
+fn by_others(finding: Finding, comparable: u32) -> Finding {
+    match finding {
+        Finding::Expected(forecast) => Finding::Expected(Forecast { comparable, ..forecast }),
+        other => other,
+    }
 }
 
 fn evidence(value: f64) -> Evidence {
@@ -63,6 +72,13 @@ fn speaks_to_a_technician() {
 
     let within_a_month = see(None, &filter_limit(), &expected(4, 8, Some(11), Some(80)), NOW).unwrap();
     assert!(within_a_month.summary.contains("between 5 and 12 March (80 % sure)"), "{within_a_month:?}");
+
+    let by_others = by_others(expected(20, 25, Some(31), Some(80)), 31);
+    assert_eq!(
+        see(None, &filter_limit(), &by_others, NOW).unwrap().summary,
+        "The air filter of pump-3: pressure drop is 231 Pa and will reach 250 Pa between 21 March and 1 April (80 % sure), \
+         judging by 31 before it on devices of this model."
+    );
 }
 
 #[test]

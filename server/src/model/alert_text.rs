@@ -36,13 +36,17 @@ pub(super) fn write(
         };
     };
     let when = when(forecast, now);
+    let precedent = match forecast.comparable {
+        0 => String::new(),
+        parts => format!(", judging by {parts} before it on devices of this model"),
+    };
     let deed = if consumable { "Reorder for" } else { "Inspect" };
     let by = match act_by {
         Some(date) if date > now => format!("by {}", day(date.millis(), now)),
         _ => "now".to_owned(),
     };
     Text {
-        summary: format!("The {place}: {what} {is} {value} and will reach {limit} {when}."),
+        summary: format!("The {place}: {what} {is} {value} and will reach {limit} {when}{precedent}."),
         recommendation: format!("{deed} the {place} {by}: {what} will reach {limit} {when}."),
     }
 }

@@ -284,7 +284,8 @@ fn alert_data(alert: &Alert) -> Value {
             "forecast".to_owned(),
             json!({
                 "p10": at(forecast.p10_ms), "p50": at(forecast.p50_ms), "p90": forecast.p90_ms.map(at),
-                "percent": forecast.percent, "explanation": forecast.explanation(&seen.unit),
+                "percent": forecast.percent, "comparable_parts": forecast.comparable,
+                "explanation": forecast.explanation(&seen.unit),
             }),
         );
     }

@@ -166,6 +166,12 @@ impl Limit {
             && self.learned.is_some() == other.learned.is_some()
     }
 
+    /// What it asks of a series, in words: the same words, the same question.
+    pub fn aim(&self) -> String {
+        let side = if self.side == Side::Above { "above" } else { "below" };
+        format!("{} {side} {}", self.metric, self.value)
+    }
+
     /// What the forecaster is asked.
     pub fn bound(&self) -> Bound {
         Bound { value: self.value, side: self.side, horizon_ms: span_millis(self.horizon) }

@@ -14,6 +14,7 @@ pub mod archive;
 pub mod bucket;
 pub mod circumstances;
 pub mod claim;
+pub mod cohort;
 pub mod condition;
 pub mod cross_section;
 pub mod delivery;

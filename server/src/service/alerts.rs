@@ -26,6 +26,7 @@ use crate::{
         devices::device_get,
         inbox::inbox_lock,
         series::series_delete,
+        tracks::track_delete,
     },
 };
 
@@ -201,7 +202,9 @@ pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) 
     let next = alert.resolve(now)?;
     // What is usual for a series stays so, whatever an anomaly came to; and silence is of no series.
     if next.is_of_limit() {
-        series_delete(&mut tx, &next.device_id, &next.component, &next.evidence.metric).await?;
+        let (device_id, component, metric) = (&next.device_id, &next.component, &next.evidence.metric);
+        series_delete(&mut tx, device_id, component, metric).await?;
+        track_delete(&mut tx, device_id, component, metric).await?;
     }
     change(ctx, tx, caller, "ResolveAlert", next).await
 }

@@ -10,7 +10,7 @@
 use prost::Message as _;
 use slipway_proto::v1;
 
-use super::{Context, Result, archive, devices::not_found, ingest};
+use super::{Context, Result, archive, cohorts, devices::not_found, ingest};
 use crate::{
     model::{
         device::DataClass,
@@ -24,6 +24,7 @@ use crate::{
         archive_inbox::inbox_of_device,
         archive_series::archive_series_of_device,
         audit::audit_append,
+        cohorts::{lives_erase_series, lives_of_device},
         devices::{device_get, device_update},
         erasures::{
             alert_erase, conclusions_erase, erasure_begin, erasure_end, erasure_is_pending, erasures_pending,
@@ -31,6 +32,7 @@ use crate::{
         },
         inbox::{InboxRow, inbox_lock},
         series::{series_of_devices, series_save},
+        tracks::{track_delete, tracks_of_devices},
     },
 };
 
@@ -78,6 +80,8 @@ pub async fn finish(ctx: &Context, erasure: &Erasure) -> Result<()> {
         Some(class) => forget_class(ctx, device_id, class).await?,
     }
     let erased = archive::erase_device(ctx, device_id, erasure.class).await?;
+    // What was learned from many is learned again without this one, or forgotten.
+    cohorts::learn(ctx).await?;
     if !ctx.db.purge().await? {
         return Err(Refusal::new(
             Reason::Unavailable,
@@ -173,6 +177,16 @@ async fn conclude(ctx: &Context, device_id: &str, class: DataClass) -> Result<()
         page.series.retain(|series| !known.is_erased(&series.component, &series.metric));
         if page.series.len() < before {
             series_save(&mut tx, &[page]).await?;
+        }
+    }
+    for track in tracks_of_devices(&mut tx, &[device_id]).await? {
+        if known.is_erased(&track.component, &track.metric) {
+            track_delete(&mut tx, device_id, &track.component, &track.metric).await?;
+        }
+    }
+    for (component, metric) in lives_of_device(&mut tx, device_id).await? {
+        if known.is_erased(&component, &metric) {
+            lives_erase_series(&mut tx, device_id, &component, &metric).await?;
         }
     }
     for alert in alerts_of_device(&mut tx, device_id, Timestamp::from_millis(i64::MIN)).await? {

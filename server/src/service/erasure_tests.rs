@@ -26,7 +26,10 @@ use crate::{
         forecasts, ingest, limits,
         testing::{TestContext, enrolled},
     },
-    store::{alerts::alerts_of_device, archive_series::archive_series_of_device, series::series_of_device},
+    store::{
+        alerts::alerts_of_device, archive_series::archive_series_of_device, series::series_of_device,
+        tracks::tracks_of_devices,
+    },
 };
 
 /// Names a unit of one device, so that its bytes can be told from others'.
@@ -67,11 +70,12 @@ fn all(device_id: &str) -> Erasure {
 }
 
 /// What is left of a device, by place.
-async fn left(ctx: &Context, id: &str) -> [usize; 4] {
+async fn left(ctx: &Context, id: &str) -> [usize; 5] {
     let mut tx = ctx.db.read().await.unwrap();
     let since = Timestamp::from_millis(i64::MIN);
     let alerts = alerts_of_device(&mut tx, id, since).await.unwrap().len();
     let series = series_of_device(&mut tx, id).await.unwrap().len();
+    let tracks = tracks_of_devices(&mut tx, &[id]).await.unwrap().len();
     let listed = archive_series_of_device(&mut tx, id).await.unwrap().len();
     drop(tx);
     let mut readings = archive::readings_of_device(ctx, id).await.unwrap();
@@ -79,7 +83,7 @@ async fn left(ctx: &Context, id: &str) -> [usize; 4] {
     while let Some(page) = readings.next().await.unwrap() {
         count += page.len();
     }
-    [alerts, series, listed, count]
+    [alerts, series, tracks, listed, count]
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -107,14 +111,14 @@ async fn nothing_is_left_of_a_device_and_all_of_the_others() {
 
     begin(&ctx, "tokens/aa (ann)", &all("pump-1")).await.unwrap();
     finish(&ctx, &all("pump-1")).await.unwrap();
-    assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
+    assert_eq!(left(&ctx, "pump-1").await, [0; 5]);
     assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
     assert_eq!(left(&ctx, "pump-2").await, others);
     assert!(!is_pending(&ctx, &all("pump-1")).await.unwrap());
     // It goes on: what it sends from now on is new.
     let pump = ctx.devices.get("pump-1").unwrap();
     measure(&ctx, &pump, 3, "Pa").await;
-    assert!(left(&ctx, "pump-1").await[3] == 48);
+    assert!(left(&ctx, "pump-1").await[4] == 48);
     let page = Page::parse(0, "", &[]).unwrap();
     let (log, _) = audit::list(&ctx, &Filter::default(), &page).await.unwrap();
     let acts: Vec<_> = log.iter().filter(|entry| entry.action == "EraseDevice").collect();
@@ -156,7 +160,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with() {
     }
     assert!(cuts > 3, "{cuts}");
     resume(&ctx).await.unwrap();
-    assert_eq!(left(&ctx, "pump-1").await, [0; 4]);
+    assert_eq!(left(&ctx, "pump-1").await, [0; 5]);
     assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
     // What is not there is not erased.
     match begin(&ctx, "tests", &all("pump-9")).await.unwrap_err() {
@@ -250,19 +254,19 @@ async fn one_class_goes_and_the_others_stay() {
     roamed(&ctx, "pump-1").await;
     roamed(&ctx, "pump-2").await;
     let others = left(&ctx, "pump-2").await;
-    assert_eq!(left(&ctx, "pump-1").await, [2, 2, 2, 192]);
+    assert_eq!(left(&ctx, "pump-1").await, [2, 2, 2, 2, 192]);
 
     begin(&ctx, "tests", &places_of("pump-1")).await.unwrap();
     assert!(!is_pending(&ctx, &all("pump-1")).await.unwrap(), "nobody asked for more");
     finish(&ctx, &places_of("pump-1")).await.unwrap();
-    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 96]);
+    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 1, 96]);
     assert_eq!(left(&ctx, "pump-2").await, others, "another device");
     let mut tx = ctx.db.read().await.unwrap();
     assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap()[0].metric, METRIC);
     drop(tx);
     // The batches tell repeats as before, and nothing comes back.
     located(&ctx, "pump-1", 2).await;
-    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 96]);
+    assert_eq!(left(&ctx, "pump-1").await, [1, 1, 1, 1, 96]);
 
     begin(&ctx, "tests", &places_of("pump-2")).await.unwrap();
     finish(&ctx, &places_of("pump-2")).await.unwrap();
@@ -297,7 +301,7 @@ async fn an_erasure_of_a_class_that_was_cut_off_is_gone_on_with() {
         };
         // A new process goes on.
         resume(&ctx).await.unwrap();
-        assert_eq!(left(&ctx, &id).await, [1, 1, 1, 96], "cut off after {cuts}");
+        assert_eq!(left(&ctx, &id).await, [1, 1, 1, 1, 96], "cut off after {cuts}");
         assert_eq!(marked([ctx.dir.path(), objects.path()]), [] as [PathBuf; 0]);
         if ended.is_some() {
             break;

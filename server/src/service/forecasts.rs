@@ -15,6 +15,7 @@ use std::{
 use super::{
     Context, Error, Result,
     alert_book::{AlertBook, circumstances},
+    cohorts::FitsCache,
     device_cache::DeviceEntry,
     ingest,
 };
@@ -31,21 +32,24 @@ use crate::{
         StoreError, Tx,
         alert_events::alert_event_append,
         alerts::alerts_of_devices,
+        cohorts::life_put,
         devices::devices_generations,
         inbox::{InboxRow, inbox_try_lock},
         inbox_chunk::{Chunk, inbox_chunk, inbox_consumed},
         limits::limits_page,
         series::{SeriesPage, series_of_devices, series_save},
+        tracks::{TrackRow, tracks_of_devices, tracks_save},
     },
 };
 
 mod judged;
 mod learned;
 mod silent;
+mod tracked;
 mod watched;
 
 pub use silent::clear_silent;
-use watched::{Limits, Watched};
+use watched::{Changes, Limits, Watched};
 
 /// Bytes of readings in one transaction, about 5,000 readings. The other writers of SQLite wait for it: about 40 ms.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -65,12 +69,13 @@ pub struct Forecasts {
     rules: Arc<AnomalyRules>,
     /// Devices that the log has named, once each.
     crowded: Arc<Mutex<BTreeSet<String>>>,
+    fits: FitsCache,
 }
 
 impl Forecasts {
     /// With these rules on which anomalies are told.
     pub fn new(rules: AnomalyRules) -> Self {
-        Forecasts { rules: Arc::new(rules), crowded: Arc::default() }
+        Forecasts { rules: Arc::new(rules), ..Forecasts::default() }
     }
 
     fn left_out(&self, device_id: &str, series: usize) {
@@ -142,12 +147,22 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
     let oldest = rows.iter().map(|row| row.received_at).min().map(Timestamp::from_millis);
     let oldest = oldest.unwrap_or_else(|| ctx.clock.now());
     let circumstances = circumstances(tx, oldest).await?;
-    let loaded = known(ctx, tx, rows, oldest).await?;
+    let mut loaded = known(ctx, tx, rows, oldest).await?;
+    let mut fits = Arc::default();
+    if !limits.is_empty() {
+        fits = ctx.forecasts.fits.current(tx).await?;
+        let ids: Vec<&str> = loaded.keys().copied().collect();
+        for row in tracks_of_devices(tx, &ids).await? {
+            if let Some(known) = loaded.get_mut(row.device_id.as_str()) {
+                known.tracks.push(row);
+            }
+        }
+    }
     let entries: Vec<Arc<DeviceEntry>> = loaded.values().map(|known| known.device.clone()).collect();
     let mut devices: BTreeMap<&str, Watched> = BTreeMap::new();
-    for (entry, (id, Loaded { pages, alerts, .. })) in entries.iter().zip(loaded) {
+    for (entry, (id, Loaded { pages, tracks, alerts, .. })) in entries.iter().zip(loaded) {
         let book = AlertBook::new(&circumstances, Some(&***entry), alerts, oldest);
-        devices.insert(id, Watched::new(entry, book, pages, &ctx.forecasts.rules));
+        devices.insert(id, Watched::new(entry, book, pages, &tracks, &ctx.forecasts.rules, &fits));
     }
     let mut consumed = Consumed { batches: rows.len(), ..Consumed::default() };
     for row in rows {
@@ -164,16 +179,24 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
             return Ok(None);
         }
     }
-    let (mut pages, mut changes) = (Vec::new(), Vec::new());
+    let (mut pages, mut tracks, mut lives, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (device_id, device) in devices {
         if device.left_out() > 0 {
             ctx.forecasts.left_out(device_id, device.left_out());
         }
-        let (changed_pages, changed_alerts) = device.into_changes();
-        pages.extend(changed_pages);
-        changes.extend(changed_alerts);
+        let changed: Changes = device.into_changes();
+        pages.extend(changed.pages);
+        tracks.extend(changed.tracks);
+        lives.extend(changed.lives);
+        changes.extend(changed.alerts);
     }
     series_save(tx, &pages).await?;
+    tracks_save(tx, &tracks).await?;
+    // In one order, so that two transactions never wait for each other.
+    lives.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (cohort, life) in &lives {
+        life_put(tx, cohort, life).await?;
+    }
     consumed.changes = changes.len();
     Ok(Some((consumed, changes)))
 }
@@ -182,6 +205,8 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
 struct Loaded {
     device: Arc<DeviceEntry>,
     pages: Vec<SeriesPage>,
+    /// None while there are no limits.
+    tracks: Vec<TrackRow>,
     /// Newest first.
     alerts: Vec<Alert>,
 }
@@ -230,7 +255,7 @@ async fn load<'a>(
         };
         let place = ids.iter().find(|known| **known == id);
         if let (Some(id), Some(device)) = (place, device) {
-            devices.insert(*id, Loaded { device, pages: Vec::new(), alerts: Vec::new() });
+            devices.insert(*id, Loaded { device, pages: Vec::new(), tracks: Vec::new(), alerts: Vec::new() });
         }
     }
     for page in series_of_devices(tx, ids).await? {

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod authorities;
 pub mod check_in;
 pub mod claims;
+pub mod cohorts;
 pub mod conditions;
 pub mod courier;
 pub mod cross_section;

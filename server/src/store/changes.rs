@@ -23,6 +23,8 @@ pub enum Kind {
     AlertEvents,
     /// Events to be told outside; its generation is the position of one.
     Outbox,
+    /// What cohorts taught.
+    Cohorts,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Kind::Limits => "limits",
             Kind::AlertEvents => "alert_events",
             Kind::Outbox => "outbox",
+            Kind::Cohorts => "cohorts",
         }
     }
 }

@@ -2,17 +2,30 @@
 
 use super::{
     Db, Pools, StoreError, Tx,
+    cohorts::lives_erase,
     column::Place,
     inbox::InboxRow,
     on,
     outbox::{outbox_erase, outbox_erase_subject},
     series::series_erase,
+    tracks::tracks_erase,
 };
 use crate::model::{device::DataClass, erasure::Erasure, time::Timestamp};
 
 /// Tables that hold what devices sent, or what was concluded from it.
-const TABLES: [&str; 8] =
-    ["inbox", "series", "series_pages", "alerts", "alert_events", "outbox", "deliveries", "archive_series"];
+const TABLES: [&str; 11] = [
+    "inbox",
+    "series",
+    "series_pages",
+    "tracks",
+    "lives",
+    "cohorts",
+    "alerts",
+    "alert_events",
+    "outbox",
+    "deliveries",
+    "archive_series",
+];
 
 /// Notes that something of a device is to be erased. To note it again changes nothing.
 pub async fn erasure_begin(tx: &mut Tx, erasure: &Erasure, now: Timestamp) -> Result<(), StoreError> {
@@ -88,10 +101,13 @@ pub async fn inbox_erase(tx: &mut Tx, device_id: &str, limit: i64) -> Result<u64
     Ok(deleted)
 }
 
-/// Deletes what was concluded from a device's readings: its series, its alerts with their changes, and what
-/// was to be told of them.
+/// Deletes what was concluded from a device's readings: its series with their courses and the lives of its parts, its
+/// alerts with their changes, and what was to be told of them. What cohorts learned from those lives is to be learned
+/// anew.
 pub async fn conclusions_erase(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
     series_erase(tx, device_id).await?;
+    tracks_erase(tx, device_id).await?;
+    lives_erase(tx, device_id).await?;
     outbox_erase(tx, device_id).await?;
     for table in ["alert_events", "alerts"] {
         let sql = format!("DELETE FROM {table} WHERE device_id = $1");

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "0011_archive"),
     migration!(12, "0012_erasures"),
     migration!(13, "0013_revoked_keys"),
+    migration!(14, "0014_cohorts"),
     migration!(15, "0015_learned"),
     migration!(16, "0016_erasure_classes"),
 ];

@@ -3,6 +3,7 @@
 pub mod alert_feed;
 pub mod archive;
 pub mod changes;
+pub mod cohorts;
 pub mod conditions;
 pub mod driver;
 pub mod erasure;

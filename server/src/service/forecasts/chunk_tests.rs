@@ -15,6 +15,7 @@ use crate::{
     store::{
         alert_events::alert_events_after,
         series::{SeriesRow, series_of_device},
+        tracks::tracks_of_devices,
     },
 };
 
@@ -70,8 +71,8 @@ fn days(rng: &mut StdRng, start: Timestamp) -> Vec<Sent> {
     sent
 }
 
-/// What came of it: series by device, and the events by device, without what is drawn at random.
-type Outcome = Vec<(Vec<SeriesRow>, Vec<Alert>)>;
+/// What came of it: series with their courses by device, and the events by device, without what is drawn at random.
+type Outcome = Vec<(Vec<SeriesRow>, Vec<TrackRow>, Vec<Alert>)>;
 
 /// Sends the batches and consumes `rows` at a time, at moments that chance chooses.
 async fn outcome(seed: u64, bytes: usize, rows: usize, seldom: u32) -> Outcome {
@@ -107,7 +108,8 @@ async fn collected(ctx: &TestContext) -> Outcome {
     for id in DEVICES {
         let of_device = events.iter().filter(|event| event.alert.device_id == id);
         let alerts = of_device.map(|event| Alert { id: String::new(), ..event.alert.clone() });
-        outcome.push((series_of_device(&mut tx, id).await.unwrap(), alerts.collect()));
+        let tracks = tracks_of_devices(&mut tx, &[id]).await.unwrap();
+        outcome.push((series_of_device(&mut tx, id).await.unwrap(), tracks, alerts.collect()));
     }
     outcome
 }
@@ -116,15 +118,16 @@ async fn collected(ctx: &TestContext) -> Outcome {
 async fn the_same_batches_in_any_chunks_are_the_same_series_and_alerts() {
     for seed in 0..2 {
         let all_at_once = outcome(seed, usize::MAX, 1_000_000, 1_000_000).await;
-        let (series, alerts): (Vec<_>, Vec<_>) = all_at_once.iter().cloned().unzip();
-        assert!(series.iter().all(|series| series.len() == 3), "seed {seed}");
-        let told = |cause: &str| alerts.iter().flatten().filter(|alert| alert.cause == cause).count();
+        let one = |(series, tracks, _): &(Vec<_>, Vec<_>, _)| series.len() == 3 && tracks.len() == 1;
+        assert!(all_at_once.iter().all(one), "seed {seed}");
+        let alerts: Vec<&Alert> = all_at_once.iter().flat_map(|(_, _, alerts)| alerts).collect();
+        let told = |cause: &str| alerts.iter().filter(|alert| alert.cause == cause).count();
         assert!(
             told("filter") >= 3 && told("anomaly/hw.temperature") >= 1,
             "seed {seed} tests nothing: {alerts:?}"
         );
-        assert_eq!(series[0][0].metric, METRIC);
-        assert!(series[0][0].last_at > 3 * DAY_MS);
+        let first = &all_at_once[0].0[0];
+        assert!(first.metric == METRIC && first.last_at > 3 * DAY_MS);
         for (bytes, rows, seldom) in [(usize::MAX, 1, 1), (20_000, 7, 3), (CHUNK_BYTES, CHUNK_ROWS, 40)] {
             let cut = outcome(seed, bytes, rows, seldom).await;
             assert!(cut == all_at_once, "seed {seed}, chunks of {bytes} bytes and {rows} batches");

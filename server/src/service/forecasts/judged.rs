@@ -2,11 +2,12 @@
 
 use slipway_insight::{
     DAY_MS, Finding, Series, Standing, State,
+    cohort::{approach::Precedent, track::Track},
     detector::{ALERT, Anomaly},
-    judge,
+    judge_with,
 };
 
-use super::super::device_cache::DeviceEntry;
+use super::super::{cohorts::Fits, device_cache::DeviceEntry};
 use crate::{
     model::{
         alert::{self, Alert, Evidence, Observation},
@@ -43,6 +44,9 @@ pub(super) struct Judged<'a> {
     pub row: &'a SeriesRow,
     pub state: &'a State,
     pub series: &'a Series,
+    /// How it went since its part was new, where a limit watches it.
+    pub track: Option<&'a Track>,
+    pub fits: &'a Fits,
 }
 
 impl Judged<'_> {
@@ -64,7 +68,8 @@ impl Judged<'_> {
                 changes.extend(self.by_learned(current, limit, mint, now));
                 continue;
             }
-            let finding = judge(self.series, &limit.bound(), standing);
+            let precedent = self.precedent(limit);
+            let finding = judge_with(self.series, &limit.bound(), standing, precedent.as_ref());
             let evidence = self.evidence(limit, &finding);
             let seen = Observation {
                 device_id: self.device.id(),
@@ -135,6 +140,14 @@ impl Judged<'_> {
         let goes_on = line.slope.abs() > SURE * line.slope_error();
         let is_on_line = (self.row.last_value - line.level).abs() <= SURE * line.spread;
         is_level && !oddest.is_rate && goes_on && is_on_line
+    }
+
+    /// How comparable parts went on from here, where that is known to say more than the line does.
+    fn precedent(&self, limit: &Limit) -> Option<Precedent> {
+        let track = self.track.filter(|track| track.is_whole())?;
+        let fit = self.fits.of(limit, &self.row.unit, &self.device.product, &self.device.hardware)?;
+        let (newest, _) = self.series.last()?;
+        track.approach((newest, self.series.settled(limit.side)?)).precedent(fit, limit.value)
     }
 
     fn of_series<'s>(&'s self, alerts: &'s [Alert]) -> impl Iterator<Item = &'s Alert> {

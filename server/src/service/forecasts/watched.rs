@@ -8,13 +8,15 @@ use std::{
 use slipway_insight::{Side, State, StateError};
 
 use super::{
-    super::{Result, alert_book::AlertBook, device_cache::DeviceEntry},
+    super::{Result, alert_book::AlertBook, cohorts::Fits, device_cache::DeviceEntry},
     judged::{Judged, Oddest},
+    tracked::{Reading as Taken, Tracked, Tracks},
 };
 use crate::{
     model::{
         alert::Alert,
         anomaly_rules::AnomalyRules,
+        cohort::Cohort,
         facts::Facts,
         limit::{Limit, wear},
         reading::{MAX_SERIES, Reading},
@@ -22,7 +24,9 @@ use crate::{
     },
     store::{
         Tx,
+        cohorts::LifeRow,
         series::{PAGE, SeriesPage, SeriesRow},
+        tracks::TrackRow,
     },
 };
 
@@ -40,6 +44,10 @@ impl<'a> Limits<'a> {
             by_metric.entry(limit.metric.as_str()).or_default().push(limit);
         }
         Limits(by_metric)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Those that judge a series of a device. An exception, which names the device, takes the place of those on its
@@ -74,6 +82,20 @@ pub(super) struct Watched<'a> {
     /// How many series each page has.
     pages: BTreeMap<i64, usize>,
     left_out: BTreeSet<(String, String)>,
+    tracks: Tracks,
+    fits: &'a Fits,
+}
+
+/// What a chunk changed of a device.
+pub(super) struct Changes {
+    /// Pages with series that had readings.
+    pub pages: Vec<SeriesPage>,
+    /// Courses that took a sample.
+    pub tracks: Vec<TrackRow>,
+    /// Parts that reached a limit.
+    pub lives: Vec<(Cohort, LifeRow)>,
+    /// Alerts that were written.
+    pub alerts: Vec<Alert>,
 }
 
 /// One series.
@@ -82,6 +104,8 @@ struct Known {
     row: SeriesRow,
     /// None until a reading comes; then `row.state` is what it was before.
     state: Option<State>,
+    /// None of a series that no limit watches.
+    track: Option<Tracked>,
 }
 
 impl<'a> Watched<'a> {
@@ -89,15 +113,25 @@ impl<'a> Watched<'a> {
         device: &'a DeviceEntry,
         book: AlertBook<'a, Facts>,
         pages: Vec<SeriesPage>,
+        tracks: &[TrackRow],
         rules: &'a AnomalyRules,
+        fits: &'a Fits,
     ) -> Self {
         let counts = pages.iter().map(|page| (page.page, page.series.len())).collect();
         let known = |page: SeriesPage| {
-            page.series.into_iter().map(move |row| Known { page: page.page, row, state: None })
+            page.series.into_iter().map(move |row| Known { page: page.page, row, state: None, track: None })
         };
         let mut series: Vec<Known> = pages.into_iter().flat_map(known).collect();
         series.sort_by(|a, b| name(&a.row).cmp(&name(&b.row)));
-        Watched { device, rules, book, series, pages: counts, left_out: BTreeSet::new() }
+        for row in tracks {
+            let wanted = (row.component.as_str(), row.metric.as_str());
+            let place = series.binary_search_by(|known| name(&known.row).cmp(&wanted));
+            if let Some(known) = place.ok().and_then(|index| series.get_mut(index)) {
+                known.track = Tracked::restored(row);
+            }
+        }
+        let tracks = Tracks::new(tracks.len());
+        Watched { device, rules, book, series, pages: counts, left_out: BTreeSet::new(), tracks, fits }
     }
 
     /// How many series were not taken in, because there are too many.
@@ -129,7 +163,7 @@ impl<'a> Watched<'a> {
             let oddest = match place {
                 Ok(index) => {
                     let known = self.series.get_mut(index);
-                    known.map(|known| known.step(self.device, of_series, &about, now))
+                    known.map(|known| known.step(self.device, of_series, &about, &mut self.tracks, now))
                 }
                 Err(index) => self.begin(index, of_series, &about, now),
             };
@@ -162,8 +196,8 @@ impl<'a> Watched<'a> {
             last_value: 0.0,
             last_at: 0,
         };
-        let mut known = Known { page, row, state: Some(State::default()) };
-        let oddest = known.step(self.device, readings, limits, now);
+        let mut known = Known { page, row, state: Some(State::default()), track: None };
+        let oddest = known.step(self.device, readings, limits, &mut self.tracks, now);
         known.state.as_ref()?.series.last()?;
         *self.pages.entry(page).or_default() += 1;
         self.series.insert(index, known);
@@ -179,8 +213,7 @@ impl<'a> Watched<'a> {
         now: Timestamp,
         mint: &impl Fn() -> String,
     ) -> Result<bool> {
-        let known = self.series.get(index);
-        let Some((row, state)) = known.and_then(|known| Some((&known.row, known.state.as_ref()?))) else {
+        let Some(Known { row, state: Some(state), track, .. }) = self.series.get(index) else {
             return Ok(true);
         };
         if now.since(Timestamp::from_millis(row.last_at)) > FRESH {
@@ -189,7 +222,9 @@ impl<'a> Watched<'a> {
         if oddest.is_none() && limits.is_empty() && self.book.alerts().is_empty() {
             return Ok(true);
         }
-        let judged = Judged { device: self.device, row, state, series: &state.series };
+        let track = track.as_ref().map(|tracked| &tracked.track);
+        let judged =
+            Judged { device: self.device, row, state, series: &state.series, track, fits: self.fits };
         for change in judged.by_limits(self.book.alerts(), limits, mint, now) {
             if !self.book.write(tx, change).await? {
                 return Ok(false);
@@ -202,23 +237,30 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// The pages with series that had readings, as they are to be saved, and the alerts that were written.
-    pub fn into_changes(self) -> (Vec<SeriesPage>, Vec<Alert>) {
+    /// What is to be saved, and what was written.
+    pub fn into_changes(self) -> Changes {
         let is_changed = |known: &&Known| known.state.is_some();
         let changed = self.series.iter().filter(is_changed).map(|known| known.page);
         let mut pages: BTreeMap<i64, Vec<SeriesRow>> =
             changed.map(|page| (page, Vec::with_capacity(PAGE))).collect();
+        let device_id = self.device.id();
+        let mut tracks = Vec::new();
         for mut known in self.series {
             let Some(page) = pages.get_mut(&known.page) else { continue };
+            tracks.extend(known.track.and_then(|track| track.into_row(device_id, &known.row)));
             if let Some(state) = known.state {
                 known.row.state.clear();
                 state.encode(&mut known.row.state);
             }
             page.push(known.row);
         }
-        let device_id = self.device.id();
         let page = |(page, series)| SeriesPage { device_id: device_id.to_owned(), page, series };
-        (pages.into_iter().map(page).collect(), self.book.into_changes())
+        Changes {
+            pages: pages.into_iter().map(page).collect(),
+            tracks,
+            lives: self.tracks.lives,
+            alerts: self.book.into_changes(),
+        }
     }
 }
 
@@ -232,15 +274,18 @@ impl Known {
         device: &DeviceEntry,
         readings: &[Reading],
         limits: &[&Limit],
+        tracks: &mut Tracks,
         now: Timestamp,
     ) -> Option<Oddest> {
         let wear = wear(limits.iter().copied());
+        let mut is_known = false;
         let row = &mut self.row;
         let state = self.state.get_or_insert_with(|| restored(device, row));
         let mut oddest: Option<Oddest> = None;
         for reading in readings {
             if reading.unit != row.unit {
                 // Numbers in another unit are another series.
+                is_known = state.series.readings() > 0;
                 *state = State::default();
                 row.unit.clone_from(&reading.unit);
                 oddest = None;
@@ -250,7 +295,14 @@ impl Known {
             if last.is_some_and(|last_ms| at.millis() <= last_ms && last_ms <= now.millis()) {
                 continue;
             }
+            let settled = limits.first().and_then(|limit| state.series.settled(limit.side));
+            let before = last.zip(settled);
             let stepped = state.step(at.millis(), reading.value, &reading.boot_id, wear);
+            if !limits.is_empty() {
+                let series = &state.series;
+                let taken = Taken { device, row, series, before, step: stepped.step, is_known, limits };
+                tracks.follow(&mut self.track, &taken);
+            }
             let told =
                 stepped.anomaly.and_then(|anomaly| Oddest::new(anomaly, at, !reading.boot_id.is_empty()));
             if let Some(told) = told
