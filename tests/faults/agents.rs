@@ -13,7 +13,7 @@ use slipway_server::store::{
     series::{SeriesRow, series_of_device},
 };
 use slipway_tests::{
-    clock::wait_for,
+    clock::{stopwatch, wait_for},
     desk::HARDWARE,
     fleet::Fleet,
     member::Member,
@@ -114,11 +114,11 @@ fn keep(fleet: &mut Fleet, round: usize) {
         let begin = fs::metadata(&device.log).map_or(0, |log| log.len());
         device.agent = Some(processes::agent(&device.state, &device.log, &["--replay", &path]));
         let words = format!("replays {READINGS} readings");
-        let end = std::time::Instant::now() + PATIENCE;
+        let began = stopwatch();
         while !fs::read_to_string(&device.log)
             .is_ok_and(|log| log[usize::try_from(begin).unwrap_or(0)..].contains(&words))
         {
-            assert!(std::time::Instant::now() < end, "{}: {}", device.id, device.last_words());
+            assert!(began.elapsed() < PATIENCE, "{}: {}", device.id, device.last_words());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -7,6 +7,8 @@ use super::*;
 use crate::{
     model::{
         alert::{Alert, Kind as AlertKind},
+        device::DataClass,
+        erasure::Erasure,
         time::{DAY, Timestamp},
         token::Role,
     },
@@ -182,10 +184,14 @@ async fn devices_that_are_erased_take_what_they_taught_with_them() {
     let ctx = Context::for_test().await;
     fleet(&ctx, 12).await;
     learn(&ctx).await.unwrap();
-    for (erased, left, fitted) in [("pump-0", 11, 1), ("pump-1", 10, 1), ("pump-2", 9, 0)] {
+    let class = Some(DataClass::Diagnostic);
+    for (erased, class, left, fitted) in
+        [("pump-0", None, 11, 1), ("pump-1", class, 10, 1), ("pump-2", None, 9, 0)]
+    {
+        let erasure = Erasure { device_id: erased.to_owned(), class };
         let before = cohorts_fits(&mut ctx.db.read().await.unwrap()).await.unwrap();
-        erasure::begin(&ctx, "tests", erased).await.unwrap();
-        erasure::finish(&ctx, erased).await.unwrap();
+        erasure::begin(&ctx, "tests", &erasure).await.unwrap();
+        erasure::finish(&ctx, &erasure).await.unwrap();
         assert_eq!((lives(&ctx).await.len(), fits(&ctx).await), (left, fitted), "{erased}");
         assert!(lives(&ctx).await.iter().all(|(device, _)| device != erased));
         assert_eq!(track_of(&ctx, erased).await, None);
