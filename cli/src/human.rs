@@ -36,6 +36,15 @@ pub fn absolute(time: &Timestamp) -> String {
     Timestamp { seconds: time.seconds, nanos: 0 }.to_string().replacen('T', " ", 1)
 }
 
+/// A day in UTC, and the hour where it is less than two days away: `2026-12-06`, `2026-11-22 14:49 UTC`.
+pub fn date_near(time: &Timestamp, now: i64) -> String {
+    const HOURS_MATTER: u64 = 2 * 86_400_000;
+    match absolute(time).rsplit_once(':') {
+        Some((minute, _)) if milliseconds(time).abs_diff(now) < HOURS_MATTER => format!("{minute} UTC"),
+        _ => date(time),
+    }
+}
+
 /// A day in UTC: `2026-11-22`.
 pub fn date(time: &Timestamp) -> String {
     absolute(time).split(' ').next().unwrap_or_default().to_owned()
@@ -72,6 +81,11 @@ fn milliseconds(time: &Timestamp) -> i64 {
 /// `ROLLOUT_STATE_ROLLED_BACK` with prefix `ROLLOUT_STATE_` reads `rolled back`.
 pub fn enum_words(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase().replace('_', " ")
+}
+
+/// `ALERT_KIND_STATE_DETECTION` with prefix `ALERT_KIND_` reads `state_detection`, as filters and selectors ask for it.
+pub fn enum_word(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
 }
 
 /// A count with its noun: `1 device`, `3 devices`.
@@ -111,12 +125,16 @@ mod tests {
         assert_eq!(moment(&at(-180), now), "2026-11-22 14:00:05Z (3m ago)");
         assert_eq!(moment(&at(187_200), now), "2026-11-24 18:03:05Z (in 2d 4h)");
         assert_eq!(maybe_moment(None, now), "-");
+        assert_eq!(date_near(&at(2_760), now), "2026-11-22 14:49 UTC");
+        assert_eq!(date_near(&at(-2_760), now), "2026-11-22 13:17 UTC");
+        assert_eq!(date_near(&at(172_800), now), "2026-11-24");
         assert_eq!(timestamp(-1), Timestamp { seconds: -1, nanos: 999_000_000 });
     }
 
     #[test]
     fn enums_and_numbers_read_well() {
         assert_eq!(enum_words("ROLLOUT_STATE_ROLLED_BACK", "ROLLOUT_STATE_"), "rolled back");
+        assert_eq!(enum_word("ALERT_KIND_STATE_DETECTION", "ALERT_KIND_"), "state_detection");
         assert_eq!(counted(1, "device"), "1 device");
         assert_eq!(counted(0, "device"), "0 devices");
         assert_eq!(number(12.500), "12.5");

@@ -4,9 +4,11 @@ use std::{ops::Range, path::Path};
 
 use serde::Deserialize;
 use slipway_proto::v1;
-use toml::Spanned;
+use toml::{Spanned, de::DeTable};
 
 use crate::{duration, error::Failure, input, names};
+
+mod keys;
 
 /// Longest file: some thousand limits.
 const MOST: u64 = 1 << 20;
@@ -28,9 +30,10 @@ struct Place {
     fields: Vec<(&'static str, Range<usize>)>,
 }
 
+/// The keys were looked at before (`keys`): what is not here is none.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     name: String,
     #[serde(default)]
     limit: Vec<Spanned<LimitEntry>>,
@@ -39,13 +42,10 @@ struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct LimitEntry {
-    id: Spanned<String>,
-    metric: Spanned<String>,
-    #[serde(default)]
+    id: Option<Spanned<String>>,
+    metric: Option<Spanned<String>>,
     above: Option<Spanned<f64>>,
-    #[serde(default)]
     below: Option<Spanned<f64>>,
     /// The side that is bad, where nobody knows the bound.
     learn: Option<Spanned<String>>,
@@ -64,11 +64,10 @@ struct LimitEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FixEntry {
-    id: Spanned<String>,
-    failure_mode: Spanned<String>,
-    release: Spanned<String>,
+    id: Option<Spanned<String>>,
+    failure_mode: Option<Spanned<String>>,
+    release: Option<Spanned<String>>,
     selector: Option<Spanned<String>>,
 }
 
@@ -93,12 +92,17 @@ impl Specification {
     }
 
     fn parse(text: String) -> Result<Self, String> {
-        let file: File = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        let mut faults = Vec::new();
+        let no_toml = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+        let mut faults = keys::faults(&DeTable::parse(&text).map_err(no_toml)?);
+        let file: File = match toml::from_str(&text) {
+            Ok(file) => file,
+            Err(_) if !faults.is_empty() => return Err(told(&text, faults)),
+            Err(error) => return Err(no_toml(error)),
+        };
         let limits: Vec<_> = file.limit.into_iter().map(|entry| limit(entry, &mut faults)).collect();
         let fixes: Vec<_> = file.fix.into_iter().map(fix).collect();
         if !faults.is_empty() {
-            return Err(told(&text, &faults));
+            return Err(told(&text, faults));
         }
         let (limits, limit_places) = limits.into_iter().unzip();
         let (fixes, fix_places) = fixes.into_iter().unzip();
@@ -115,8 +119,7 @@ impl Specification {
         if faults.is_empty() {
             return None;
         }
-        faults.sort_by_key(|fault| fault.at);
-        let failure = Failure::new(format!("{}: {}", path.display(), told(&self.text, &faults)));
+        let failure = Failure::new(format!("{}: {}", path.display(), told(&self.text, faults)));
         Some(
             failure
                 .hint("correct them and apply the file again: nothing was changed")
@@ -139,8 +142,9 @@ impl Specification {
     }
 }
 
-/// The faults, each with its line and the text of it.
-fn told(text: &str, faults: &[Fault]) -> String {
+/// The faults in the order of the file, each with its line and the text of it.
+fn told(text: &str, mut faults: Vec<Fault>) -> String {
+    faults.sort_by_key(|fault| fault.at);
     let lines: Vec<String> = faults
         .iter()
         .map(|fault| {
@@ -160,8 +164,8 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
     let whole = entry.span();
     let entry = entry.into_inner();
     let mut place = Place { entry: whole.clone(), fields: Vec::new() };
-    place.note("name", Some(&entry.id));
-    place.note("metric", Some(&entry.metric));
+    place.note("name", entry.id.as_ref());
+    place.note("metric", entry.metric.as_ref());
     place.note("value", entry.above.as_ref().or(entry.below.as_ref()));
     place.note("learned", entry.factor.as_ref());
     place.note("unit", entry.unit.as_ref());
@@ -202,12 +206,11 @@ fn limit(entry: Spanned<LimitEntry>, faults: &mut Vec<Fault>) -> (v1::Limit, Pla
             v1::AlertSeverity::Critical
         }
     };
-    let text = |text: Option<Spanned<String>>| text.map(Spanned::into_inner).unwrap_or_default();
     let limit = v1::Limit {
-        name: names::full("limits", entry.id.get_ref()),
+        name: names::full("limits", &text(entry.id)),
         selector: text(entry.selector),
         component: text(entry.component),
-        metric: entry.metric.into_inner(),
+        metric: text(entry.metric),
         value,
         below,
         consumable: entry.consumable,
@@ -255,18 +258,22 @@ fn bound(entry: &LimitEntry, place: &Place) -> Result<(f64, bool), Fault> {
 fn fix(entry: Spanned<FixEntry>) -> (v1::Fix, Place) {
     let mut place = Place { entry: entry.span(), fields: Vec::new() };
     let entry = entry.into_inner();
-    place.note("name", Some(&entry.id));
-    place.note("failure_mode", Some(&entry.failure_mode));
-    place.note("release", Some(&entry.release));
+    place.note("name", entry.id.as_ref());
+    place.note("failure_mode", entry.failure_mode.as_ref());
+    place.note("release", entry.release.as_ref());
     place.note("selector", entry.selector.as_ref());
     let fix = v1::Fix {
-        name: names::full("fixes", entry.id.get_ref()),
-        failure_mode: entry.failure_mode.into_inner(),
-        release: names::full("releases", entry.release.get_ref()),
-        selector: entry.selector.map(Spanned::into_inner).unwrap_or_default(),
+        name: names::full("fixes", &text(entry.id)),
+        failure_mode: text(entry.failure_mode),
+        release: names::full("releases", &text(entry.release)),
+        selector: text(entry.selector),
         managed_by: String::new(),
     };
     (fix, place)
+}
+
+fn text(text: Option<Spanned<String>>) -> String {
+    text.map(Spanned::into_inner).unwrap_or_default()
 }
 
 impl Place {
@@ -280,82 +287,5 @@ impl Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = r#"name = "pumps"
-
-[[limit]]
-id = "air-filter"
-metric = "hw.filter.differential_pressure"
-above = 250
-unit = "Pa"
-lead_time = "5d"
-failure_mode = "clogged"
-
-[[limit]]
-id = "salt"
-metric = "pump.salt.level"
-below = 10.5
-consumable = true
-severity = "warning"
-
-[[fix]]
-id = "valve-leak"
-failure_mode = "leak"
-release = "pump/2.1.0"
-"#;
-
-    #[test]
-    fn a_file_is_what_is_asked_of_the_server() {
-        let request = Specification::parse(FILE.to_owned()).unwrap().request;
-        assert_eq!((request.set.as_str(), request.limits.len(), request.fixes.len()), ("pumps", 2, 1));
-        let air = &request.limits[0];
-        assert_eq!((air.name.as_str(), air.value, air.below), ("limits/air-filter", 250.0, false));
-        assert_eq!(air.lead_time, Some(prost_types::Duration { seconds: 432_000, nanos: 0 }));
-        assert_eq!(air.severity(), v1::AlertSeverity::Critical);
-        let salt = &request.limits[1];
-        assert_eq!((salt.value, salt.below, salt.consumable), (10.5, true, true));
-        assert_eq!(salt.severity(), v1::AlertSeverity::Warning);
-        assert_eq!(request.fixes[0].release, "releases/pump/2.1.0");
-    }
-
-    #[test]
-    fn says_all_that_is_wrong_with_its_line() {
-        let bad = FILE.replace("lead_time = \"5d\"", "lead_time = \"5 days\"").replace("below = 10.5\n", "");
-        let problem = Specification::parse(bad).unwrap_err();
-        assert!(problem.starts_with("2 faults\nline 8: "), "{problem}");
-        assert!(problem.contains("\n  lead_time = \"5 days\"\nline 11: say either above"), "{problem}");
-        let unknown = Specification::parse(FILE.replace("unit", "units")).unwrap_err();
-        assert!(unknown.contains("line 7") && unknown.contains("unknown field `units`"), "{unknown}");
-    }
-
-    #[test]
-    fn a_bound_may_be_left_to_be_learned() {
-        let learned = FILE.replace("above = 250", "learn = \"below\"\nfactor = 4");
-        let request = Specification::parse(learned).unwrap().request;
-        let air = &request.limits[0];
-        assert_eq!((air.value, air.below, air.severity()), (0.0, true, v1::AlertSeverity::Unspecified));
-        assert_eq!(air.learned.as_ref().unwrap().factor, 4.0);
-        for (wrong, said) in [
-            ("above = 250\nlearn = \"above\"", "line 6: say either above"),
-            ("learn = \"high\"", "line 6: say learn = "),
-            ("above = 250\nfactor = 4", "line 7: factor is for bounds"),
-        ] {
-            let problem = Specification::parse(FILE.replace("above = 250", wrong)).unwrap_err();
-            assert!(problem.contains(said), "{problem}");
-        }
-    }
-
-    #[test]
-    fn what_the_server_refuses_gets_its_line() {
-        let file = Specification::parse(FILE.to_owned()).unwrap();
-        let violation = |field: &str| (field.to_owned(), "is wrong".to_owned());
-        let all = [violation("fixes[0].release"), violation("limits[1].metric"), violation("set")];
-        let failure = file.refused(Path::new("pumps.toml"), &all).unwrap().to_string();
-        let expected = "error: pumps.toml: 3 faults\nline 1: is wrong\n  name = \"pumps\"\n\
-            line 13: is wrong\n  metric = \"pump.salt.level\"\nline 21: is wrong\n  release = \"pump/2.1.0\"\n";
-        assert!(failure.starts_with(expected), "{failure}");
-        assert!(file.refused(Path::new("pumps.toml"), &[violation("page_size")]).is_none());
-    }
-}
+#[path = "specification_tests.rs"]
+mod tests;

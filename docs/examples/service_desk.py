@@ -13,6 +13,7 @@ import sys
 import time
 
 import grpc
+from google.protobuf import timestamp_pb2
 
 from slipway.v1 import alert_pb2, alert_pb2_grpc
 
@@ -46,6 +47,12 @@ def write_position(file: pathlib.Path, position: str) -> None:
     os.replace(draft, file)
 
 
+def day(at: timestamp_pb2.Timestamp) -> str:
+    """A day in UTC, and the hour where it is less than two days away."""
+    is_near = abs(at.ToSeconds() - time.time()) < 2 * 86_400
+    return f"{at.ToDatetime():%A %d %B %Y %H:%M UTC}" if is_near else f"{at.ToDatetime():%A %d %B %Y}"
+
+
 def line(alert: alert_pb2.Alert) -> str:
     """What a technician has to know, in one line."""
     state = alert_pb2.AlertState.Name(alert.state).removeprefix("ALERT_STATE_").lower()
@@ -54,7 +61,7 @@ def line(alert: alert_pb2.Alert) -> str:
     due = ""
     if alert.state != alert_pb2.ALERT_STATE_RESOLVED:
         verb = "reorder" if alert.kind == alert_pb2.ALERT_KIND_CONSUMABLE else "inspect"
-        due = f" {verb} by {alert.act_by.ToDatetime():%A %d %B %Y}:" if alert.HasField("act_by") else f" {verb} now:"
+        due = f" {verb} by {day(alert.act_by)}:" if alert.HasField("act_by") else f" {verb} now:"
     return f"{alert.name.removeprefix('alerts/')} {state} {severity} {machine} {alert.component}:{due} {alert.summary}"
 
 

@@ -8,6 +8,11 @@ use crate::{Bound, Series, cohort::approach::Precedent, days, millis, series::Vi
 const MIN_READINGS: u32 = 8;
 /// A line is not drawn further than this many times the span it was seen over.
 const MAX_STRETCH: f64 = 10.0;
+/// Days that a line must have been seen over: within less than a day, what comes and goes with the day looks like wear,
+/// and so does the first hour of a device, which writes its logs and caches.
+const MIN_SPAN: f64 = 1.0;
+/// … or this share of the horizon, where the limit looks ahead by less than four days.
+const MIN_SHARE: f64 = 0.25;
 /// Independent readings from which the band may be called an 80 % band. With fewer the spread
 /// itself is uncertain by more than a sixth (1 / sqrt(2 · 18)), and the claim with it.
 const CLAIM_EFFECTIVE: f64 = 20.0;
@@ -56,17 +61,21 @@ impl Forecast {
             // "an eight", "an eleven", "an eighteen", "an eighty-four".
             Some(percent @ (8 | 11 | 18 | 80..=89)) => format!("P10 to P90 is an {percent} % band"),
             Some(percent) => format!("P10 to P90 is a {percent} % band"),
-            None => "not enough history to say how sure".to_owned(),
+            None => "too little history for a percentage: P10 and P90 are rough".to_owned(),
+        };
+        // A share has the unit "1", and what is counted one in braces.
+        let unit = match unit {
+            "" | "1" => String::new(),
+            other => format!(" {}", other.trim_matches(['{', '}'])),
+        };
+        let seen = match self.span_days {
+            span if span < 1.0 => format!("{:.1} hours", span * 24.0),
+            span => format!("{span:.1} days"),
         };
         let line = format!(
-            "straight line through {} readings of {:.1} days, half weight after {} days: {:+.4} {unit} a day \
-             (± {:.4}), readings within ± {:.4} {unit} of it",
-            self.readings,
-            self.span_days,
-            self.half_life_days,
-            self.slope_per_day,
-            self.slope_error,
-            self.spread,
+            "straight line through {} readings of {seen}, half weight after {} days: {:+.4}{unit} a day (± {:.4}), \
+             readings within ± {:.4}{unit} of it",
+            self.readings, self.half_life_days, self.slope_per_day, self.slope_error, self.spread,
         );
         match self.comparable {
             0 => format!("{line}; {claim}"),
@@ -90,6 +99,9 @@ pub enum NoForecast {
     /// It would cross later than the horizon, or later than so short a history can tell.
     #[error("the limit is further away than the horizon")]
     BeyondHorizon,
+    /// There is a trend, seen for too short a time to be told from what comes and goes with the day.
+    #[error("the trend is too young to forecast by")]
+    TooShort,
 }
 
 /// How much is asked of a trend.
@@ -142,6 +154,10 @@ pub fn forecast_with(
         }
     };
     let Dates { p10, p50, p90, percent, comparable } = dates.ok_or(NoForecast::BeyondHorizon)?;
+    // Of the horizon that was set: what stays said is asked for no longer a history than what is said first.
+    if span < MIN_SPAN.min(MIN_SHARE * days(bound.horizon_ms)) {
+        return Err(NoForecast::TooShort);
+    }
     let at = |ahead| last_ms.saturating_add(millis(ahead));
     Ok(Forecast {
         p10_ms: at(p10),

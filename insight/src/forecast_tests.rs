@@ -22,6 +22,17 @@ fn a_clean_line_crosses_where_it_must() {
         let said = Forecast { percent: Some(percent), ..found.clone() }.explanation("%");
         assert!(said.ends_with(&format!("; P10 to P90 is {words} band")), "{said}");
     }
+    let of = |unit| Forecast { percent: None, span_days: 0.3, ..found.clone() }.explanation(unit);
+    assert_eq!(
+        of("1").split_once("; ").unwrap().1,
+        "too little history for a percentage: P10 and P90 are rough"
+    );
+    assert!(of("1").starts_with("straight line through 40 readings of 7.2 hours, half weight after "));
+    for (unit, said) in
+        [("1", "+1.0000 a day"), ("{erase}", "+1.0000 erase a day"), ("Pa", "+1.0000 Pa a day")]
+    {
+        assert!(of(unit).contains(said), "{}", of(unit));
+    }
 }
 
 #[test]
@@ -83,6 +94,32 @@ fn minutes_of_history_do_not_forecast_months() {
     }
     let far = bound(100_000.0, Side::Above, 90);
     assert_eq!(forecast(&series, &far, Strictness::OPEN), Err(NoForecast::BeyondHorizon));
+}
+
+#[test]
+fn a_trend_must_have_lasted_for_a_day_or_a_quarter_of_a_short_horizon() {
+    // A disk on which a new device installs its software: from 40 % to 60 %, in a minute, in eight, in a day.
+    let filled = |readings: i64, every_ms: i64, slope_per_day: f64| {
+        let mut series = Series::default();
+        for reading in 0..readings {
+            let at = reading * every_ms;
+            series.step(at, 0.4 + slope_per_day * days(at), Some(Side::Above));
+        }
+        series
+    };
+    let full = |days| bound(0.95, Side::Above, days);
+    for (readings, every_ms) in [(9, 7_000), (67, 7_000), (23, HOUR)] {
+        let steep = filled(readings, every_ms, 0.2 * 86_400_000.0 / (every_ms * readings) as f64);
+        for strictness in [Strictness::OPEN, Strictness::STAY] {
+            assert_eq!(forecast(&steep, &full(30), strictness), Err(NoForecast::TooShort), "{readings}");
+        }
+    }
+    // After a day it is told, and where the limit looks ahead for a day after six hours.
+    assert!(forecast(&filled(25, HOUR, 0.2), &full(30), Strictness::OPEN).is_ok());
+    let by_the_hour = filled(7, HOUR, 0.8);
+    assert_eq!(forecast(&by_the_hour, &full(1), Strictness::OPEN), Err(NoForecast::TooFewReadings));
+    assert!(forecast(&filled(13, HOUR / 2, 0.8), &full(1), Strictness::OPEN).is_ok());
+    assert_eq!(forecast(&filled(12, HOUR / 2, 0.8), &full(1), Strictness::OPEN), Err(NoForecast::TooShort));
 }
 
 /// Wear with known truth: `slope` a day, wandering by `wander` of itself a day. Returns how

@@ -282,7 +282,11 @@ async fn an_alert_of_one_replica_reaches_a_watcher_of_the_other() {
     let mut members = pair.members(1).await;
     let limit =
         Limit { name: "limits/filter".into(), metric: "pressure".into(), value: 250.0, ..Limit::default() };
-    pair.admin(1).alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    pair.admin(1)
+        .alerts()
+        .create_limit(CreateLimitRequest { limit: Some(limit), take_over: false })
+        .await
+        .expect("a limit");
     let watch = pair.admin(1).alerts().watch_alerts(WatchAlertsRequest::default()).await;
     let mut stream = watch.expect("a stream").into_inner();
     let member = &mut members[0];

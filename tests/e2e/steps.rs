@@ -120,7 +120,7 @@ pub async fn watch_filters(world: &World) {
         part: "air filter".into(),
         ..Limit::default()
     };
-    let request = CreateLimitRequest { limit: Some(limit) };
+    let request = CreateLimitRequest { limit: Some(limit), take_over: false };
     world.admin().alerts().create_limit(request).await.expect("a limit");
 }
 

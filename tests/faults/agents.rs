@@ -96,7 +96,12 @@ async fn limit(fleet: &Fleet) {
         value: value(READINGS - 500),
         ..Limit::default()
     };
-    fleet.admin().alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    fleet
+        .admin()
+        .alerts()
+        .create_limit(CreateLimitRequest { limit: Some(limit), take_over: false })
+        .await
+        .expect("a limit");
 }
 
 /// Every agent keeps a series of its own for this round, while the server is away, and says so. All run then.

@@ -70,7 +70,12 @@ async fn run(seed: u64, now: i64, kills: usize) -> Vec<Known> {
         value: 300.0,
         ..Limit::default()
     };
-    fleet.admin().alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    fleet
+        .admin()
+        .alerts()
+        .create_limit(CreateLimitRequest { limit: Some(limit), take_over: false })
+        .await
+        .expect("a limit");
     let claim = fleet.admin().claim(u32::try_from(DEVICES).unwrap_or(1), &[]).await;
     let ca = std::fs::read_to_string(fleet.data().join("server-ca.pem")).expect("the server's CA");
     let killed = Arc::new(AtomicUsize::new(0));

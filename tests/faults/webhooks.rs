@@ -137,7 +137,11 @@ async fn open(fleet: &Fleet, desk: &Receiver) {
     let admin = fleet.admin();
     let limit =
         Limit { name: "limits/hot".into(), metric: "temperature".into(), value: 90.0, ..Limit::default() };
-    admin.alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    admin
+        .alerts()
+        .create_limit(CreateLimitRequest { limit: Some(limit), take_over: false })
+        .await
+        .expect("a limit");
     let webhook = Webhook { display_name: "desk".into(), url: desk.url("/"), ..Webhook::default() };
     admin
         .webhooks()

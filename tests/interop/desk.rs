@@ -54,7 +54,11 @@ async fn the_example_desk_says_what_to_inspect_by_when_and_goes_on_where_it_stop
         ..Limit::default()
     };
     let admin = world.admin();
-    admin.alerts().create_limit(CreateLimitRequest { limit: Some(limit) }).await.expect("a limit");
+    admin
+        .alerts()
+        .create_limit(CreateLimitRequest { limit: Some(limit), take_over: false })
+        .await
+        .expect("a limit");
     let pump = world.member("pump-3", &[("customer", "acme")]).await;
     let readings = month(world.clock.now().seconds());
     let request = SendTelemetryRequest { sequence: 1, readings, ..Default::default() };

@@ -29,7 +29,7 @@ async fn world() -> (World, [Member; 2]) {
         value: 250.0,
         ..Limit::default()
     };
-    let request = CreateLimitRequest { limit: Some(limit) };
+    let request = CreateLimitRequest { limit: Some(limit), take_over: false };
     world.admin().alerts().create_limit(request).await.expect("a limit");
     let pump = async |id: &str, site: &str| {
         let mut pump = world.member(id, &[("site", site)]).await;

@@ -25,7 +25,8 @@ pub enum AlertCommand {
         /// The alert
         alert: String,
     },
-    /// Say that the cause is gone
+    /// Say that the cause is gone: an alert of a limit forgets what was learned of its series, and only two readings
+    /// beyond the limit, or a new trend of a day or so, open it again
     Resolve {
         /// The alert
         alert: String,
@@ -122,7 +123,7 @@ pub enum LimitCommand {
     Apply(LimitApply),
     /// Limits, by name
     List(Extent),
-    /// One limit, with what was learned for it, by model
+    /// One limit with everything it says, and what was learned for it, by model
     Show {
         /// The limit
         limit: String,
@@ -156,11 +157,11 @@ pub struct LimitSet {
     /// Name of your choice: a-z, 0-9 and '-'
     pub name: String,
 
-    /// Metric that should not cross it
+    /// Metric that should not reach it
     #[arg(long, value_name = "METRIC")]
     pub metric: String,
 
-    /// The bound, in the metric's unit
+    /// The bound, in the metric's unit: it is crossed at this value or above it, with --below at it or below
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, required_unless_present = "learn")]
     pub value: Option<f64>,
 
@@ -172,7 +173,7 @@ pub struct LimitSet {
     #[arg(long, value_name = "NUMBER", requires = "learn")]
     pub factor: Option<f64>,
 
-    /// Small values are bad: the bound is crossed from above
+    /// Small values are bad: the bound is crossed at the value or below it
     #[arg(long)]
     pub below: bool,
 
@@ -203,6 +204,19 @@ pub struct LimitSet {
     /// What goes wrong when it is crossed, in a word such as storage_wear
     #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
     pub failure_mode: String,
+
+    /// How urgent it is once it is crossed: info, warning or critical [default: critical; warning with --learn]
+    #[arg(long, value_name = "SEVERITY", value_parser = ["info", "warning", "critical"])]
+    pub severity: Option<String>,
+
+    /// Where the value comes from: a data sheet with its page, a standard, an address
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub source: String,
+
+    /// Also where the limit belongs to a specification file: all of it becomes as said here, until the file is applied
+    /// again
+    #[arg(long)]
+    pub take_over: bool,
 
     /// What the part is called for people, for example "air filter" [default: the component]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]

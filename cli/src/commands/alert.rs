@@ -102,7 +102,7 @@ async fn changes(
         backoff.reset();
         if let Some(alert) = &change.alert {
             match console.format {
-                Format::Table => console.print(&line(alert))?,
+                Format::Table => console.print(&line(alert, console.clock.now()))?,
                 Format::Json => console.json_line(&json::message("WatchAlertsResponse", &change)?)?,
             }
             *left -= 1;
@@ -147,7 +147,7 @@ impl<'a> Position<'a> {
 }
 
 /// One change on one line.
-fn line(alert: &v1::Alert) -> String {
+fn line(alert: &v1::Alert, now: i64) -> String {
     let time = alert.update_time.as_ref().map_or_else(|| "-".into(), human::absolute);
     let mut text = format!(
         "{time}  {:<12}  {:<8}  {}  {}: {}",
@@ -162,7 +162,7 @@ fn line(alert: &v1::Alert) -> String {
     }
     // The recommendation repeats the forecast; `alert show` has it in full.
     if let Some(time) = &alert.act_by {
-        text.push_str(&format!(" Act by {}.", human::date(time)));
+        text.push_str(&format!(" Act by {}.", human::date_near(time, now)));
     }
     text.replace('\n', " ")
 }
@@ -255,14 +255,17 @@ pub(super) mod tests {
     #[test]
     fn one_change_is_one_line() {
         assert_eq!(
-            line(&alert()),
+            line(&alert(), NOW),
             "2026-11-22 14:03:05Z  open          warning   a1  pump-03/filter: \
              The air filter reaches 250 Pa around 2026-12-06. Act by 2026-11-29."
         );
         let hushed = v1::Alert { suppressed_by: "silences/s1".into(), act_by: None, ..alert() };
         assert!(
-            line(&hushed).contains("  open*  ") && line(&hushed).ends_with(" Suppressed by silences/s1.")
+            line(&hushed, NOW).contains("  open*  ")
+                && line(&hushed, NOW).ends_with(" Suppressed by silences/s1.")
         );
+        let soon = v1::Alert { act_by: Some(human::timestamp(NOW + 46 * 60_000)), ..alert() };
+        assert!(line(&soon, NOW).ends_with(" Act by 2026-11-22 14:49 UTC."), "{}", line(&soon, NOW));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `slipway alert show`: one alert in full, and a picture of its series, the limit and the forecast.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use slipway_proto::v1;
 
@@ -9,6 +9,7 @@ use crate::{
     chart::{Chart, Forecast, Point, draw, svg},
     commands::alert::{severity, state},
     connect::Api,
+    duration,
     error::Failure,
     human, names,
     output::{Console, Format, facts},
@@ -123,9 +124,9 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ("state", state(alert)),
         ("acknowledged", alert.acknowledged_by.clone()),
         ("severity", severity(alert)),
-        ("kind", human::enum_words(alert.kind().as_str_name(), "ALERT_KIND_")),
-        ("health", human::enum_words(alert.health().as_str_name(), "ALERT_HEALTH_")),
-        ("failure mode", alert.failure_mode.replace('_', " ")),
+        ("kind", human::enum_word(alert.kind().as_str_name(), "ALERT_KIND_")),
+        ("health", human::enum_word(alert.health().as_str_name(), "ALERT_HEALTH_")),
+        ("failure mode", alert.failure_mode.clone()),
         ("device", names::short(&alert.device).to_owned()),
         ("devices", alert.selector.clone()),
         ("component", alert.component.clone()),
@@ -148,20 +149,7 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ]);
     }
     if let Some(seen) = &alert.evidence {
-        let number = human::number;
-        rows.push((
-            "evidence",
-            format!(
-                "{} is {} {}, limit {}, {} per day over {}, last {}",
-                seen.metric,
-                number(seen.value),
-                seen.unit,
-                number(seen.limit),
-                number(seen.slope_per_day),
-                human::counted(seen.readings, "reading"),
-                human::maybe_moment(seen.time.as_ref(), now)
-            ),
-        ));
+        rows.push(("evidence", evidence(alert, seen, now)));
     }
     rows.extend([
         ("opened", when(alert.create_time.as_ref())),
@@ -169,6 +157,39 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ("resolved", when(alert.resolve_time.as_ref())),
     ]);
     facts(&rows)
+}
+
+/// What was seen, in the units that the summary speaks in.
+fn evidence(alert: &v1::Alert, seen: &v1::Evidence, now: i64) -> String {
+    let last = human::maybe_moment(seen.time.as_ref(), now);
+    if alert.kind() == v1::AlertKind::Offline {
+        let span = |seconds: f64| duration::show(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        return format!(
+            "nothing heard for {} when it was told, which is done after {}; last {last}",
+            span(seen.value),
+            span(seen.limit)
+        );
+    }
+    // Of a share a fraction of one is told, of a count in the same unit whole numbers.
+    let is_share = seen.unit == "1" && seen.limit.fract() != 0.0;
+    let (factor, unit) = match seen.unit.as_str() {
+        "1" if is_share => (100.0, " %".to_owned()),
+        "1" | "" => (1.0, String::new()),
+        other => (1.0, format!(" {}", other.trim_matches(['{', '}']))),
+    };
+    let quantity = |value: f64| format!("{}{unit}", human::number(value * factor));
+    let bound = if alert.kind() == v1::AlertKind::Anomaly { "usual" } else { "limit" };
+    let mut text = format!("{} is {}, {bound} {}", seen.metric, quantity(seen.value), quantity(seen.limit));
+    if seen.slope_per_day != 0.0 {
+        let sign = if seen.slope_per_day < 0.0 { "" } else { "+" };
+        let points = if is_share { " points" } else { unit.as_str() };
+        text.push_str(&format!(", {sign}{}{points} a day", human::number(seen.slope_per_day * factor)));
+    }
+    if seen.readings > 0 {
+        let by = if seen.slope_per_day == 0.0 { ", from" } else { " over" };
+        text.push_str(&format!("{by} {}", human::counted(seen.readings, "reading")));
+    }
+    format!("{text}, last {last}")
 }
 
 #[cfg(test)]
@@ -185,7 +206,7 @@ alert         a1
 state         open
 severity      warning
 kind          prognosis
-health        maintenance required
+health        maintenance_required
 device        pump-03
 component     filter
 summary       The air filter reaches 250 Pa around 2026-12-06.
@@ -196,10 +217,42 @@ crossed, 50%  2026-12-06 14:03:05Z (in 14d)
 crossed, 90%  beyond the horizon
 learned from  31 comparable parts that came to this limit
 because       linear trend over 200 readings
-evidence      pressure is 212.5 Pa, limit 250, 2.7 per day over 200 readings, last 2026-11-22 14:03:05Z (just now)
+evidence      pressure is 212.5 Pa, limit 250 Pa, +2.7 Pa a day over 200 readings, last 2026-11-22 14:03:05Z (just now)
 opened        2026-11-22 14:03:05Z (just now)
 changed       2026-11-22 14:03:05Z (just now)
 "
+        );
+    }
+
+    #[test]
+    fn evidence_speaks_as_the_summary_does() {
+        let seen = v1::Evidence {
+            metric: "system.filesystem.utilization".into(),
+            unit: "1".into(),
+            value: 0.695,
+            limit: 0.95,
+            slope_per_day: 0.0174,
+            ..alert().evidence.unwrap()
+        };
+        let last = "last 2026-11-22 14:03:05Z (just now)";
+        assert_eq!(
+            evidence(&alert(), &seen, NOW),
+            format!(
+                "system.filesystem.utilization is 69.5 %, limit 95 %, +1.74 points a day over 200 readings, {last}"
+            )
+        );
+        let errors = v1::Evidence { value: 3.0, limit: 1.0, slope_per_day: 0.0, ..seen.clone() };
+        assert_eq!(
+            evidence(&alert(), &errors, NOW),
+            format!("system.filesystem.utilization is 3, limit 1, from 200 readings, {last}")
+        );
+        let odd = v1::Alert { kind: v1::AlertKind::Anomaly.into(), ..alert() };
+        assert!(evidence(&odd, &errors, NOW).contains("is 3, usual 1, from"));
+        let silent = v1::Alert { kind: v1::AlertKind::Offline.into(), ..alert() };
+        let silence = v1::Evidence { value: 99.02, limit: 97.5, unit: "s".into(), readings: 0, ..errors };
+        assert_eq!(
+            evidence(&silent, &silence, NOW),
+            format!("nothing heard for 1m 39s when it was told, which is done after 1m 37s; {last}")
         );
     }
 

@@ -9,7 +9,7 @@ use crate::{
     duration,
     error::Failure,
     human, names,
-    output::{Console, columns},
+    output::{Console, columns, facts},
 };
 
 /// Runs one command of this noun.
@@ -20,11 +20,12 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         LimitCommand::Set(args) => {
-            let request = v1::CreateLimitRequest { limit: Some(limit(*args)) };
+            let take_over = args.take_over;
+            let request = v1::CreateLimitRequest { limit: Some(limit(*args)), take_over };
             let limit = api.alerts().create_limit(request).await?.into_inner();
             console.say(&format!("limit {} is set: {}", names::short(&limit.name), sentence(&limit)));
             say_matches(&limit.selector, &api, console).await;
-            console.show("Limit", &limit, |limit| render_list(std::slice::from_ref(limit)))
+            console.show("Limit", &limit, render_one)
         }
         LimitCommand::Apply(args) => limit_apply::run(args, &api, console).await,
         LimitCommand::List(extent) => {
@@ -69,6 +70,13 @@ async fn list(api: &Api, console: &Console, most: usize) -> Result<Vec<v1::Limit
 }
 
 fn limit(args: LimitSet) -> v1::Limit {
+    let severity = match args.severity.as_deref() {
+        Some("info") => v1::AlertSeverity::Info,
+        Some("warning") => v1::AlertSeverity::Warning,
+        Some(_) => v1::AlertSeverity::Critical,
+        // The server knows which one is usual.
+        None => v1::AlertSeverity::Unspecified,
+    };
     v1::Limit {
         name: names::full("limits", &args.name),
         selector: args.selector,
@@ -86,20 +94,20 @@ fn limit(args: LimitSet) -> v1::Limit {
         part: args.part,
         unit: args.unit,
         failure_mode: args.failure_mode,
+        severity: severity.into(),
+        source: args.source,
         ..v1::Limit::default()
     }
 }
 
-/// What crossing it means: `metric above 80 on component filter`.
+/// What crossing it means: `metric at or above 80 on component filter`.
 fn sentence(limit: &v1::Limit) -> String {
     let side = if limit.below { "below" } else { "above" };
     let mut text = match &limit.learned {
+        // What is usual is no bound that a value could be at.
         Some(learned) => format!("{} {side} {}", limit.metric, learned_bound(learned)),
-        None => format!("{} {side} {}", limit.metric, human::number(limit.value)),
+        None => format!("{} at or {side} {}", limit.metric, quantity(limit.value, &limit.unit)),
     };
-    if limit.learned.is_none() && !limit.unit.is_empty() && limit.unit != "1" {
-        text.push_str(&format!(" {}", limit.unit));
-    }
     if !limit.component.is_empty() {
         text.push_str(&format!(" on component {}", limit.component));
     }
@@ -128,7 +136,19 @@ fn quantity(value: f64, unit: &str) -> String {
 }
 
 fn render_one(limit: &v1::Limit) -> String {
-    let mut text = render_list(std::slice::from_ref(limit));
+    let mut text = facts(&[
+        ("limit", names::short(&limit.name).to_owned()),
+        ("alert when", sentence(limit)),
+        ("severity", severity(limit)),
+        ("failure mode", limit.failure_mode.clone()),
+        ("kind", kind(limit).to_owned()),
+        ("part", limit.part.clone()),
+        ("lead time", lead_time(limit)),
+        ("horizon", horizon(limit)),
+        ("devices", devices(limit)),
+        ("source", limit.source.clone()),
+        ("specification", specification(limit)),
+    ]);
     let Some(learned) = &limit.learned else { return text };
     let rows: Vec<_> = learned
         .bounds
@@ -160,27 +180,31 @@ fn render_one(limit: &v1::Limit) -> String {
 }
 
 fn render_list(limits: &[v1::Limit]) -> String {
-    let span = |span: Option<&prost_types::Duration>, default: &str| {
-        span.map_or_else(|| default.to_owned(), |span| duration::show(duration::from_wire(span)))
-    };
     let rows: Vec<_> = limits
         .iter()
         .map(|limit| {
             vec![
                 names::short(&limit.name).to_owned(),
                 sentence(limit),
-                kind(limit).to_owned(),
-                ahead(limit, span(limit.lead_time.as_ref(), "0s")),
-                ahead(limit, span(limit.horizon.as_ref(), "90d")),
-                if limit.selector.is_empty() { "all devices".into() } else { limit.selector.clone() },
+                severity(limit),
+                if limit.failure_mode.is_empty() { "-".to_owned() } else { limit.failure_mode.clone() },
+                lead_time(limit),
+                horizon(limit),
+                specification(limit),
+                devices(limit),
             ]
         })
         .collect();
-    listed(
-        rows.len(),
-        "no limits",
-        columns(&["ID", "ALERT WHEN", "KIND", "LEAD TIME", "HORIZON", "DEVICES"], &rows),
-    )
+    let header =
+        ["ID", "ALERT WHEN", "SEVERITY", "FAILURE MODE", "LEAD TIME", "HORIZON", "SPECIFICATION", "DEVICES"];
+    listed(rows.len(), "no limits", columns(&header, &rows))
+}
+
+fn severity(limit: &v1::Limit) -> String {
+    match limit.severity() {
+        v1::AlertSeverity::Unspecified => "critical".to_owned(),
+        known => human::enum_word(known.as_str_name(), "ALERT_SEVERITY_"),
+    }
 }
 
 fn kind(limit: &v1::Limit) -> &'static str {
@@ -191,9 +215,30 @@ fn kind(limit: &v1::Limit) -> &'static str {
     }
 }
 
+fn lead_time(limit: &v1::Limit) -> String {
+    ahead(limit, limit.lead_time.as_ref(), "0s")
+}
+
+fn horizon(limit: &v1::Limit) -> String {
+    ahead(limit, limit.horizon.as_ref(), "90d")
+}
+
 /// Nothing is forecast against a bound that is learned.
-fn ahead(limit: &v1::Limit, span: String) -> String {
-    if limit.learned.is_some() { "-".to_owned() } else { span }
+fn ahead(limit: &v1::Limit, span: Option<&prost_types::Duration>, default: &str) -> String {
+    match span {
+        _ if limit.learned.is_some() => "-".to_owned(),
+        None => default.to_owned(),
+        Some(span) => duration::show(duration::from_wire(span)),
+    }
+}
+
+fn devices(limit: &v1::Limit) -> String {
+    if limit.selector.is_empty() { "all devices".to_owned() } else { limit.selector.clone() }
+}
+
+/// The file that it belongs to.
+fn specification(limit: &v1::Limit) -> String {
+    if limit.managed_by.is_empty() { "by hand".to_owned() } else { limit.managed_by.clone() }
 }
 
 #[cfg(test)]
@@ -204,6 +249,7 @@ mod tests {
         v1::Limit {
             name: "limits/heat".into(),
             metric: "hw.temperature".into(),
+            severity: v1::AlertSeverity::Warning.into(),
             learned: Some(v1::LearnedLimit { factor: 6.0, bounds, learn_time: None }),
             ..v1::Limit::default()
         }
@@ -237,8 +283,14 @@ mod tests {
         );
         assert_eq!(
             render_one(&learned(vec![bound("gw-a", Some(71.0), 250), bound("gw-b", None, 2)])),
-            "ID    ALERT WHEN                                              KIND     LEAD TIME  HORIZON  DEVICES\n\
-             heat  hw.temperature above 71 Cel (learned from 250 devices)  learned  -          -        all devices\n\
+            "limit          heat\n\
+             alert when     hw.temperature above 71 Cel (learned from 250 devices)\n\
+             severity       warning\n\
+             kind           learned\n\
+             lead time      -\n\
+             horizon        -\n\
+             devices        all devices\n\
+             specification  by hand\n\
              \n\
              MODEL         COMPONENT  BOUND     MEDIAN  DEVICES  BEYOND\n\
              pump on gw-a  motor      71 Cel    50 Cel  250      1\n\
@@ -253,13 +305,44 @@ mod tests {
             metric: "pressure".into(),
             component: "filter".into(),
             value: 250.0,
+            unit: "Pa".into(),
             lead_time: Some(prost_types::Duration { seconds: 1_209_600, nanos: 0 }),
+            failure_mode: "clogged".into(),
+            source: "data sheet, page 3".into(),
+            managed_by: "pumps".into(),
+            ..v1::Limit::default()
+        };
+        let low = v1::Limit {
+            name: "limits/salt".into(),
+            metric: "salt".into(),
+            value: 0.0,
+            below: true,
+            consumable: true,
+            severity: v1::AlertSeverity::Warning.into(),
             ..v1::Limit::default()
         };
         assert_eq!(
-            render_list(&[limit]),
-            "ID      ALERT WHEN                              KIND  LEAD TIME  HORIZON  DEVICES\n\
-             filter  pressure above 250 on component filter  wear  14d        90d      all devices\n"
+            render_list(&[limit.clone(), low]),
+            "\
+ID      ALERT WHEN                                       SEVERITY  FAILURE MODE  LEAD TIME  HORIZON  SPECIFICATION  DEVICES
+filter  pressure at or above 250 Pa on component filter  critical  clogged       14d        90d      pumps          all devices
+salt    salt at or below 0                               warning   -             0s         90d      by hand        all devices
+"
+        );
+        assert_eq!(
+            render_one(&limit),
+            "\
+limit          filter
+alert when     pressure at or above 250 Pa on component filter
+severity       critical
+failure mode   clogged
+kind           wear
+lead time      14d
+horizon        90d
+devices        all devices
+source         data sheet, page 3
+specification  pumps
+"
         );
     }
 }

@@ -117,15 +117,15 @@ mod tests {
         };
         let applied = v1::ApplyLimitsResponse {
             changes: vec![
-                change("limits/a", v1::LimitAction::Create, vec![field("value", "", "0.9")]),
+                change("limits/a", v1::LimitAction::Create, vec![field("above", "", "0.9")]),
                 change("limits/b", v1::LimitAction::Update, vec![field("unit", "", "Pa")]),
                 change("limits/c", v1::LimitAction::Keep, vec![]),
-                change("fixes/d", v1::LimitAction::Delete, vec![field("release", "releases/p/1", "")]),
+                change("fixes/d", v1::LimitAction::Delete, vec![field("release", "p/1", "")]),
                 change("limits/e", v1::LimitAction::Leave, vec![]),
             ],
         };
         let expected =
-            "+ limits/a\n    value: 0.9\n~ limits/b\n    unit: (none) -> Pa\n- fixes/d\n? limits/e\n";
+            "+ limits/a\n    above: 0.9\n~ limits/b\n    unit: (none) -> Pa\n- fixes/d\n? limits/e\n";
         assert_eq!(render(&applied), expected);
         assert_eq!(
             sentence("pumps", &applied, true),

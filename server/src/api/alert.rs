@@ -113,9 +113,10 @@ impl AlertService for Api {
         request: Request<v1::CreateLimitRequest>,
     ) -> Result<Response<v1::Limit>, Status> {
         let actor = principal::token(&request)?.actor();
-        let wire = request.into_inner().limit.unwrap_or_default();
+        let request = request.into_inner();
+        let wire = request.limit.unwrap_or_default();
         let limit = limit_wire::from_limit(wire, &actor, self.ctx.clock.now()).map_err(Error::from)?;
-        let limit = limits::create(&self.ctx, &actor, limit).await?;
+        let limit = limits::create(&self.ctx, &actor, limit, request.take_over).await?;
         Ok(Response::new(limit_wire::limit(&limit)))
     }
 

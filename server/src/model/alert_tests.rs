@@ -90,6 +90,26 @@ fn claims_no_percentage_that_readings_do_not_carry() {
 }
 
 #[test]
+fn what_is_near_is_told_with_its_hour() {
+    let limit = Limit { lead_time: Duration::ZERO, ..filter_limit() };
+    let after = |minutes: u32| NOW.after(Duration::from_secs(60) * minutes);
+    let Finding::Expected(forecast) = expected(0, 1, None, None) else { panic!() };
+    let near = Finding::Expected(Forecast {
+        p10_ms: after(46).millis(),
+        p50_ms: after(90).millis(),
+        p90_ms: Some(days(4).millis()),
+        ..forecast
+    });
+    let alert = see(None, &limit, &near, NOW).unwrap();
+    assert!(alert.summary.ends_with("about 1 March 01:30 UTC (from little history)."), "{}", alert.summary);
+    assert!(alert.recommendation.contains("by 1 March 00:46 UTC: "), "{}", alert.recommendation);
+    let Finding::Expected(forecast) = near else { panic!() };
+    let sure = Finding::Expected(Forecast { percent: Some(80), ..forecast });
+    let alert = see(None, &limit, &sure, NOW).unwrap();
+    assert!(alert.summary.contains("between 1 March 00:46 UTC and 5 March (80 % sure)"), "{}", alert.summary);
+}
+
+#[test]
 fn a_consumable_is_reordered() {
     let salt =
         Limit { consumable: true, side: Side::Below, value: 10.0, part: "salt".to_owned(), ..filter_limit() };

@@ -4,7 +4,7 @@ use slipway_insight::{Finding, Forecast};
 
 use super::{alert::Observation, time::Timestamp};
 
-/// A crossing nearer than this is told with the hour.
+/// What is nearer than this is told with the hour.
 const HOURS_MATTER_MS: i64 = 2 * slipway_insight::DAY_MS;
 
 /// The sentences.
@@ -54,15 +54,14 @@ pub(super) fn write(
 fn when(forecast: &Forecast, now: Timestamp) -> String {
     let claim = forecast.percent.map(|percent| format!(" ({percent} % sure)")).unwrap_or_default();
     match (forecast.percent, forecast.p90_ms) {
-        (None, _) => format!("about {} (from little history)", moment(forecast.p50_ms, false, now)),
-        (Some(_), None) => format!(
-            "about {}, not before {}",
-            moment(forecast.p50_ms, false, now),
-            moment(forecast.p10_ms, false, now)
-        ),
+        (None, _) => format!("about {} (from little history)", day(forecast.p50_ms, now)),
+        (Some(_), None) => {
+            format!("about {}, not before {}", day(forecast.p50_ms, now), day(forecast.p10_ms, now))
+        }
         (Some(_), Some(p90_ms)) => {
             let hours = p90_ms.saturating_sub(now.millis()) < HOURS_MATTER_MS;
-            let (from, to) = (moment(forecast.p10_ms, hours, now), moment(p90_ms, hours, now));
+            let from = if hours { moment(forecast.p10_ms, true, now) } else { day(forecast.p10_ms, now) };
+            let to = moment(p90_ms, hours, now);
             if from == to {
                 format!("on {from}{claim}")
             } else {
@@ -80,8 +79,9 @@ fn without_common_end<'a>(from: &'a str, to: &str) -> &'a str {
     }
 }
 
+/// The day, with the hour where it is near: "by 22 November" says nothing of 46 minutes.
 fn day(at_ms: i64, now: Timestamp) -> String {
-    moment(at_ms, false, now)
+    moment(at_ms, at_ms.saturating_sub(now.millis()).saturating_abs() < HOURS_MATTER_MS, now)
 }
 
 /// "3 March", with the year unless it is the present one, with the hour where asked; in UTC.

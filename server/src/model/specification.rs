@@ -187,39 +187,54 @@ fn change(name: String, before: Option<Fields>, after: Option<Fields>, prune: bo
     Change { name, action, fields }
 }
 
-/// What is compared and shown: everything but who made it and when.
+/// What is compared and shown, in the words of the file: everything but who made it and when.
 fn limit_fields(limit: &Limit) -> Fields {
-    let span = |span: std::time::Duration| {
-        jiff::SignedDuration::try_from(span).map_or_else(|_| String::new(), |span| format!("{span:#}"))
+    let is_below = limit.side == slipway_insight::Side::Below;
+    let side = if is_below { "below" } else { "above" };
+    let bound_of = |name: &str| match limit.learned {
+        None if name == side => limit.value.to_string(),
+        _ => String::new(),
     };
+    let learned = limit.learned.as_ref();
     vec![
         ("selector", limit.selector.as_str().to_owned()),
         ("component", limit.component.clone()),
         ("metric", limit.metric.clone()),
-        ("value", limit.learned.as_ref().map_or_else(|| limit.value.to_string(), |_| String::new())),
-        (
-            "learned",
-            limit.learned.as_ref().map(|learned| format!("factor {}", learned.factor)).unwrap_or_default(),
-        ),
+        ("above", bound_of("above")),
+        ("below", bound_of("below")),
+        ("learn", learned.map(|_| side.to_owned()).unwrap_or_default()),
+        ("factor", learned.map(|learned| learned.factor.to_string()).unwrap_or_default()),
         ("unit", limit.unit.clone()),
-        ("below", (limit.side == slipway_insight::Side::Below).to_string()),
-        ("consumable", limit.consumable.to_string()),
+        ("consumable", if limit.consumable { "true".to_owned() } else { String::new() }),
         ("lead_time", span(limit.lead_time)),
         ("horizon", span(limit.horizon)),
         ("part", limit.part.clone()),
         ("failure_mode", limit.failure_mode.clone()),
         ("severity", limit.severity.as_str().to_owned()),
         ("source", limit.source.clone()),
-        ("managed_by", limit.managed_by.clone()),
+        ("specification", limit.managed_by.clone()),
     ]
+}
+
+/// A time as a file has it: `14d`, `1d12h`; nothing where there is none.
+fn span(span: std::time::Duration) -> String {
+    let mut left = span.as_secs();
+    let mut text = String::new();
+    for (unit, seconds) in [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)] {
+        if left >= seconds {
+            text.push_str(&format!("{}{unit}", left / seconds));
+            left %= seconds;
+        }
+    }
+    text
 }
 
 fn fix_fields(fix: &Fix) -> Fields {
     vec![
         ("failure_mode", fix.failure_mode.clone()),
-        ("release", fix.release()),
+        ("release", format!("{}/{}", fix.product, fix.version)),
         ("selector", fix.selector.as_str().to_owned()),
-        ("managed_by", fix.managed_by.clone()),
+        ("specification", fix.managed_by.clone()),
     ]
 }
 

@@ -52,12 +52,45 @@ fn says_what_changes_and_what_is_no_longer_there() {
         before: before.to_owned(),
         after: after.to_owned(),
     };
-    assert_eq!(changes[0].fields, [field("value", "250", "240"), field("unit", "", "Pa")]);
+    assert_eq!(changes[0].fields, [field("above", "250", "240"), field("unit", "", "Pa")]);
     let pruned = wanted.changes(&before.limits, &before.fixes, true).unwrap();
     assert_eq!(actions(&pruned)[1..], [("limits/oil", Action::Delete), ("fixes/leak", Action::Delete)]);
     // What somebody set by hand is none of its business.
     let by_hand = Limit { id: "own".to_owned(), managed_by: String::new(), ..filter_limit() };
     assert_eq!(wanted.changes(&[by_hand], &[], true).unwrap().len(), 1);
+}
+
+#[test]
+fn a_difference_speaks_the_words_of_the_file() {
+    use std::time::Duration;
+    let mut wanted = specification();
+    wanted.limits[0].side = slipway_insight::Side::Below;
+    wanted.limits[0].value = 0.0;
+    wanted.limits[0].lead_time = Duration::from_secs(14 * 86_400);
+    wanted.limits[0].horizon = Duration::from_secs(365 * 86_400 + 5_400);
+    let new = wanted.changes(&[], &[], false).unwrap();
+    let said = |change: &Change, field: &str| {
+        let found = change.fields.iter().find(|known| known.field == field);
+        found.map(|known| known.after.clone())
+    };
+    assert_eq!(said(&new[0], "below").as_deref(), Some("0"));
+    assert_eq!(said(&new[0], "lead_time").as_deref(), Some("14d"));
+    assert_eq!(said(&new[0], "horizon").as_deref(), Some("365d1h30m"));
+    assert_eq!(said(&new[2], "release").as_deref(), Some("pump/2.1"));
+    for absent in ["above", "value", "consumable", "learn", "factor"] {
+        assert_eq!(said(&new[0], absent), None, "{absent}");
+    }
+    let before = specification();
+    let learned = crate::model::learned::Learned::by(4.0);
+    wanted.limits[0] = Limit { learned: Some(learned), value: 0.0, ..before.limits[0].clone() };
+    let changed = wanted.changes(&before.limits, &[], false).unwrap();
+    let field = |field, before: &str, after: &str| FieldChange {
+        field,
+        before: before.to_owned(),
+        after: after.to_owned(),
+    };
+    let expected = [field("above", "250", ""), field("learn", "", "above"), field("factor", "", "4")];
+    assert_eq!(changed[0].fields, expected);
 }
 
 #[test]
@@ -69,7 +102,7 @@ fn leaves_what_belongs_to_another_file_alone() {
     // One set by hand is taken over, and says so.
     let by_hand = Limit { id: "oil".to_owned(), managed_by: String::new(), ..filter_limit() };
     let taken = wanted.changes(&[by_hand], &[], false).unwrap();
-    assert_eq!(taken[1].fields.iter().map(|field| field.field).collect::<Vec<_>>(), ["managed_by"]);
+    assert_eq!(taken[1].fields.iter().map(|field| field.field).collect::<Vec<_>>(), ["specification"]);
 }
 
 #[test]

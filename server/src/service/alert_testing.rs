@@ -99,7 +99,7 @@ pub(super) async fn filter_limit(ctx: &Context) -> Limit {
         created_at: ctx.clock.now(),
         created_by: "tests".to_owned(),
     };
-    limits::create(ctx, "tests", limit).await.unwrap()
+    limits::create(ctx, "tests", limit, false).await.unwrap()
 }
 
 /// One diagnostic reading of the filter.

@@ -207,7 +207,7 @@ async fn a_limit_that_asks_something_else_begins_anew() {
     assert_eq!(learn(&ctx).await.unwrap(), 1);
     let limit = filter_limit(&ctx).await;
     let higher = Limit { value: 300.0, ..limit.clone() };
-    limits::create(&ctx, "tests", higher).await.unwrap();
+    limits::create(&ctx, "tests", higher, false).await.unwrap();
     assert_eq!((learn(&ctx).await.unwrap(), fits(&ctx).await), (0, 0));
     assert_eq!(lives(&ctx).await, []);
     limits::delete(&ctx, "tests", &limit.id).await.unwrap();
@@ -296,7 +296,7 @@ async fn a_part_that_was_put_right_begins_a_new_course() {
 async fn a_device_has_so_many_courses_and_no_more() {
     let ctx = Context::for_test().await;
     let any = Limit { component: String::new(), side: Side::Above, ..filter_limit(&ctx).await };
-    limits::create(&ctx, "tests", any).await.unwrap();
+    limits::create(&ctx, "tests", any, false).await.unwrap();
     let mut pump = Pump::new(&ctx, "pump-1").await;
     for batch in 0..2_u32 {
         let at = ctx.clock.now().after(DAY * batch);

@@ -74,7 +74,7 @@ async fn learned_limit(ctx: &Context) -> Limit {
         severity: Severity::Warning,
         ..filter_limit(ctx).await
     };
-    limits::create(ctx, "tests", limit).await.unwrap()
+    limits::create(ctx, "tests", limit, false).await.unwrap()
 }
 
 async fn stored(ctx: &Context) -> Learned {
@@ -172,12 +172,12 @@ async fn a_changed_limit_forgets_what_it_learned() {
     look(&ctx).await.unwrap();
     let above = stored(&ctx).await.bounds[0].fence.unwrap();
     let nearer = Limit { learned: Some(Learned::by(3.0)), ..limit.clone() };
-    limits::create(&ctx, "tests", nearer.clone()).await.unwrap();
+    limits::create(&ctx, "tests", nearer.clone(), false).await.unwrap();
     assert_eq!(stored(&ctx).await.bounds[0].fence, Some(above), "it holds until the new one is known");
     assert!(is_wanted(&ctx).await.unwrap());
     look(&ctx).await.unwrap();
     assert!(stored(&ctx).await.bounds[0].fence.unwrap().value < above.value);
-    limits::create(&ctx, "tests", Limit { side: Side::Below, ..nearer }).await.unwrap();
+    limits::create(&ctx, "tests", Limit { side: Side::Below, ..nearer }, false).await.unwrap();
     assert_eq!(stored(&ctx).await.bounds, []);
 }
 

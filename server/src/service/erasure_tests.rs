@@ -240,7 +240,7 @@ async fn fence(ctx: &Context) {
         metric: "position.latitude".to_owned(),
         ..filter
     };
-    limits::create(ctx, "tests", limit).await.unwrap();
+    limits::create(ctx, "tests", limit, false).await.unwrap();
 }
 
 fn places_of(device_id: &str) -> Erasure {

@@ -160,7 +160,7 @@ async fn a_limit_of_another_site_says_nothing() {
     let ctx = Context::for_test().await;
     let mut limit = filter_limit(&ctx).await;
     limit.selector = crate::model::selector::Selector::parse("labels.site = \"south\"").unwrap();
-    super::super::limits::create(&ctx, "tests", limit).await.unwrap();
+    super::super::limits::create(&ctx, "tests", limit, false).await.unwrap();
     let pump = device(&ctx, "pump-1", "north").await;
     report(&ctx, &pump, 1, month(ctx.clock.now(), 400.0, 2.0)).await;
     assert_eq!(living(&ctx).await, []);

@@ -27,13 +27,31 @@ use crate::{
 const FETCH: i64 = 500;
 
 /// Sets a limit; one of the same name is replaced. Alerts of the one before stay where both judge
-/// the same series; the next reading brings them up to date.
-pub async fn create(ctx: &Context, actor: &str, limit: Limit) -> Result<Limit> {
+/// the same series; the next reading brings them up to date. One that belongs to a specification is replaced only by
+/// that specification, or by who says `take_over`: what the file says of it would be gone without a word.
+pub async fn create(ctx: &Context, actor: &str, limit: Limit, take_over: bool) -> Result<Limit> {
     limit.check()?;
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     inbox_lock(&mut tx).await?;
     let before = limit_get(&mut tx, &limit.id).await?;
+    if let Some(before) = &before
+        && !before.managed_by.is_empty()
+        && before.managed_by != limit.managed_by
+        && !take_over
+    {
+        return Err(Refusal::new(
+            Reason::LimitInvalid,
+            format!(
+                "limit {} belongs to the specification {}; nothing was changed",
+                quoted(&limit.id),
+                quoted(&before.managed_by)
+            ),
+            "change its file and apply that, set a limit of another name, or replace all that it says with --take-over",
+        )
+        .field("limit.name")
+        .into());
+    }
     limit_put(&mut tx, &limit).await?;
     check_count(&mut tx).await?;
     let mut changes = Vec::new();

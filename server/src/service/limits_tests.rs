@@ -14,7 +14,7 @@ async fn set_listed_replaced_and_removed_by_name() {
         list(&ctx, &page).await.unwrap().0.len()
     };
     let limit = filter_limit(&ctx).await;
-    create(&ctx, "tests", Limit { value: 300.0, ..limit }).await.unwrap();
+    create(&ctx, "tests", Limit { value: 300.0, ..limit }, false).await.unwrap();
     let page = Page::parse(1000, "", &["limits"]).unwrap();
     let (limits, next) = list(&ctx, &page).await.unwrap();
     assert_eq!((limits.len(), next.as_str()), (before + 1, ""));
@@ -25,6 +25,33 @@ async fn set_listed_replaced_and_removed_by_name() {
         Error::Refused(refusal) => assert_eq!(refusal.reason, Reason::LimitNotFound),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn one_of_a_file_is_replaced_only_by_the_file_or_on_purpose() {
+    let ctx = Context::for_test().await;
+    let by_hand = filter_limit(&ctx).await;
+    let unit = "Pa".to_owned();
+    let of_file = Limit { managed_by: "machine".to_owned(), unit, ..by_hand.clone() };
+    create(&ctx, "tests", of_file.clone(), false).await.unwrap();
+    match create(&ctx, "tests", by_hand.clone(), false).await.unwrap_err() {
+        Error::Refused(refusal) => {
+            assert_eq!(
+                (refusal.reason, refusal.field.as_deref()),
+                (Reason::LimitInvalid, Some("limit.name"))
+            );
+            assert!(refusal.message.contains("belongs to the specification \"machine\""), "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let stored = async || {
+        let mut tx = ctx.db.read().await.unwrap();
+        limit_get(&mut tx, "filter").await.unwrap().unwrap()
+    };
+    assert_eq!((stored().await.unit.as_str(), stored().await.managed_by.as_str()), ("Pa", "machine"));
+    create(&ctx, "tests", of_file, false).await.unwrap();
+    create(&ctx, "tests", by_hand, true).await.unwrap();
+    assert_eq!((stored().await.unit.as_str(), stored().await.managed_by.as_str()), ("", ""));
 }
 
 #[tokio::test]
@@ -65,7 +92,7 @@ async fn an_exception_takes_the_place_of_what_holds_for_all() {
     // The first one has a filter that may drop more.
     let selector = crate::model::selector::Selector::parse("id = \"pump-1\"").unwrap();
     let exception = Limit { id: "large".to_owned(), value: 400.0, selector, ..general.clone() };
-    create(&ctx, "tests", exception.clone()).await.unwrap();
+    create(&ctx, "tests", exception.clone(), false).await.unwrap();
     let again = async |sequence: u64| {
         ctx.clock.advance(crate::model::time::DAY);
         for id in ["pump-1", "pump-2"] {
@@ -77,10 +104,10 @@ async fn an_exception_takes_the_place_of_what_holds_for_all() {
     assert_eq!(living().await, [told("pump-2", "filter")]);
     // An exception on the other side, or in another unit, excepts from nothing.
     let other = Limit { side: slipway_insight::Side::Below, value: 10.0, ..exception.clone() };
-    create(&ctx, "tests", other).await.unwrap();
+    create(&ctx, "tests", other, false).await.unwrap();
     again(3).await;
     assert_eq!(living().await, [told("pump-1", "filter"), told("pump-2", "filter")]);
-    create(&ctx, "tests", Limit { unit: "bar".to_owned(), ..exception }).await.unwrap();
+    create(&ctx, "tests", Limit { unit: "bar".to_owned(), ..exception }, false).await.unwrap();
     again(4).await;
     assert_eq!(living().await, [told("pump-1", "filter"), told("pump-2", "filter")]);
 }
