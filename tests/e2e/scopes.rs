@@ -101,7 +101,8 @@ async fn an_alert_reaches_its_customer_at_once_and_does_not_exist_for_another() 
 
     // While nobody watches: two changes here, and one there that is none of his business.
     drop(stream);
-    let request = AcknowledgeAlertRequest { name: alert.name.clone(), etag: alert.etag.clone() };
+    let request =
+        AcknowledgeAlertRequest { name: alert.name.clone(), etag: alert.etag.clone(), ..Default::default() };
     acme.alerts().acknowledge_alert(request).await.expect("acknowledged");
     let request = ResolveAlertRequest { name: foreign.name.clone(), ..Default::default() };
     other.alerts().resolve_alert(request).await.expect("resolved");

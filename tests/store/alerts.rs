@@ -89,6 +89,7 @@ fn alert(id: &str, seconds: i64) -> Alert {
         told: false,
         update_to: "releases/pump/2.0.0".to_owned(),
         acknowledged_by: String::new(),
+        note: "Ein Filter ist bestellt.".to_owned(),
         created_at: at(seconds),
         updated_at: at(seconds),
         resolved_at: None,

@@ -24,12 +24,20 @@ pub enum AlertCommand {
     Ack {
         /// The alert
         alert: String,
+
+        /// What others should know, for example who comes when: shown with the alert and sent to webhooks, at most 500 bytes
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        note: String,
     },
     /// Say that the cause is gone: an alert of a limit forgets what was learned of its series, and only two readings
     /// beyond the limit, or a new trend of a day or so, open it again
     Resolve {
         /// The alert
         alert: String,
+
+        /// What was done, for who reads the alert later, at most 500 bytes
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        note: String,
     },
     /// What wakes nobody, until when, and why
     #[command(subcommand)]

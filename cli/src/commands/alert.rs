@@ -27,9 +27,12 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
         AlertCommand::Show(args) => alert_show::run(args, &api, console).await,
         AlertCommand::Watch(args) => watch(args, &api, console).await,
         AlertCommand::Silence(command) => silence::run(command, &api, console).await,
-        AlertCommand::Ack { alert } => {
-            let request =
-                v1::AcknowledgeAlertRequest { name: names::full("alerts", &alert), ..Default::default() };
+        AlertCommand::Ack { alert, note } => {
+            let request = v1::AcknowledgeAlertRequest {
+                name: names::full("alerts", &alert),
+                note,
+                ..Default::default()
+            };
             let alert = api.alerts().acknowledge_alert(request).await?.into_inner();
             console.say(&format!(
                 "alert {} is acknowledged by {}",
@@ -38,9 +41,9 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
             ));
             Ok(())
         }
-        AlertCommand::Resolve { alert } => {
+        AlertCommand::Resolve { alert, note } => {
             let request =
-                v1::ResolveAlertRequest { name: names::full("alerts", &alert), ..Default::default() };
+                v1::ResolveAlertRequest { name: names::full("alerts", &alert), note, ..Default::default() };
             let alert = api.alerts().resolve_alert(request).await?.into_inner();
             console.say(&format!(
                 "alert {} is resolved; it opens again if the cause returns within a day",
@@ -164,6 +167,9 @@ fn line(alert: &v1::Alert, now: i64) -> String {
     if let Some(time) = &alert.act_by {
         text.push_str(&format!(" Act by {}.", human::date_near(time, now)));
     }
+    if !alert.note.is_empty() {
+        text.push_str(&format!(" Note: {}", alert.note));
+    }
     text.replace('\n', " ")
 }
 
@@ -264,6 +270,8 @@ pub(super) mod tests {
             line(&hushed, NOW).contains("  open*  ")
                 && line(&hushed, NOW).ends_with(" Suppressed by silences/s1.")
         );
+        let noted = v1::Alert { note: "Ann comes on Monday.".into(), ..alert() };
+        assert!(line(&noted, NOW).ends_with(" Act by 2026-11-29. Note: Ann comes on Monday."));
         let soon = v1::Alert { act_by: Some(human::timestamp(NOW + 46 * 60_000)), ..alert() };
         assert!(line(&soon, NOW).ends_with(" Act by 2026-11-22 14:49 UTC."), "{}", line(&soon, NOW));
     }

@@ -123,6 +123,7 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ("alert", names::short(&alert.name).to_owned()),
         ("state", state(alert)),
         ("acknowledged", alert.acknowledged_by.clone()),
+        ("note", alert.note.clone()),
         ("severity", severity(alert)),
         ("kind", human::enum_word(alert.kind().as_str_name(), "ALERT_KIND_")),
         ("health", human::enum_word(alert.health().as_str_name(), "ALERT_HEALTH_")),

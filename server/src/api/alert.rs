@@ -67,7 +67,7 @@ impl AlertService for Api {
         let caller = principal::token(&request)?;
         let request = request.into_inner();
         let id = id_in("alerts", &request.name, "name")?;
-        let alert = alerts::acknowledge(&self.ctx, &caller, &id, &request.etag).await?;
+        let alert = alerts::acknowledge(&self.ctx, &caller, &id, &request.etag, &request.note).await?;
         Ok(Response::new(alert_wire::alert(&alert)))
     }
 
@@ -78,7 +78,7 @@ impl AlertService for Api {
         let caller = principal::token(&request)?;
         let request = request.into_inner();
         let id = id_in("alerts", &request.name, "name")?;
-        let alert = alerts::resolve(&self.ctx, &caller, &id, &request.etag).await?;
+        let alert = alerts::resolve(&self.ctx, &caller, &id, &request.etag, &request.note).await?;
         Ok(Response::new(alert_wire::alert(&alert)))
     }
 

@@ -52,6 +52,7 @@ pub fn alert(alert: &Alert) -> v1::Alert {
         failure_mode: alert.failure_mode.clone(),
         suppressed_by: alert.suppressed_by.clone(),
         update_to: alert.update_to.clone(),
+        note: alert.note.clone(),
     }
 }
 

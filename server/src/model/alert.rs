@@ -160,6 +160,8 @@ pub struct Alert {
     pub update_to: String,
     /// Who takes care.
     pub acknowledged_by: String,
+    /// What who took care, or put it right, wrote last; empty when nothing.
+    pub note: String,
     /// When it first opened.
     pub created_at: Timestamp,
     /// Last change.
@@ -270,7 +272,7 @@ impl Alert {
         self.resolved_at.is_some_and(|at| now.since(at) < REOPEN_WITHIN || at > now)
     }
 
-    fn changed(&self, now: Timestamp) -> Alert {
+    pub(super) fn changed(&self, now: Timestamp) -> Alert {
         Alert { updated_at: now, generation: self.generation + 1, ..self.clone() }
     }
 
@@ -327,6 +329,7 @@ pub fn advance(
         told: living.is_none_or(|alert| alert.told),
         update_to: living.map(|alert| alert.update_to.clone()).unwrap_or_default(),
         acknowledged_by: living.map(|alert| alert.acknowledged_by.clone()).unwrap_or_default(),
+        note: living.map(|alert| alert.note.clone()).unwrap_or_default(),
         created_at: living.or(reopened).map_or(now, |alert| alert.created_at),
         updated_at: now,
         resolved_at: None,

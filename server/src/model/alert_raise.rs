@@ -67,6 +67,7 @@ pub fn raise(current: Option<&Alert>, seen: &Raised, fresh_id: String, now: Time
         told: living.is_none_or(|alert| alert.told),
         update_to: living.map(|alert| alert.update_to.clone()).unwrap_or_default(),
         acknowledged_by: living.map(|alert| alert.acknowledged_by.clone()).unwrap_or_default(),
+        note: living.map(|alert| alert.note.clone()).unwrap_or_default(),
         created_at: known.map_or(now, |alert| alert.created_at),
         updated_at: now,
         resolved_at: None,

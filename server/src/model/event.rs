@@ -260,6 +260,7 @@ fn alert_data(alert: &Alert) -> Value {
     text("recommendation", &alert.recommendation);
     text("update_to", &alert.update_to);
     text("acknowledged_by", &alert.acknowledged_by);
+    text("note", &alert.note);
     text("etag", &alert.etag());
     for (key, at) in [
         ("act_by", alert.act_by),

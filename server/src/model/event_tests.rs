@@ -35,6 +35,7 @@ fn alert() -> Alert {
         told: true,
         update_to: String::new(),
         acknowledged_by: String::new(),
+        note: String::new(),
         created_at: NOW,
         updated_at: NOW,
         resolved_at: None,

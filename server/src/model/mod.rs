@@ -36,6 +36,7 @@ pub mod learned;
 pub mod learned_alert;
 pub mod life;
 pub mod limit;
+pub mod note;
 pub mod obstacle;
 pub mod outage;
 pub mod page;

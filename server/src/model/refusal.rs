@@ -102,6 +102,7 @@ reasons! {
     NameInvalid = "NAME_INVALID", InvalidArgument;
     NobodyToUpdate = "NOBODY_TO_UPDATE", FailedPrecondition;
     NonceInvalid = "NONCE_INVALID", InvalidArgument;
+    NoteInvalid = "NOTE_INVALID", InvalidArgument;
     OutOfScope = "OUT_OF_SCOPE", PermissionDenied;
     PageSizeInvalid = "PAGE_SIZE_INVALID", InvalidArgument;
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;

@@ -92,8 +92,8 @@ async fn a_client_who_comes_back_misses_nothing() {
         // Long enough that the device's own record does not count as changed.
         ctx.clock.advance(DAY);
         match step {
-            0 => drop(acknowledge(&ctx, &desk, &alert.id, "").await.unwrap()),
-            1 => drop(resolve(&ctx, &desk, &alert.id, "").await.unwrap()),
+            0 => drop(acknowledge(&ctx, &desk, &alert.id, "", "").await.unwrap()),
+            1 => drop(resolve(&ctx, &desk, &alert.id, "", "").await.unwrap()),
             _ => {}
         }
     }

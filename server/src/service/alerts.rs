@@ -10,6 +10,7 @@ use crate::{
     model::{
         alert::{Alert, AlertState, Kind, Severity},
         filter::{Field, Filter},
+        note,
         page::Page,
         refusal::{Reason, Refusal},
         selector::Selector,
@@ -179,12 +180,20 @@ pub async fn get(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<Alert>
 }
 
 /// Somebody takes care.
-pub async fn acknowledge(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) -> Result<Alert> {
+pub async fn acknowledge(
+    ctx: &Context,
+    caller: &TokenCaller,
+    id: &str,
+    etag: &str,
+    note: &str,
+) -> Result<Alert> {
+    note::check(note)?;
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     let alert = visible(ctx, &mut tx, caller, id).await?;
     check_etag(&alert, etag)?;
-    match alert.acknowledge(&caller.actor(), now)? {
+    let taken = alert.acknowledge(&caller.actor(), now)?.map(|next| next.noted(note));
+    match taken.or_else(|| alert.noted_anew(note, now)) {
         Some(next) => change(ctx, tx, caller, "AcknowledgeAlert", next).await,
         None => Ok(alert),
     }
@@ -192,14 +201,15 @@ pub async fn acknowledge(ctx: &Context, caller: &TokenCaller, id: &str, etag: &s
 
 /// Somebody says that the cause is gone. What was learned of the series goes with it: the part is
 /// another one now, or was put right, and its trend starts afresh.
-pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str) -> Result<Alert> {
+pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str, note: &str) -> Result<Alert> {
+    note::check(note)?;
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     // Else a chunk under way would put the old state of the series back.
     inbox_lock(&mut tx).await?;
     let alert = visible(ctx, &mut tx, caller, id).await?;
     check_etag(&alert, etag)?;
-    let next = alert.resolve(now)?;
+    let next = alert.resolve(now)?.noted(note);
     // What is usual for a series stays so, whatever an anomaly came to; and silence is of no series.
     if next.is_of_limit() {
         let (device_id, component, metric) = (&next.device_id, &next.component, &next.evidence.metric);

@@ -48,8 +48,8 @@ async fn out_of_scope_does_not_exist() {
     assert_eq!(ids(&ctx, &south, "").await, [""; 0]);
     for refused in [
         get(&ctx, &south, &alert.id).await,
-        acknowledge(&ctx, &south, &alert.id, "").await,
-        resolve(&ctx, &south, &alert.id, "").await,
+        acknowledge(&ctx, &south, &alert.id, "", "").await,
+        resolve(&ctx, &south, &alert.id, "", "").await,
         get(&ctx, &north, "nothing").await,
     ] {
         assert_eq!(reason(refused.unwrap_err()), Reason::AlertNotFound);
@@ -84,21 +84,38 @@ async fn acknowledged_once_and_told_to_the_audit_log() {
     let alert = only_alert(&ctx).await;
     let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
     let other = caller(&ctx, "bb", Role::Operator, "").await;
-    assert_eq!(reason(acknowledge(&ctx, &desk, &alert.id, "77").await.unwrap_err()), Reason::EtagMismatch);
-    let taken = acknowledge(&ctx, &desk, &alert.id, &alert.etag()).await.unwrap();
+    assert_eq!(
+        reason(acknowledge(&ctx, &desk, &alert.id, "77", "").await.unwrap_err()),
+        Reason::EtagMismatch
+    );
+    let taken = acknowledge(&ctx, &desk, &alert.id, &alert.etag(), "").await.unwrap();
     assert_eq!(
         (taken.state, taken.acknowledged_by.as_str()),
         (AlertState::Acknowledged, desk.actor().as_str())
     );
-    assert_eq!(acknowledge(&ctx, &desk, &alert.id, "").await.unwrap(), taken);
+    assert_eq!(acknowledge(&ctx, &desk, &alert.id, "", "").await.unwrap(), taken);
     assert_eq!(
-        reason(acknowledge(&ctx, &other, &alert.id, "").await.unwrap_err()),
+        reason(acknowledge(&ctx, &other, &alert.id, "", "").await.unwrap_err()),
         Reason::AlertStateRefused
     );
-    let mut tx = ctx.db.read().await.unwrap();
-    let audit = audit_page(&mut tx, 0, 100).await.unwrap();
-    let acts = audit.iter().filter(|entry| entry.action == "AcknowledgeAlert").count();
-    assert_eq!(acts, 1);
+    let acts = async || {
+        let mut tx = ctx.db.read().await.unwrap();
+        let audit = audit_page(&mut tx, 0, 100).await.unwrap();
+        audit.iter().filter(|entry| entry.action == "AcknowledgeAlert").count()
+    };
+    assert_eq!(acts().await, 1);
+    // A note is a change; the same again is none; what no line holds is refused.
+    let noted = acknowledge(&ctx, &desk, &alert.id, "", "A filter is ordered.").await.unwrap();
+    assert_eq!((noted.note.as_str(), noted.generation), ("A filter is ordered.", taken.generation + 1));
+    assert_eq!(acknowledge(&ctx, &desk, &alert.id, "", "A filter is ordered.").await.unwrap(), noted);
+    assert_eq!(acts().await, 2);
+    for bad in ["a\nb".to_owned(), "x".repeat(501)] {
+        let refused = acknowledge(&ctx, &desk, &alert.id, "", &bad).await.unwrap_err();
+        assert_eq!(reason(refused), Reason::NoteInvalid);
+    }
+    let resolved = resolve(&ctx, &desk, &alert.id, "", "").await.unwrap();
+    assert_eq!(resolved.note, "A filter is ordered.");
+    assert_eq!(get(&ctx, &desk, &alert.id).await.unwrap(), resolved);
 }
 
 #[tokio::test]
@@ -111,9 +128,9 @@ async fn resolving_forgets_the_old_part_and_opens_again_under_the_same_id() {
     report(&ctx, &pump, 1, vec![reading(minute(0), 300.0), reading(minute(1), 300.0)]).await;
     let alert = only_alert(&ctx).await;
     let desk = caller(&ctx, "aa", Role::Operator, "").await;
-    let resolved = resolve(&ctx, &desk, &alert.id, "").await.unwrap();
+    let resolved = resolve(&ctx, &desk, &alert.id, "", "").await.unwrap();
     assert_eq!((resolved.state, resolved.resolved_at), (AlertState::Resolved, Some(now)));
-    assert_eq!(reason(resolve(&ctx, &desk, &alert.id, "").await.unwrap_err()), Reason::AlertStateRefused);
+    assert_eq!(reason(resolve(&ctx, &desk, &alert.id, "", "").await.unwrap_err()), Reason::AlertStateRefused);
     {
         let mut tx = ctx.db.read().await.unwrap();
         assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap(), []);

@@ -285,7 +285,7 @@ async fn a_part_that_was_put_right_begins_a_new_course() {
     let (mut pump, new) = one_more(&ctx, "pump-1", 60, 61).await;
     let alert = alert_of(&ctx, "pump-1").await.unwrap();
     let operator = caller(&ctx, "ann", Role::Operator, "").await;
-    alerts::resolve(&ctx, &operator, &alert.id, "").await.unwrap();
+    alerts::resolve(&ctx, &operator, &alert.id, "", "").await.unwrap();
     assert_eq!(track_of(&ctx, "pump-1").await, None);
     pump.report(&ctx, vec![reading(new.after(DAY * 62), 140.0)]).await;
     assert!(track_of(&ctx, "pump-1").await.unwrap().is_whole());

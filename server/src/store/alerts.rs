@@ -16,14 +16,14 @@ use crate::model::{
 
 const COLUMNS: &str = "id, device_id, component, cause, kind, state, severity, health, summary, recommendation, \
     act_by, forecast, evidence, acknowledged_by, created_at, updated_at, resolved_at, generation, failure_mode, \
-    selector, suppressed_by, told, update_to";
+    selector, suppressed_by, told, update_to, note";
 
 /// Adds an alert; [`StoreError::Conflict`] when its cause has a living one.
 pub async fn alert_insert(tx: &mut Tx, alert: &Alert) -> Result<(), StoreError> {
     let row = Row::from(alert);
     let sql = format!(
         "INSERT INTO alerts ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-         $15, $16, $17, $18, $19, $20, $21, $22, $23)"
+         $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
     );
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(row.id).bind(row.device_id).bind(row.component).bind(row.cause).bind(row.kind).bind(row.state)
@@ -31,6 +31,7 @@ pub async fn alert_insert(tx: &mut Tx, alert: &Alert) -> Result<(), StoreError> 
         .bind(row.forecast).bind(row.evidence).bind(row.acknowledged_by).bind(row.created_at)
         .bind(row.updated_at).bind(row.resolved_at).bind(row.generation).bind(row.failure_mode)
         .bind(row.selector).bind(row.suppressed_by).bind(row.told).bind(row.update_to)
+        .bind(row.note)
         .execute(conn).await.map(drop))?;
     Ok(())
 }
@@ -43,12 +44,12 @@ pub async fn alert_update(tx: &mut Tx, alert: &Alert) -> Result<bool, StoreError
         "UPDATE alerts SET kind = $2, state = $3, severity = $4, health = $5, summary = $6, \
          recommendation = $7, act_by = $8, forecast = $9, evidence = $10, acknowledged_by = $11, \
          updated_at = $12, resolved_at = $13, generation = $14, failure_mode = $16, suppressed_by = $17, \
-         told = $18, update_to = $19 WHERE id = $1 AND generation = $15")
+         told = $18, update_to = $19, note = $20 WHERE id = $1 AND generation = $15")
         .bind(row.id).bind(row.kind).bind(row.state).bind(row.severity).bind(row.health).bind(row.summary)
         .bind(row.recommendation).bind(row.act_by).bind(row.forecast).bind(row.evidence)
         .bind(row.acknowledged_by).bind(row.updated_at).bind(row.resolved_at).bind(row.generation)
         .bind(row.generation - 1).bind(row.failure_mode).bind(row.suppressed_by).bind(row.told)
-        .bind(row.update_to)
+        .bind(row.update_to).bind(row.note)
         .execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(changed == 1)
 }
@@ -250,6 +251,8 @@ struct Row {
     told: i64,
     #[serde(default)]
     update_to: String,
+    #[serde(default)]
+    note: String,
 }
 
 fn told() -> i64 {
@@ -282,6 +285,7 @@ impl From<&Alert> for Row {
             suppressed_by: alert.suppressed_by.clone(),
             told: alert.told.into(),
             update_to: alert.update_to.clone(),
+            note: alert.note.clone(),
         }
     }
 }
@@ -316,6 +320,7 @@ impl TryFrom<Row> for Alert {
             suppressed_by: row.suppressed_by,
             told: row.told != 0,
             update_to: row.update_to,
+            note: row.note,
         })
     }
 }

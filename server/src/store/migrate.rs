@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(14, "0014_cohorts"),
     migration!(15, "0015_learned"),
     migration!(16, "0016_erasure_classes"),
+    migration!(17, "0017_notes"),
 ];
 
 /// Two replicas that start at once take turns under this advisory lock ("slip" in ASCII).

@@ -145,7 +145,7 @@ async fn to_resolve_an_anomaly_forgets_nothing() {
     pump.run(73, |at| if at == 72 * HOURLY { 180.0 } else { steady(at) }).await;
     let desk = caller(&pump.ctx, "desk", crate::model::token::Role::Operator, "").await;
     let id = pump.living().await[0].id.clone();
-    let resolved = alerts::resolve(&pump.ctx, &desk, &id, "").await.unwrap();
+    let resolved = alerts::resolve(&pump.ctx, &desk, &id, "", "").await.unwrap();
     assert_eq!(resolved.state, AlertState::Resolved);
     let mut tx = pump.ctx.db.read().await.unwrap();
     assert_eq!(series_of_device(&mut tx, "pump-1").await.unwrap()[0].metric, METRIC);

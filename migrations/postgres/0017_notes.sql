@@ -1,0 +1,2 @@
+-- What who took care of an alert wrote.
+ALTER TABLE alerts ADD COLUMN note TEXT COLLATE "C" NOT NULL DEFAULT '';
