@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crate::collect::wire_time;
+
 /// 2026-11-01T00:00:00Z: no clock of a device that runs this version can rightly be earlier.
 const BUILD_TIME: i64 = 1_793_491_200_000;
 /// A clock that differs more from a signed time is wrong.
@@ -115,6 +117,28 @@ impl Clock {
         Some(self.offset.load(Ordering::Relaxed)).filter(|offset| *offset != UNHEARD)
     }
 
+    /// Whether this clock is so far ahead of what the server's shows that readings taken by it are from tomorrow, and no
+    /// signed time says which of them is right.
+    pub fn is_far_ahead(&self) -> bool {
+        self.expected().is_none() && self.offset().is_some_and(|offset| offset > WRONG)
+    }
+
+    /// Takes from times that have not come yet what the machine's clock is ahead of the signed time: they are of
+    /// readings that were taken by it before.
+    pub fn set_right<'a>(&self, times: impl IntoIterator<Item = &'a mut prost_types::Timestamp>) {
+        let (now, shown) = (self.now(), self.unproved());
+        let ahead = shown.saturating_sub(now);
+        if ahead <= WRONG {
+            return;
+        }
+        for time in times {
+            let millis = time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000);
+            if millis > now.saturating_add(BEHIND) {
+                *time = wire_time(millis.saturating_sub(ahead));
+            }
+        }
+    }
+
     /// Whether the machine's clock cannot be believed: it contradicts the last signed time, or without
     /// one shows less than was proved.
     pub fn is_in_doubt(&self) -> bool {
@@ -189,6 +213,28 @@ mod tests {
             assert_eq!(clock.now(), truth + 2 * HOUR);
             assert!(clock.is_in_doubt());
         }
+    }
+
+    #[test]
+    fn readings_from_tomorrow_are_set_right_by_a_signed_time() {
+        let (clock, shown, _) = by_hand();
+        let truth = BUILD_TIME + 1000 * 24 * HOUR;
+        shown.store(truth + 72 * HOUR, Ordering::Relaxed);
+        assert!(!clock.is_far_ahead(), "nothing is known of the server's yet");
+        clock.hear(truth);
+        assert!(clock.is_far_ahead());
+        let mut times = [-72, -1, 0].map(|hours| wire_time(truth + (72 + hours) * HOUR));
+        let before = times;
+        clock.set_right(&mut times);
+        assert_eq!(times, before, "nobody signed anything");
+        clock.prove(truth);
+        assert!(!clock.is_far_ahead());
+        clock.set_right(&mut times);
+        // The first was taken when the clock was right.
+        assert_eq!(times, [0, -1, 0].map(|hours| wire_time(truth + hours * HOUR)));
+        shown.store(truth, Ordering::Relaxed);
+        clock.set_right(&mut times);
+        assert_eq!(times[2], wire_time(truth), "a clock that is right is believed");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One round of talk with the server: reports first, then the check-in, then readings.
 
+mod readings;
+
 use std::time::Duration;
 
 use slipway_proto::v1::{
@@ -12,12 +14,10 @@ use tonic::Code;
 use crate::{
     bundle::{self, Supply},
     config::{Config, StateDir},
-    consent::Consent,
     link::{self, Link},
     machine::{Offer, Reason, Report, Step},
     manifest::{self, ManifestError},
     passport::{Passport, SHUT_OUT},
-    telemetry::consent_path,
     verify::{TrustError, TrustStore},
 };
 
@@ -306,32 +306,6 @@ impl Contact {
                 return Err(reason);
             }
         };
-        Ok(())
-    }
-
-    async fn send_readings(&self, batch: &SendTelemetryRequest, round: &mut Round) -> Result<(), Reason> {
-        let sequence = batch.sequence;
-        let mut batch = batch.clone();
-        // The owner may have changed his mind since the round began: a server can draw a round out.
-        Consent::read(&consent_path(&self.state)).unwrap_or_default().filter(&mut batch.readings);
-        if batch.readings.is_empty() {
-            round.readings = Some(sequence);
-            return Ok(());
-        }
-        match self.link.device().send_telemetry(batch).await {
-            Ok(_) => round.readings = Some(sequence),
-            Err(status) if status.code() == Code::InvalidArgument => {
-                // Sending it again would be refused again, for ever.
-                round.remark = Some(link::reason(&status));
-                round.readings = Some(sequence);
-            }
-            // Not now: the device waits for an operator's yes. They are kept.
-            Err(status) if status.code() == Code::FailedPrecondition => {
-                round.remark = Some(link::reason(&status))
-            }
-            Err(status) => return Err(link::reason(&status)),
-        }
-        round.contact = true;
         Ok(())
     }
 }

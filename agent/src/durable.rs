@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -84,6 +84,10 @@ pub fn read_optional(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         Ok(metadata) if metadata.is_dir() => {
             let text = format!("{} is a folder", path.display());
             return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
+        }
+        // Nobody may ever write what would be waited for.
+        Ok(metadata) if metadata.file_type().is_fifo() => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is a pipe", path.display())));
         }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

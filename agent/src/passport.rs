@@ -5,7 +5,7 @@
 //! device signs a challenge with its key and is given another. So nothing here ends the agent.
 
 use rand::{Rng, RngExt as _, rngs::StdRng};
-use slipway_proto::v1::{Inventory, RenewRequest};
+use slipway_proto::v1::{Inventory, Reading, RenewRequest};
 use slipway_trust::Sha256;
 
 use crate::{
@@ -146,6 +146,26 @@ impl Passport {
             }
         }
         Ok(remark)
+    }
+
+    /// Sees to it, before readings are handed over, that the times in them can be told.
+    ///
+    /// # Errors
+    /// The clock is far ahead of the server's, and the server did not sign what time it is.
+    pub async fn check_clock(&mut self, trust: &mut TrustStore) -> Result<(), Reason> {
+        if self.clock.is_far_ahead() && self.may_ask() {
+            self.ask_time(trust).await?;
+        }
+        if self.clock.is_far_ahead() {
+            let detail = "this device's clock is more than a day ahead of the server's; readings are kept until it is set";
+            return Err(Reason::new("CLOCK_AHEAD", detail));
+        }
+        Ok(())
+    }
+
+    /// Readings that were taken while the clock was ahead, with the times at which they were.
+    pub fn set_right(&self, readings: &mut [Reading]) {
+        self.clock.set_right(readings.iter_mut().filter_map(|reading| reading.time.as_mut()));
     }
 
     /// After a round that failed: whether what was done about it makes another try worth while.

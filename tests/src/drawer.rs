@@ -18,6 +18,8 @@ use slipway_agent::{
     enroll::{Enrollment, enroll_by},
     keystore::Keys,
     local,
+    readings::Readings,
+    telemetry::Telemetry,
 };
 use slipway_server::service::devices;
 use tokio::{sync::watch, task::JoinHandle};
@@ -113,6 +115,20 @@ impl Drawer {
 
     /// Starts the agent.
     pub fn switch_on(&mut self) -> Awake {
+        self.awake(|_| None)
+    }
+
+    /// Starts the agent, with readings of a machine each second that has nothing to be read but itself.
+    pub fn switch_on_measuring(&mut self) -> Awake {
+        let (state, machine) = (self.state.clone(), PathBuf::from(self.world.path("machine")));
+        self.awake(|clock| {
+            let every = Duration::from_secs(1);
+            let (telemetry, _) = Telemetry::open(&state, &machine, every, clock.now()).expect("a spool");
+            Some(Box::new(telemetry.with_clock(clock)))
+        })
+    }
+
+    fn awake(&mut self, readings: impl FnOnce(&Clock) -> Option<Box<dyn Readings>>) -> Awake {
         self.lives += 1;
         let (stop, stopped) = watch::channel(false);
         let truth = self.world.clock.clone();
@@ -122,7 +138,9 @@ impl Drawer {
             Arc::new(move || passed.now().millis()),
         );
         let (state, rng) = (self.state.clone(), StdRng::seed_from_u64(self.lives));
-        let task = tokio::spawn(async move { slipway_agent::run(&state, clock, rng, None, stopped).await });
+        let readings = readings(&clock);
+        let task =
+            tokio::spawn(async move { slipway_agent::run(&state, clock, rng, readings, stopped).await });
         Awake { stop, task }
     }
 

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 use slipway_proto::v1::DataClass;
 
+use super::table::plain;
+
 /// Series that a device may have are a thousand; the machine's own are a good hundred.
 const MOST_SERIES: usize = 500;
 /// What a page of text holds.
@@ -116,9 +118,12 @@ impl Settings {
         Ok(())
     }
 
-    /// The class of a metric.
+    /// The class of a metric, by its name as it is told. Prefixes are spelled as names are; of two that come to the same
+    /// the one counts that more people keep to themselves.
     pub(crate) fn class(&self, metric: &str) -> DataClass {
-        let fits = self.classes.iter().filter(|(prefix, _)| metric.starts_with(prefix.as_str()));
-        fits.max_by_key(|(prefix, _)| prefix.len()).map_or(DataClass::Usage, |(_, class)| (*class).into())
+        let fits = self.classes.iter().filter(|(prefix, _)| metric.starts_with(&plain(prefix)));
+        fits.map(|(prefix, class)| (prefix.len(), DataClass::from(*class)))
+            .max()
+            .map_or(DataClass::Usage, |(_, class)| class)
     }
 }

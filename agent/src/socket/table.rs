@@ -168,9 +168,14 @@ impl Table {
     }
 }
 
-/// A metric's name in the letters that names have. OpenTelemetry does not tell case apart either.
+/// A name in the letters that names of metrics have. OpenTelemetry does not tell case apart either.
+pub(super) fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('-', "_")
+}
+
+/// A metric's name, if it can be one.
 fn metric_name(name: &str) -> Result<String, String> {
-    let plain = name.to_ascii_lowercase().replace('-', "_");
+    let plain = plain(name);
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'/');
     if !(1..=METRIC).contains(&plain.len()) || !plain.bytes().all(allowed) {
         return Err(format!("the metric {} is no name", shown(name)));

@@ -15,7 +15,7 @@ use slipway_proto::{
     v1::DataClass,
 };
 
-use super::{table::Value, *};
+use super::{settings::Class, table::Value, *};
 
 pub(super) const NOW: i64 = 1_795_305_600_000;
 
@@ -137,6 +137,13 @@ fn the_owner_decides_what_class_it_is() {
     }
     let classes: Vec<DataClass> = table.drain(NOW).iter().map(Reading::data_class).collect();
     assert_eq!(classes, [DataClass::Usage, DataClass::Diagnostic, DataClass::Location]);
+    // As people write it, and twice.
+    let written =
+        [("Pump.Geo-Fix", Class::Location), ("pump.geo-fix", Class::Usage), ("PUMP.", Class::Diagnostic)];
+    let classes = written.map(|(prefix, class)| (prefix.to_owned(), class)).into();
+    let mut table = Table::new(&Settings { classes, ..settings() }, "run");
+    table.take("", "Pump.geo-fix.lon", "", Value::Is(1.0)).unwrap();
+    assert_eq!(table.drain(NOW)[0].data_class(), DataClass::Location);
 }
 
 pub(super) fn word(key: &str, value: &str) -> KeyValue {

@@ -30,6 +30,8 @@ const HEADER: usize = 32;
 const RECORD_HEADER: usize = 9;
 /// A set has at most 500 readings of some 200 bytes.
 const BODY_LIMIT: usize = 1 << 20;
+/// Nobody counts as far as this; what says so is no record, whatever its checksum.
+const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// Where the spool stood when a file was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,10 +106,14 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Reads a file; nothing when its header is damaged.
+/// Reads a file; nothing when it is none of ours, or its header is damaged.
 pub(super) fn scan(path: &Path, limit: u64) -> io::Result<Option<Scan>> {
     // Twice the size: another limit may have been configured when it was written.
-    let bytes = durable::read_optional(path, limit.saturating_mul(2).max(1 << 20))?.unwrap_or_default();
+    let limit = limit.saturating_mul(2).max(1 << 20);
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > limit) {
+        return Ok(None);
+    }
+    let bytes = durable::read_optional(path, limit)?.unwrap_or_default();
     let Some(header) = parse_header(&bytes) else { return Ok(None) };
     let mut scan = Scan { header, end: HEADER as u64, ..Scan::default() };
     let mut rest = &bytes[HEADER..];
@@ -121,6 +127,11 @@ pub(super) fn scan(path: &Path, limit: u64) -> io::Result<Option<Scan>> {
     }
     scan.torn = rest.iter().any(|byte| *byte != 0);
     Ok(Some(scan))
+}
+
+/// Takes a file out of the spool that [`scan`] found to be none: it is deleted, and what cannot be is renamed.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    durable::remove(path).or_else(|_| fs::rename(path, path.with_extension("damaged")))
 }
 
 impl Active {
@@ -215,7 +226,8 @@ pub(super) fn mark_body(mark: Mark) -> Vec<u8> {
 
 fn read_record(kind: u8, body: &[u8], place: Place) -> Option<Record> {
     let number = |index: usize| {
-        body.get(index * 8..index * 8 + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+        let bytes = body.get(index * 8..index * 8 + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?)).filter(|number| *number < NUMBER_LIMIT)
     };
     match kind {
         SET => Some(Record::Set { number: number(0)?, place, readings: usize::try_from(number(1)?).ok()? }),
@@ -260,7 +272,7 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
     let intact = header.starts_with(MAGIC) && crc32c::crc32c(header).to_le_bytes() == sum;
     let number = |index: usize| {
         let bytes = header.get(4 + index * 8..12 + index * 8)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        Some(u64::from_le_bytes(bytes.try_into().ok()?)).filter(|number| *number < NUMBER_LIMIT)
     };
     let header = Header { first: number(0)?, sequence: number(1)?, acknowledged: number(2)? };
     intact.then_some(header)

@@ -119,7 +119,7 @@ impl Spool {
                 }
                 None => {
                     state.damaged += 1;
-                    durable::remove(&path).map_err(failed("remove", &path))?;
+                    file::set_aside(&path).map_err(failed("remove", &path))?;
                 }
             }
         }

@@ -2,7 +2,7 @@ use std::{fs, fs::OpenOptions};
 
 use rand::SeedableRng as _;
 
-use super::*;
+use super::{file::Header, *};
 
 const SMALL: Limits = Limits { total: 64 << 10, file: 16 << 10 };
 const SEED: u64 = 1_000_000;
@@ -251,6 +251,37 @@ fn a_power_cut_at_any_byte_loses_the_end_and_nothing_else() {
             );
             fs::remove_dir_all(&crashed).unwrap();
         }
+    }
+}
+
+#[test]
+fn what_is_no_file_of_the_spool_keeps_nothing_from_being_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    drop(spool);
+    let last = u64::MAX - 1;
+    let far = Header { first: last, sequence: last, acknowledged: last };
+    let wrong: [(&str, &dyn Fn(&Path)); 4] = [
+        ("a folder", &|path| {
+            fs::create_dir_all(path.join("with")).unwrap();
+        }),
+        ("too long", &|path| fs::write(path, vec![0; 3 << 20]).unwrap()),
+        ("nobody writes into it", &|path| {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }),
+        ("counted to the end", &|path| {
+            drop(file::Active::create(path, far, SMALL.file).unwrap());
+        }),
+    ];
+    for (what, make) in wrong {
+        make(&file::path(folder.path(), 900));
+        let (mut spool, recovered) = Spool::open(folder.path(), SMALL, SEED, draw).expect(what);
+        assert_eq!(recovered.damaged, 1, "{what}");
+        spool.append(readings(0..3)).unwrap();
+        assert_eq!(drain(&mut spool), [0, 1, 2], "{what}");
+        drop(spool);
+        assert_eq!(Spool::open(folder.path(), SMALL, SEED, draw).unwrap().1.damaged, 0, "{what}: once");
     }
 }
 

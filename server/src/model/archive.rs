@@ -41,6 +41,9 @@ const MAX_KEPT: u32 = 36_500;
 /// archive. Whoever reads for longer is told to begin again.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
+/// How far the newest reading of a series may be ahead of what the list of series says.
+pub const LISTED_EVERY: Duration = Duration::from_secs(3600);
+
 /// A file of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveFile {

@@ -23,6 +23,7 @@ use crate::{
         archive::archive_through,
         archive_series::{ArchivedSeries, archive_series_of_device},
         devices::{device_get, devices_page},
+        series::series_of_device,
     },
 };
 
@@ -78,6 +79,15 @@ pub async fn series(ctx: &Context, device_id: &str, page: &Page) -> Result<(Vec<
             });
         }
         after = Some(last);
+    }
+    // What is archived may be newer than its list says; what is watched knows its newest reading.
+    for row in series_of_device(&mut tx, device_id).await? {
+        let last_at = Timestamp::from_millis(row.last_at);
+        if let Some(one) = newest.get_mut(&(row.component, row.metric))
+            && one.last_at < last_at
+        {
+            (one.last_at, one.last_value, one.unit) = (last_at, row.last_value, row.unit);
+        }
     }
     drop(tx);
     // Neither name may hold a space.

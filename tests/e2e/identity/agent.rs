@@ -4,7 +4,10 @@ use std::{fs, sync::Arc, time::Duration};
 
 use slipway_agent::{certificate, clock::Clock, identity, keystore::KeyStore as _};
 use slipway_proto::v1::{CheckInRequest, RenewRequest, RevokeDeviceRequest};
-use slipway_server::model::device::{Approval, DeviceState};
+use slipway_server::{
+    model::device::{Approval, DeviceState},
+    service::archive::readings_of_device,
+};
 use slipway_tests::{
     clock::wait_for,
     drawer::{DAY, Drawer, PATIENCE, YEAR},
@@ -189,5 +192,30 @@ async fn row_53_a_clock_that_is_wrong_is_no_obstacle() {
         let facts = certificate::read(&chain[0]).expect("facts");
         assert!(facts.holds_at(drawer.world.clock.now().millis()), "{shown}");
     }
+    drawer.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_of_a_clock_that_is_days_ahead_are_neither_lost_nor_from_tomorrow() {
+    let mut drawer = Drawer::new(3650).await;
+    let truth = drawer.world.clock.now();
+    drawer.shows(truth.after(3 * DAY).millis());
+    let agent = drawer.switch_on_measuring();
+    drawer.is_back().await;
+    // What was read before anybody knew that the clock is wrong, too.
+    let times = wait_for("readings", PATIENCE, || async {
+        let ctx = &drawer.world.running.context;
+        let mut readings = readings_of_device(ctx, "pump-1").await.expect("readings");
+        let mut times = Vec::new();
+        while let Some(page) = readings.next().await.expect("a page") {
+            times.extend(page.iter().map(|row| row.time));
+        }
+        (!times.is_empty()).then_some(times)
+    })
+    .await;
+    let minute = 60_000;
+    let near = |time: &i64| (time - truth.millis()).abs() < 10 * minute;
+    assert!(times.iter().all(near), "{times:?} around {}", truth.millis());
+    agent.switch_off().await;
     drawer.world.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Batches of the inbox become files, one for each class and day that they have readings of.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use slipway_archive::{Names, Row};
 use super::{Turn, encode, store};
 use crate::{
     model::{
-        archive::{ArchiveFile, JOB_BATCHES, WaitingBatch, day_of, job_of},
+        archive::{ArchiveFile, JOB_BATCHES, LISTED_EVERY, WaitingBatch, day_of, job_of},
         device::DataClass,
         time::Timestamp,
     },
@@ -146,31 +146,54 @@ pub(super) fn rows_of(batch: &InboxRow, names: &mut Names) -> Option<Vec<(DataCl
     Some(rows.collect())
 }
 
-/// Records the series of a job, some devices a transaction.
+/// Records the series of a job: those that are new, and those of which the list would say something that is no longer so.
+/// The newest reading of each is elsewhere, too (`service/telemetry.rs`), and to write down all of them with every job
+/// would cost more than the files.
 async fn record(ctx: &Context, series: BTreeMap<Arc<str>, SeriesOfDevice>) -> Result<()> {
     let mut devices = series.into_iter().peekable();
     while devices.peek().is_some() {
-        let mut tx = ctx.db.write().await?;
-        let mut written = 0;
-        while written < SERIES
+        let mut tx = ctx.db.read().await?;
+        let mut changed = Vec::new();
+        let mut count = 0;
+        while count < SERIES
             && let Some((device, found)) = devices.next()
         {
             let known = archive_series_of_device(&mut tx, &device).await?;
-            let key = |one: &ArchivedSeries| (one.component.clone(), one.metric.clone(), one.class);
-            let keys: HashSet<_> = known.iter().map(key).collect();
-            let mut room = MAX_LISTED.saturating_sub(known.len());
-            let mut recorded = Vec::with_capacity(found.len());
-            for one in found.into_values() {
-                if !keys.contains(&key(&one)) {
-                    let Some(left) = room.checked_sub(1) else { continue };
-                    room = left;
-                }
-                recorded.push(one);
+            let new = news(&known, found);
+            count += new.len();
+            if !new.is_empty() {
+                changed.push((device, new));
             }
-            written += recorded.len().max(1);
-            archive_series_record(&mut tx, &device, &recorded).await?;
+        }
+        drop(tx);
+        if changed.is_empty() {
+            continue;
+        }
+        let mut tx = ctx.db.write().await?;
+        for (device, new) in &changed {
+            archive_series_record(&mut tx, device, new).await?;
         }
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// What is to be recorded of a device.
+fn news(known: &[ArchivedSeries], found: SeriesOfDevice) -> Vec<ArchivedSeries> {
+    let by_name: HashMap<(&str, &str, DataClass), &ArchivedSeries> =
+        known.iter().map(|one| ((one.component.as_str(), one.metric.as_str(), one.class), one)).collect();
+    let mut room = MAX_LISTED.saturating_sub(known.len());
+    let mut new = Vec::new();
+    for one in found.into_values() {
+        match by_name.get(&(one.component.as_str(), one.metric.as_str(), one.class)) {
+            Some(known) if known.unit == one.unit && one.last_at < known.last_at.after(LISTED_EVERY) => {}
+            Some(_) => new.push(one),
+            None => {
+                let Some(left) = room.checked_sub(1) else { continue };
+                room = left;
+                new.push(one);
+            }
+        }
+    }
+    new
 }

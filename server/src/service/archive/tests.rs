@@ -8,9 +8,14 @@ use super::{inbox, read::inbox_page, *};
 use crate::{
     model::{
         archive::{GATHER, MERGED, PREFIX},
+        page::Page,
         time::{DAY, Timestamp},
     },
-    service::testing::{START, TestContext},
+    service::{
+        alert_testing::{METRIC, device, reading, report},
+        telemetry,
+        testing::{START, TestContext},
+    },
     store::{
         archive::{archive_files_live, archive_through},
         archive_series::archive_series_of_device,
@@ -295,6 +300,28 @@ async fn days_are_dropped_by_class() {
     let mut tx = ctx.db.read().await.unwrap();
     let series = archive_series_of_device(&mut tx, "a").await.unwrap();
     assert_eq!(series.iter().map(|one| one.metric.as_str()).collect::<Vec<_>>(), ["hw.temperature"]);
+}
+
+#[tokio::test]
+async fn the_list_of_series_is_not_written_with_every_job_and_knows_the_newest_reading() {
+    let ctx = Context::for_test().await;
+    let pump = device(&ctx, "pump-1", "north").await;
+    let mut recorded = Vec::new();
+    for (sequence, minutes) in [(1, 0), (2, 30), (3, 80)] {
+        let at = ctx.clock.now().after(minutes * MINUTE);
+        ctx.clock.advance(minutes * MINUTE);
+        report(&ctx, &pump, sequence, vec![reading(at, sequence as f64)]).await;
+        assert_eq!(archive(&ctx).await.readings, 1);
+        let mut tx = ctx.db.read().await.unwrap();
+        recorded.push(archive_series_of_device(&mut tx, "pump-1").await.unwrap()[0].last_value);
+        drop(tx);
+        let page = Page::parse(10, "", &[]).unwrap();
+        let (listed, _) = telemetry::series(&ctx, "pump-1", &page).await.unwrap();
+        let [one] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((one.last_at, one.last_value), (at, sequence as f64));
+        assert_eq!((one.metric.as_str(), one.unit.as_str()), (METRIC, "Pa"));
+    }
+    assert_eq!(recorded, [1.0, 1.0, 3.0]);
 }
 
 #[tokio::test]

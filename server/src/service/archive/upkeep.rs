@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use super::{Turn, finish, recover, rewrite};
 use crate::{
     model::{
-        archive::{ArchiveFile, GRACE, PREFIX, number_in},
+        archive::{ArchiveFile, GRACE, LISTED_EVERY, PREFIX, number_in},
         device::DataClass,
         time::{DAY, Timestamp, span_millis},
     },
@@ -58,7 +58,8 @@ async fn expire(ctx: &Context, _: &Turn, now: Timestamp) -> Result<()> {
         let mut tx = ctx.db.write().await?;
         let files = archive_files_expire(&mut tx, class, first, now).await?;
         let midnight = Timestamp::from_millis(first.saturating_mul(span_millis(DAY)));
-        archive_series_expire(&mut tx, class, midnight).await?;
+        // The list may say less than the newest reading does.
+        archive_series_expire(&mut tx, class, midnight.before(LISTED_EVERY)).await?;
         tx.commit().await?;
         if files > 0 {
             tracing::info!(class = class.as_str(), files, "dropped readings older than is kept");
