@@ -49,6 +49,9 @@ struct Inner {
     handshakes: Family<OutcomeLabels, Counter>,
     statements: Gauge<u64, AtomicU64>,
     storage_full: Counter,
+    otlp_rejected: Family<ReasonLabels, Counter>,
+    /// When the log was told last that data points were rejected, as below.
+    rejected_said_at: AtomicI64,
     forged: Counter,
     lives: Family<RoleLabels, Gauge<i64, AtomicI64>>,
     webhooks: WebhookMetrics,
@@ -56,8 +59,8 @@ struct Inner {
     full_said_at: AtomicI64,
 }
 
-/// A full disk is refused call by call, and said in the log so often.
-const SAY_FULL_EVERY: Duration = Duration::from_secs(60);
+/// What is refused call by call is said in the log so often: a full disk, data points of a collector.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -73,6 +76,11 @@ struct MethodLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +114,12 @@ impl Metrics {
             "Calls refused because a disk is full",
             storage_full.clone(),
         );
+        let otlp_rejected = Family::default();
+        registry.register(
+            "otlp_rejected",
+            "OTLP data points that were not taken, by reason",
+            otlp_rejected.clone(),
+        );
         let forged = Counter::default();
         registry.register(
             "forged_documents",
@@ -129,6 +143,8 @@ impl Metrics {
             handshakes,
             statements,
             storage_full,
+            otlp_rejected,
+            rejected_said_at: AtomicI64::new(0),
             forged,
             lives,
             webhooks,
@@ -150,12 +166,20 @@ impl Metrics {
     /// A call was refused because a disk is full; true when the log has not been told of late.
     pub fn storage_full(&self, now: Timestamp) -> bool {
         self.0.storage_full.inc();
-        let due = now.before(SAY_FULL_EVERY).millis();
-        let said = &self.0.full_said_at;
-        said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-            (last == 0 || last <= due).then_some(now.millis())
-        })
-        .is_ok()
+        is_due(&self.0.full_said_at, now)
+    }
+
+    /// OTLP data points were rejected, by reason; true when the log has not been told of late.
+    pub fn otlp_rejected(
+        &self,
+        counts: impl IntoIterator<Item = (&'static str, usize)>,
+        now: Timestamp,
+    ) -> bool {
+        for (reason, points) in counts {
+            let points = u64::try_from(points).unwrap_or(u64::MAX);
+            self.0.otlp_rejected.get_or_create(&ReasonLabels { reason }).inc_by(points);
+        }
+        is_due(&self.0.rejected_said_at, now)
     }
 
     /// A stored document is not the one that was signed. It is not served, and somebody should know.
@@ -192,6 +216,15 @@ impl Metrics {
         }
         out
     }
+}
+
+/// Whether something that was said last at `said` is to be said again; then it counts as said now.
+fn is_due(said: &AtomicI64, now: Timestamp) -> bool {
+    let due = now.before(SAY_EVERY).millis();
+    said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+        (last == 0 || last <= due).then_some(now.millis())
+    })
+    .is_ok()
 }
 
 /// Counts one open connection.

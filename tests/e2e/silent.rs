@@ -204,7 +204,7 @@ async fn a_rollout_leaves_out_what_is_not_well_and_says_so() {
     measure(&world, &pump, 1, 300.0).await;
     let mut told = watch(&world.admin(), false).await;
     next(&mut told).await;
-    world.slipway(&["rollout", "create", "pump/2.0.0", "--selector", "NOT alerts.kind:clogged"]);
+    world.slipway(&["rollout", "create", "pump/2.0.0", "--selector", "NOT alerts.failure_mode:clogged"]);
     let explained = world.slipway(&["device", "explain", "pump-1"]);
     assert!(
         explained.contains("LEFT_OUT_BY_ALERTS") && explained.contains("clogged (critical)"),

@@ -37,7 +37,9 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
         DeviceCommand::Explain { device } => {
             let request = v1::ExplainDeviceRequest { name: names::full("devices", &device) };
             let answer = api.fleet().explain_device(request).await?.into_inner();
-            console.show("ExplainDeviceResponse", &answer, |answer| explain::render(answer, now))
+            let ended = ended_without(&answer, &api).await?;
+            console
+                .show("ExplainDeviceResponse", &answer, |answer| explain::render(answer, ended.as_ref(), now))
         }
         DeviceCommand::Import(args) => device_import::run(args, &api, console).await,
         DeviceCommand::Approve { devices } => {
@@ -78,6 +80,21 @@ pub async fn run(command: DeviceCommand, connection: &Connection, console: &Cons
         }
         DeviceCommand::Updates { device, list } => updates(device, list, &api, console).await,
     }
+}
+
+/// The last rollout of the device's product that ended well, if it did so without the device and no other is under way.
+async fn ended_without(
+    answer: &v1::ExplainDeviceResponse,
+    api: &Api,
+) -> Result<Option<v1::Rollout>, Failure> {
+    let Some(device) = answer.device.as_ref().filter(|_| answer.verdicts.is_empty()) else { return Ok(None) };
+    let request = v1::ListRolloutsRequest {
+        page_size: 1,
+        filter: format!("product = \"{}\" AND state = succeeded", device.product),
+        ..v1::ListRolloutsRequest::default()
+    };
+    let last = api.rollouts().list_rollouts(request).await?.into_inner().rollouts.into_iter().next();
+    Ok(last.filter(|rollout| explain::is_without(rollout, answer)))
 }
 
 async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {

@@ -9,12 +9,14 @@ use crate::{
     human, names,
 };
 
-/// The whole answer for people. `now` in milliseconds since 1970.
-pub fn render(answer: &v1::ExplainDeviceResponse, now: i64) -> String {
+/// The whole answer for people. `ended` is the last rollout of the product that ended well, if it did so without the
+/// device. `now` in milliseconds since 1970.
+pub fn render(answer: &v1::ExplainDeviceResponse, ended: Option<&v1::Rollout>, now: i64) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = device(&mut text, answer, now);
     let _ = verdicts(&mut text, answer, now);
+    let _ = ended.map(|rollout| without(&mut text, rollout, now));
     let _ = updates(&mut text, &answer.updates, now);
     text
 }
@@ -111,6 +113,26 @@ fn verdicts(text: &mut String, answer: &v1::ExplainDeviceResponse, now: i64) -> 
         }
     }
     Ok(())
+}
+
+/// Whoever is left out when the last wave has passed would otherwise never hear why it is behind.
+fn without(text: &mut String, rollout: &v1::Rollout, now: i64) -> std::fmt::Result {
+    writeln!(
+        text,
+        "The last rollout of its product, {} of {}, ended {} and did not update it: it was left out or not there. It needs \
+         another rollout; one with --standing waits for those that are left out by their alerts.",
+        names::short(&rollout.name),
+        names::short(&rollout.release),
+        human::maybe_relative(rollout.update_time.as_ref(), now)
+    )
+}
+
+/// Whether a rollout that ended did so without the device: it neither updated it nor brought what it runs.
+pub fn is_without(rollout: &v1::Rollout, answer: &v1::ExplainDeviceResponse) -> bool {
+    let version = rollout.release.rsplit('/').next().unwrap_or_default();
+    let components = answer.device.iter().flat_map(|device| &device.components);
+    !answer.updates.iter().any(|update| update.rollout == rollout.name)
+        && !components.into_iter().any(|component| component.version == version)
 }
 
 fn updates(text: &mut String, updates: &[v1::Update], now: i64) -> std::fmt::Result {
@@ -252,7 +274,7 @@ mod tests {
     #[test]
     fn everything_is_a_sentence() {
         assert_eq!(
-            render(&answer(), NOW),
+            render(&answer(), None, NOW),
             "\
 pump-01 is active of product pump, hardware gw-a, and online; last seen 2026-11-22 14:02:53Z (12s ago).
 It runs system 2.0.0 (counter 2, slot b).
@@ -279,7 +301,7 @@ Its updates, newest first:
     #[test]
     fn that_a_device_is_revoked_comes_first() {
         let device = answer().device.map(|d| v1::Device { state: v1::DeviceState::Revoked.into(), ..d });
-        let text = render(&v1::ExplainDeviceResponse { device, ..answer() }, NOW);
+        let text = render(&v1::ExplainDeviceResponse { device, ..answer() }, None, NOW);
         assert!(
             text.starts_with(
                 "pump-01 is revoked: its calls are refused, and it is offered nothing.\n\
@@ -294,7 +316,7 @@ Its updates, newest first:
         let device = answer().device.map(|d| v1::Device { blocked: None, floor: 0, ..d });
         let idle =
             v1::ExplainDeviceResponse { device: device.clone(), ..v1::ExplainDeviceResponse::default() };
-        let text = render(&idle, NOW);
+        let text = render(&idle, None, NOW);
         assert!(text.contains("\nIt is offered nothing: no rollout of its product is active.\n"), "{text}");
         assert!(text.ends_with("\nIt has had no update yet.\n"), "{text}");
 
@@ -306,7 +328,7 @@ Its updates, newest first:
             }],
             ..d
         });
-        let text = render(&v1::ExplainDeviceResponse { device: new, ..idle.clone() }, NOW);
+        let text = render(&v1::ExplainDeviceResponse { device: new, ..idle.clone() }, None, NOW);
         assert!(
             text.contains("\nIt runs system as delivered (slot a), not updated by Slipway yet.\n"),
             "{text}"
@@ -324,7 +346,7 @@ Its updates, newest first:
             }],
             ..idle
         };
-        let text = render(&offered, NOW);
+        let text = render(&offered, None, NOW);
         assert!(
             text.contains(
                 "At its next check-in it is offered pump/2.1.0 by rollout r2.\n  \
@@ -332,5 +354,28 @@ Its updates, newest first:
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_rollout_that_ended_without_it_is_named() {
+        let ended = v1::Rollout {
+            name: "rollouts/r9".into(),
+            release: "releases/pump/3.0.0".into(),
+            update_time: at(-7_200),
+            ..v1::Rollout::default()
+        };
+        let answer = answer();
+        assert!(is_without(&ended, &answer));
+        let text = render(&answer, Some(&ended), NOW);
+        assert!(
+            text.contains(
+                "The last rollout of its product, r9 of pump/3.0.0, ended 2h ago and did not update it"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("--standing"), "{text}");
+        let its_own = v1::Rollout { name: answer.updates[0].rollout.clone(), ..ended.clone() };
+        assert!(!is_without(&its_own, &answer));
+        assert!(!is_without(&v1::Rollout { release: "releases/pump/2.0.0".into(), ..ended }, &answer));
     }
 }

@@ -33,6 +33,7 @@ pub async fn run(command: RolloutCommand, connection: &Connection, console: &Con
             let preview = api.rollouts().preview_rollout(request).await?.into_inner();
             let plan = plan.unwrap_or_default();
             warn_of_nobody(&preview.wave_devices, &plan, console);
+            hint_at_standing(&preview.left_out, plan.standing, console);
             console.show("PreviewRolloutResponse", &preview, |preview| render_preview(preview, &plan))
         }
         RolloutCommand::List(args) => list(args, &api, console).await,
@@ -95,6 +96,7 @@ async fn create(
     let rollout = api.rollouts().create_rollout(request).await?.into_inner();
     let devices: Vec<u64> = rollout.waves.iter().map(|wave| wave.devices.into()).collect();
     warn_of_nobody(&devices, &rollout, console);
+    hint_at_standing(&rollout.left_out, rollout.standing, console);
     if validate_only {
         console.say("the plan is valid; nothing was started");
         return console.show("Rollout", &planned(rollout), render_plan);
@@ -118,6 +120,21 @@ fn warn_of_nobody(devices: &[u64], plan: &v1::Rollout, console: &Console) {
             "warning: as things are this plan brings {} to no device{later}; \
              `slipway device list --filter …` and `slipway rollout preview` show why",
             names::short(&plan.release)
+        ));
+    }
+}
+
+/// Whoever is left out when the last wave has passed is left out for good, unless the rollout stays.
+fn hint_at_standing(left_out: &[v1::LeftOut], is_standing: bool, console: &Console) {
+    let by_alerts = left_out.iter().find(|one| one.code == "LEFT_OUT_BY_ALERTS");
+    if let Some(one) = by_alerts.filter(|_| !is_standing) {
+        console.say(&format!(
+            "note: {} left out by alerts; what is put right after the rollout's end is not updated by it. With --standing \
+             it stays open for them",
+            match one.devices {
+                1 => "1 device is".to_owned(),
+                many => format!("{many} devices are"),
+            }
         ));
     }
 }
@@ -219,7 +236,7 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
     ];
     rows.extend(rest);
     rows.extend([
-        ("left out", left_out(rollout)),
+        ("left out", left_out(&rollout.left_out)),
         ("created", human::maybe_moment(rollout.create_time.as_ref(), now)),
         ("by", rollout.creator.clone()),
         ("changed", human::maybe_moment(rollout.update_time.as_ref(), now)),
@@ -241,11 +258,14 @@ pub fn render(rollout: &v1::Rollout, now: i64) -> String {
 }
 
 /// Devices that it is meant for and that cannot take part: `3 already there, 1 revoked`.
-fn left_out(rollout: &v1::Rollout) -> String {
-    let words = rollout
-        .left_out
-        .iter()
-        .map(|left_out| format!("{} {}", left_out.devices, human::enum_words(&left_out.code, "DEVICE_")));
+fn left_out(left_out: &[v1::LeftOut]) -> String {
+    let words = left_out.iter().map(|left_out| {
+        format!(
+            "{} {}",
+            left_out.devices,
+            human::enum_words(left_out.code.trim_start_matches("LEFT_OUT_"), "DEVICE_")
+        )
+    });
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -316,6 +336,7 @@ fn render_preview(preview: &v1::PreviewRolloutResponse, plan: &v1::Rollout) -> S
         ("incompatible", preview.incompatible.to_string()),
         ("held back", held_back.to_string()),
         ("offered", offered.to_string()),
+        ("left out", left_out(&preview.left_out)),
         ("transfer", format!("at most {}", human::bytes(preview.bytes))),
     ]);
     text.push('\n');

@@ -97,6 +97,7 @@ fn a_preview() {
         from_versions: [("1.0.0".to_owned(), 7), (String::new(), 3)].into(),
         bytes: 64 << 20,
         later: 0,
+        left_out: vec![v1::LeftOut { code: "LEFT_OUT_BY_ALERTS".into(), devices: 2 }],
     };
     assert_eq!(
         render_preview(&preview, &plan),
@@ -108,6 +109,7 @@ run later      0
 incompatible   1
 held back      0
 offered        8
+left out       2 by alerts
 transfer       at most 64.0 MiB
 
 WAVE  TO    DEVICES
@@ -157,6 +159,19 @@ fn a_list_has_no_count_that_nobody_made() {
     let json = listed_json(&rollout).unwrap();
     assert_eq!(json["waves"][0]["percent"], 100.0);
     assert!(json["waves"][0].get("devices").is_none(), "{json}");
+}
+
+#[test]
+fn whoever_is_left_out_by_alerts_is_left_out_for_good_unless_it_is_standing() {
+    let talk = Shared::default();
+    let console = Console::to_writers(std::io::sink(), talk.clone(), Format::Table, Clock::Fixed(NOW));
+    let left_out = |code: &str| vec![v1::LeftOut { code: code.to_owned(), devices: 2 }];
+    hint_at_standing(&left_out("REVOKED"), false, &console);
+    hint_at_standing(&left_out("LEFT_OUT_BY_ALERTS"), true, &console);
+    assert_eq!(talk.text(), "");
+    hint_at_standing(&left_out("LEFT_OUT_BY_ALERTS"), false, &console);
+    assert!(talk.text().starts_with("note: 2 devices are left out by alerts; "), "{}", talk.text());
+    assert!(talk.text().contains("--standing"), "{}", talk.text());
 }
 
 #[test]

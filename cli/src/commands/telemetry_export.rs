@@ -60,6 +60,12 @@ pub async fn run(args: TelemetryExport, api: &Api, console: &Console) -> Result<
         let _ = fs::remove_file(&part);
     })?;
     console.say(&format!("{} in {}", human::counted(readings, "reading"), args.out.display()));
+    if readings == 0 {
+        console.say(
+            "note: no reading matches; check the spelling of metric and component, and the time. \
+             slipway telemetry list DEVICE shows what a device measures",
+        );
+    }
     Ok(())
 }
 

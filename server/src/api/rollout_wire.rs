@@ -1,6 +1,6 @@
 //! Rollouts and updates, to and from the wire.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use slipway_proto::v1;
 
@@ -75,11 +75,8 @@ pub fn rollout(rollout: &Rollout, census: &Census) -> v1::Rollout {
         FailureAction::RollBack => v1::FailureAction::RollBack,
     };
     let counted = census.waves.iter().copied().chain(std::iter::repeat(0));
-    let left_out = census.left_out.iter();
     v1::Rollout {
-        left_out: left_out
-            .map(|(code, devices)| v1::LeftOut { code: (*code).to_owned(), devices: *devices })
-            .collect(),
+        left_out: left_out(&census.left_out),
         name: rollout.name(),
         release: rollout.release(),
         selector: rollout.selector.clone(),
@@ -97,6 +94,11 @@ pub fn rollout(rollout: &Rollout, census: &Census) -> v1::Rollout {
         creator: rollout.created_by.clone(),
         etag: rollout.etag(),
     }
+}
+
+fn left_out(counts: &BTreeMap<&'static str, u32>) -> Vec<v1::LeftOut> {
+    let counts = counts.iter();
+    counts.map(|(code, devices)| v1::LeftOut { code: (*code).to_owned(), devices: *devices }).collect()
 }
 
 fn wave(wave: &Wave, devices: u32) -> v1::Wave {
@@ -138,6 +140,7 @@ pub fn preview(preview: Preview) -> v1::PreviewRolloutResponse {
         wave_devices: preview.wave_devices,
         from_versions: preview.from_versions.into_iter().collect(),
         bytes: preview.bytes,
+        left_out: left_out(&preview.left_out),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         delivery::DeliveryState,
         refusal::{Reason, Refusal},
         text::quoted,
-        webhook::{Signature, Webhook},
+        webhook::{Health, Signature, Webhook},
     },
     service::{
         deliveries::Sent,
@@ -66,11 +66,6 @@ pub fn made(webhook: Webhook) -> v1::Webhook {
 /// A webhook and how it stands. Its secret is not part of it.
 pub fn webhook(standing: &Standing) -> v1::Webhook {
     let Standing { webhook, waiting } = standing;
-    let health = match (webhook.enabled, webhook.health.failures) {
-        (false, _) => v1::WebhookHealth::Disabled,
-        (true, 0) => v1::WebhookHealth::Working,
-        (true, _) => v1::WebhookHealth::Failing,
-    };
     v1::Webhook {
         name: format!("webhooks/{}", webhook.id),
         display_name: webhook.display_name.clone(),
@@ -84,7 +79,7 @@ pub fn webhook(standing: &Standing) -> v1::Webhook {
         public_key: public_key(webhook).unwrap_or_default(),
         disabled: !webhook.enabled,
         disabled_reason: webhook.disabled_reason.clone(),
-        health: health.into(),
+        health: health(webhook.enabled, &webhook.health).into(),
         failing_since: webhook.health.failing_since.map(timestamp),
         last_success_time: webhook.health.succeeded_at.map(timestamp),
         waiting: i32::try_from(*waiting).unwrap_or(i32::MAX),
@@ -92,6 +87,15 @@ pub fn webhook(standing: &Standing) -> v1::Webhook {
         create_time: Some(timestamp(webhook.created_at)),
         update_time: Some(timestamp(webhook.updated_at)),
         etag: webhook.etag(),
+    }
+}
+
+fn health(is_enabled: bool, of: &Health) -> v1::WebhookHealth {
+    match (is_enabled, of.failures, of.succeeded_at) {
+        (false, ..) => v1::WebhookHealth::Disabled,
+        (true, 0, None) => v1::WebhookHealth::Untested,
+        (true, 0, Some(_)) => v1::WebhookHealth::Working,
+        (true, ..) => v1::WebhookHealth::Failing,
     }
 }
 
@@ -117,5 +121,25 @@ pub fn delivery(sent: &Sent) -> v1::Delivery {
         next_attempt_time: is_waiting.then(|| timestamp(delivery.next_attempt_at)),
         http_status: i32::try_from(delivery.http_status).unwrap_or(0),
         error: delivery.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::Timestamp;
+
+    #[test]
+    fn nothing_works_before_it_worked_once() {
+        let worked = |failures| Health {
+            failures,
+            succeeded_at: Some(Timestamp::from_seconds(1)),
+            failing_since: None,
+        };
+        assert_eq!(health(true, &Health::default()), v1::WebhookHealth::Untested);
+        assert_eq!(health(true, &worked(0)), v1::WebhookHealth::Working);
+        assert_eq!(health(true, &worked(1)), v1::WebhookHealth::Failing);
+        assert_eq!(health(true, &Health { failures: 1, ..Health::default() }), v1::WebhookHealth::Failing);
+        assert_eq!(health(false, &worked(0)), v1::WebhookHealth::Disabled);
     }
 }

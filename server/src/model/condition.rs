@@ -19,7 +19,7 @@ pub struct Condition {
 
 impl Condition {
     /// Whether one of its words for the field passes the test; none for a field that it has not.
-    /// `alerts.kind` is both the kind and the failure mode: people say either.
+    /// `alerts.kind` is both the kind and the failure mode, for rollouts that were made when it took either.
     pub fn any(&self, field: &str, test: &dyn Fn(&str) -> bool) -> bool {
         match field {
             "alerts.kind" => {

@@ -96,6 +96,15 @@ impl Filter {
         self.root.as_ref().is_some_and(|root| root.names(field))
     }
 
+    /// The words that it asks for of a field that holds several.
+    pub fn words(&self, field: &str) -> Vec<&str> {
+        let mut words = Vec::new();
+        if let Some(root) = &self.root {
+            root.words(field, &mut words);
+        }
+        words
+    }
+
     /// The text it was read from.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -117,6 +126,15 @@ impl Node {
             Node::Compare { path, test, value } => {
                 path == field && *test == Test::Equal && !value.starts_with('*') && !value.ends_with('*')
             }
+        }
+    }
+
+    fn words<'a>(&'a self, field: &str, words: &mut Vec<&'a str>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| node.words(field, words)),
+            Node::Not(node) => node.words(field, words),
+            Node::Compare { path, test: Test::HasWord, value } if path == field => words.push(value),
+            Node::Compare { .. } => {}
         }
     }
 
@@ -151,7 +169,8 @@ impl Test {
     }
 }
 
-fn equals(field: &str, value: &str) -> bool {
+/// Whether a word is the one that was asked for, which may have `*` at either end.
+pub fn equals(field: &str, value: &str) -> bool {
     match (value.strip_prefix('*'), value.strip_suffix('*')) {
         (Some(""), _) => true,
         (Some(end), Some(_)) => field.contains(end.strip_suffix('*').unwrap_or(end)),

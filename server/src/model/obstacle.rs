@@ -6,6 +6,9 @@ use super::{
     condition::Condition, device::Blocked, rollout::RolloutState, time::Timestamp, update::UpdateState,
 };
 
+/// The code of [`Obstacle::LeftOutByAlerts`].
+pub const LEFT_OUT_BY_ALERTS: &str = "LEFT_OUT_BY_ALERTS";
+
 /// One reason for not offering.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
@@ -112,7 +115,7 @@ impl Obstacle {
     pub fn code(&self) -> &'static str {
         match self {
             Obstacle::NotSelected => "NOT_SELECTED",
-            Obstacle::LeftOutByAlerts { .. } => "LEFT_OUT_BY_ALERTS",
+            Obstacle::LeftOutByAlerts { .. } => LEFT_OUT_BY_ALERTS,
             Obstacle::AlreadyThere { .. } => "ALREADY_THERE",
             Obstacle::RunsLater { .. } => "RUNS_LATER",
             Obstacle::EndUnknown { .. } => "END_UNKNOWN",

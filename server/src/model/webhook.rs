@@ -174,8 +174,15 @@ fn check_url(text: &str, policy: &AddressPolicy) -> Result<(), Refusal> {
         "https" => {}
         "http" if policy.http => {}
         "http" => {
-            return Err(wrong(
-                "what is sent by http can be read on the way, and this server's configuration does not allow it",
+            return Err(invalid(
+                "url",
+                format!(
+                    "{} is no address of a webhook: what is sent by http can be read on the way, and this server's \
+                     configuration does not allow it",
+                    quoted(text)
+                ),
+                "write https://desk.example/slipway, or let the server's operator allow it: --webhook-allow-http, and \
+                 for a private address --webhook-allow-network",
             ));
         }
         _ => return Err(wrong("it has to start with https://")),

@@ -8,7 +8,7 @@ mod points;
 mod tally;
 
 pub use points::{Point, points};
-pub use tally::Tally;
+pub use tally::{Fault, Tally, Why};
 
 use slipway_proto::opentelemetry::proto::{
     collector::metrics::v1::ExportMetricsServiceRequest,

@@ -11,7 +11,7 @@ use slipway_proto::{
     v1,
 };
 
-use super::{CLASS, Tally, component::component, count_of_metric, names, text};
+use super::{CLASS, Fault, Tally, Why, component::component, count_of_metric, names, text};
 use crate::model::{reading::MAX_METRIC, text::quoted};
 
 /// Nanoseconds of a second.
@@ -62,7 +62,7 @@ pub fn points(of: &ResourceMetrics, tally: &mut Tally) -> Vec<Point> {
 }
 
 /// A point; none where the sender says that there is no value; or why it is refused.
-type Read = Result<Option<Point>, String>;
+type Read = Result<Option<Point>, Why>;
 
 /// What the data points of one metric have in common.
 struct Series<'a> {
@@ -184,7 +184,7 @@ impl Series<'_> {
             flags: point.flags,
         };
         if point.quantile_values.len() > QUANTILES {
-            return Err(format!("a summary has more than {QUANTILES} quantiles"));
+            return Err(format!("a summary has more than {QUANTILES} quantiles").into());
         }
         let mut parts = vec![
             Part::new(".count", Some("1"), Counts::SinceStart, point.count as f64),
@@ -192,7 +192,7 @@ impl Series<'_> {
         ];
         for at in &point.quantile_values {
             if !(0.0..=1.0).contains(&at.quantile) {
-                return Err("a quantile lies outside of 0 and 1".to_owned());
+                return Err("a quantile lies outside of 0 and 1".to_owned().into());
             }
             // As percent to a thousandth: 0.999 is .p99.9, and no name gets longer than that.
             let percent = (at.quantile * 100_000.0).round() / 1000.0;
@@ -209,7 +209,7 @@ impl Series<'_> {
             return Ok(None);
         }
         if parts.is_empty() {
-            return Err("without a value".to_owned());
+            return Err(Why(Fault::Value, "without a value".to_owned()));
         }
         let class = self.class(head.attributes)?;
         let component = component(head.attributes, self.resource)?;
@@ -234,7 +234,9 @@ impl Series<'_> {
                 Counts::SinceStart => reading.boot_id = format!("otlp-{}", head.start),
                 Counts::SinceLast => {
                     let span = head.time.checked_sub(head.start).filter(|span| head.start > 0 && *span > 0);
-                    let span = span.ok_or("a difference (delta) without the time it was counted in")?;
+                    let span = span.ok_or_else(|| {
+                        Why(Fault::Time, "a difference (delta) without the time it was counted in".to_owned())
+                    })?;
                     reading.value /= span as f64 / SECOND as f64;
                     reading.metric.push_str(".rate");
                     reading.unit = names::per_second(unit).ok_or_else(|| {
@@ -243,7 +245,9 @@ impl Series<'_> {
                 }
             }
             if reading.metric.len() > MAX_METRIC {
-                return Err(format!("the metric {} is longer than {MAX_METRIC}", quoted(&reading.metric)));
+                return Err(
+                    format!("the metric {} is longer than {MAX_METRIC}", quoted(&reading.metric)).into()
+                );
             }
             readings.push(reading);
         }

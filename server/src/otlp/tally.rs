@@ -5,21 +5,61 @@ use std::collections::BTreeMap;
 /// Different reasons that an answer tells; the rest is counted together.
 const REASONS: usize = 8;
 
+/// What is wrong with a data point, in a word: for who looks at the server and not at the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Of no device that the sender may speak for.
+    Device,
+    /// The owner of the device did not allow its class.
+    Consent,
+    /// A name, unit, component, class or quantile that cannot be kept.
+    Metric,
+    /// No time, or one that cannot be.
+    Time,
+    /// No value, or one that is not finite.
+    Value,
+}
+
+impl Fault {
+    /// As it is counted and logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::Device => "device",
+            Fault::Consent => "consent",
+            Fault::Metric => "metric",
+            Fault::Time => "time",
+            Fault::Value => "value",
+        }
+    }
+}
+
+/// Why a data point is rejected: in a word, and to complete "3 data points rejected: …".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why(pub Fault, pub String);
+
+impl From<String> for Why {
+    fn from(why: String) -> Self {
+        Why(Fault::Metric, why)
+    }
+}
+
 /// Data points that were rejected, by reason, and what else the sender should know.
 #[derive(Debug, Default)]
 pub struct Tally {
+    faults: BTreeMap<Fault, usize>,
     rejected: BTreeMap<String, usize>,
     more: usize,
     histograms: usize,
 }
 
 impl Tally {
-    /// Counts `points` as rejected; `why` completes "3 data points …".
-    pub fn reject(&mut self, points: usize, why: impl Into<String>) {
+    /// Counts `points` as rejected.
+    pub fn reject(&mut self, points: usize, why: impl Into<Why>) {
         if points == 0 {
             return;
         }
-        let why = why.into();
+        let Why(fault, why) = why.into();
+        *self.faults.entry(fault).or_default() += points;
         if self.rejected.len() >= REASONS && !self.rejected.contains_key(&why) {
             self.more += points;
             return;
@@ -34,7 +74,12 @@ impl Tally {
 
     /// How many data points were rejected.
     pub fn rejected(&self) -> usize {
-        self.rejected.values().sum::<usize>() + self.more
+        self.faults.values().sum()
+    }
+
+    /// How many were rejected for which fault.
+    pub fn faults(&self) -> impl Iterator<Item = (Fault, usize)> {
+        self.faults.iter().map(|(fault, points)| (*fault, *points))
     }
 
     /// In words; empty when everything was taken as it came.

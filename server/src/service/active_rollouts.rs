@@ -121,7 +121,7 @@ pub fn activate(ctx: &Context, rollout: Rollout) -> Option<ActiveRollout> {
         );
         return None;
     };
-    let selector = match Selector::parse_rollout(&rollout.selector) {
+    let selector = match Selector::parse_stored_rollout(&rollout.selector) {
         Ok(selector) => selector,
         Err(refusal) => {
             tracing::error!(rollout = rollout.id, %refusal, "a stored selector cannot be read; nothing is offered");

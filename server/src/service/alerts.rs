@@ -256,11 +256,21 @@ async fn change(ctx: &Context, mut tx: Tx, caller: &TokenCaller, action: &str, n
         return Err(changed_meanwhile(&next.id));
     }
     let resource = format!("alerts/{}", next.id);
-    audit_append(&mut tx, next.updated_at, &caller.actor(), action, &resource, &next.summary).await?;
+    audit_append(&mut tx, next.updated_at, &caller.actor(), action, &resource, &detail(&next)).await?;
     let position = alert_event_append(&mut tx, &next).await?;
     tx.commit().await?;
     ctx.alerts.moved(position);
     Ok(next)
+}
+
+/// What the audit log says of an alert. Nothing can be taken from that log, and its readers may not be those of the
+/// readings: never a sentence of the alert, which holds some, nor what a device says of its parts.
+fn detail(alert: &Alert) -> String {
+    let what = format!("{} {}", alert.severity.as_str(), alert.kind.as_str());
+    match alert.device_id.as_str() {
+        "" => what,
+        device => format!("{what} of devices/{device}"),
+    }
 }
 
 #[cfg(test)]

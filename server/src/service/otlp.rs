@@ -30,7 +30,7 @@ use crate::{
         text::quoted,
         time::Timestamp,
     },
-    otlp::{self, Point, Tally},
+    otlp::{self, Fault, Point, Tally, Why},
     store::inbox::InboxRow,
 };
 
@@ -89,6 +89,7 @@ pub async fn export(
     while rest.peek().is_some() {
         try_join_all(rest.by_ref().take(AT_ONCE).map(|row| ingest::keep(ctx, row))).await?;
     }
+    tell(ctx, sender, &tally, now);
     let message = tally.message();
     let partial_success = (!message.is_empty()).then(|| ExportMetricsPartialSuccess {
         rejected_data_points: i64::try_from(tally.rejected()).unwrap_or(i64::MAX),
@@ -97,26 +98,51 @@ pub async fn export(
     Ok(ExportMetricsServiceResponse { partial_success })
 }
 
+/// Counts what was rejected, and says it in the log once a minute: senders are told, and most of them tell nobody.
+fn tell(ctx: &Context, sender: &Sender, tally: &Tally, now: Timestamp) {
+    if tally.rejected() == 0 {
+        return;
+    }
+    if ctx.metrics.otlp_rejected(tally.faults().map(|(fault, points)| (fault.as_str(), points)), now) {
+        let sender = match sender {
+            Sender::Device(device) => format!("devices/{}", device.id()),
+            Sender::Gateway(caller) => format!("tokens/{}", caller.token.id),
+        };
+        let faults: Vec<String> =
+            tally.faults().map(|(fault, points)| format!("{} {points}", fault.as_str())).collect();
+        tracing::info!(
+            sender,
+            rejected = tally.rejected(),
+            faults = faults.join(", "),
+            why = tally.message(),
+            "OTLP data points were rejected; said once a minute at most, and counted at /metrics"
+        );
+    }
+}
+
 /// The device that a resource is of, or why it is of none that the sender may speak for.
 async fn device_of(
     ctx: &Context,
     sender: &Sender,
     of: &ResourceMetrics,
-) -> Result<std::result::Result<Arc<DeviceEntry>, String>> {
+) -> Result<std::result::Result<Arc<DeviceEntry>, Why>> {
+    let foreign = |why: String| Why(Fault::Device, why);
     let said = otlp::named(of.resource.as_ref(), otlp::DEVICE);
     let caller = match sender {
         Sender::Device(device) => {
             return Ok(match said {
-                Some(other) if other != device.id() => {
-                    Err(format!("of {}, with the certificate of {}", quoted(other), quoted(device.id())))
-                }
+                Some(other) if other != device.id() => Err(foreign(format!(
+                    "of {}, with the certificate of {}",
+                    quoted(other),
+                    quoted(device.id())
+                ))),
                 _ => Ok(device.clone()),
             });
         }
         Sender::Gateway(caller) => caller,
     };
     let Some(id) = said.or_else(|| otlp::named(of.resource.as_ref(), otlp::INSTANCE)) else {
-        return Ok(Err(format!("of no device: the resource needs the attribute {}", otlp::DEVICE)));
+        return Ok(Err(foreign(format!("of no device: the resource needs the attribute {}", otlp::DEVICE))));
     };
     if ctx.devices.get(id).is_none() && ctx.db.is_shared() {
         // Another replica may have enrolled it a moment ago.
@@ -125,10 +151,10 @@ async fn device_of(
     // Whether there is a device outside of his scope is not for the caller to find out.
     let found = ctx.devices.get(id).filter(|device| caller.may_see(&***device));
     Ok(match found {
-        None => Err(format!("of {}, which is no device in the scope of this token", quoted(id))),
+        None => Err(foreign(format!("of {}, which is no device in the scope of this token", quoted(id)))),
         Some(device) => match device.state() {
             DeviceState::Active | DeviceState::Quarantined => Ok(device),
-            state => Err(format!("of {}, which is {}", quoted(id), state.as_str())),
+            state => Err(foreign(format!("of {}, which is {}", quoted(id), state.as_str()))),
         },
     })
 }
@@ -179,21 +205,23 @@ fn row(device: &DeviceEntry, mut points: Vec<Point>, now: Timestamp, tally: &mut
     })
 }
 
-fn why_not(device: &DeviceEntry, point: &Point, now: Timestamp) -> Option<String> {
+fn why_not(device: &DeviceEntry, point: &Point, now: Timestamp) -> Option<Why> {
     let class = ingest::class(point.class.into()).filter(|class| device.allows(*class));
     if class.is_none() {
         let class = point.class.as_str_name().trim_start_matches("DATA_CLASS_").to_lowercase();
-        return Some(format!("of the class {class}, which the owner of the device switched off"));
+        let why = format!("of the class {class}, which the owner of the device switched off");
+        return Some(Why(Fault::Consent, why));
     }
     for reading in point.readings.iter().map(ingest::from_wire) {
         if let Err(refusal) = reading.check(0) {
-            return Some(refusal.message);
+            return Some(refusal.message.into());
         }
         if !reading.value.is_finite() {
-            return Some("with a value that is not finite".to_owned());
+            return Some(Why(Fault::Value, "with a value that is not finite".to_owned()));
         }
         if !reading.is_sound(now) {
-            return Some("without a time, or one before 2000 or more than a day ahead".to_owned());
+            let why = "without a time, or one before 2000 or more than a day ahead".to_owned();
+            return Some(Why(Fault::Time, why));
         }
     }
     None

@@ -178,6 +178,12 @@ async fn the_owner_decides_and_bad_points_cost_only_themselves() {
     let rows = waiting(&ctx).await;
     let kept = ingest::decode(&rows[0].readings).unwrap();
     assert!(kept.len() == 1 && kept[0].value == 1.0, "{kept:?}");
+    // Senders are told, and most of them tell nobody.
+    let counted = ctx.metrics.text(0);
+    for line in ["consent\"} 2", "metric\"} 1", "value\"} 3", "time\"} 4"] {
+        let line = format!("slipwayd_otlp_rejected_total{{reason=\"{line}\n");
+        assert!(counted.contains(&line), "{line}: {counted}");
+    }
 }
 
 #[tokio::test]

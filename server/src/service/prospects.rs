@@ -1,23 +1,29 @@
 //! What a rollout may expect of the fleet as it is known in memory. One walk over all devices,
 //! with the same decision that their polls get.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Context, Result, active_rollouts::activate, rollouts::planned};
 use crate::{
     model::{
         admission::{ActiveRollout, stands_at, verdict},
         advance::Prospects,
+        fix::MAX_FIXES,
         id,
-        obstacle::Obstacle,
+        limit::MAX_LIMITS,
+        obstacle::{LEFT_OUT_BY_ALERTS, Obstacle},
         plan::Draft,
         refusal::{Reason, Refusal},
         release::Release,
         rollout::{Rollout, RolloutState},
+        selector::Selector,
         time::Timestamp,
         wave::{WaveState, fair_seed},
     },
-    store::releases::release_get,
+    store::{fixes::fixes_page, limits::limits_page, releases::release_get},
 };
 
 /// A device that did not call for this long does not hold a wave: fifteen polls of the usual minute.
@@ -40,6 +46,8 @@ pub struct Preview {
     pub from_versions: BTreeMap<String, u64>,
     /// Bytes to transfer at most, decoded.
     pub bytes: u64,
+    /// Devices that it is meant for and that belong to no wave, by the code of what keeps them out.
+    pub left_out: BTreeMap<&'static str, u32>,
 }
 
 impl Preview {
@@ -52,6 +60,31 @@ impl Preview {
     fn is_in_vain(&self) -> bool {
         self.offered() == 0 && (self.matched == 0 || self.already_there < self.matched)
     }
+}
+
+/// Refuses a selector that asks for a failure mode of which nobody has heard: no limit, no fix, no living alert.
+pub(super) async fn check_failure_modes(ctx: &Context, selector: &Selector) -> Result<()> {
+    if !selector.asks_failure_modes() {
+        return Ok(());
+    }
+    let most = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut known = BTreeSet::new();
+    let mut tx = ctx.db.read().await?;
+    known.extend(
+        limits_page(&mut tx, "", most(MAX_LIMITS)).await?.into_iter().map(|limit| limit.failure_mode),
+    );
+    known.extend(fixes_page(&mut tx, "", most(MAX_FIXES)).await?.into_iter().map(|fix| fix.failure_mode));
+    drop(tx);
+    for entry in ctx.devices.all() {
+        let modes = entry.conditions.iter().map(|condition| &condition.failure_mode);
+        // Most devices have none, and most of the others one that a limit says.
+        for mode in modes.filter(|mode| !known.contains(&***mode)).collect::<Vec<_>>() {
+            known.insert(mode.to_string());
+        }
+    }
+    known.remove("");
+    let checked = selector.check_failure_modes(known.iter().map(String::as_str));
+    Ok(checked.map_err(|refusal| refusal.field("rollout.selector"))?)
 }
 
 /// What a plan would mean for the fleet as it is.
@@ -87,7 +120,16 @@ pub(super) async fn check_not_in_vain(ctx: &Context, rollout: &Rollout, now: Tim
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
-    let (field, why, hint) = if preview.matched == 0 {
+    let by_alerts = preview.left_out.get(LEFT_OUT_BY_ALERTS).copied().unwrap_or_default();
+    let (field, why, hint) = if preview.matched == 0 && by_alerts > 0 {
+        let why = match by_alerts {
+            1 => "1 device would match, but is left out by its alerts".to_owned(),
+            many => format!("{many} devices would match, but are left out by their alerts"),
+        };
+        let hint =
+            "`slipway alert list` shows them; a standing rollout (--standing) waits until they are resolved";
+        ("rollout.selector", why, hint)
+    } else if preview.matched == 0 {
         let why = "the selector matches none of the product's devices".to_owned();
         let hint = "`slipway device list` shows products and labels; a standing rollout waits for devices \
                     that match later";
@@ -110,7 +152,12 @@ fn survey(ctx: &Context, rollout: &Rollout, release: Option<&Release>, now: Time
     let Some(active) = activate(ctx, all_open(rollout)) else { return preview };
     for entry in ctx.devices.all() {
         let verdict = verdict(&entry, &active, now);
-        let Some(wave) = verdict.wave.checked_sub(1) else { continue };
+        let Some(wave) = verdict.wave.checked_sub(1) else {
+            if let Some(obstacle) = verdict.obstacles.first().filter(|one| **one != Obstacle::NotSelected) {
+                *preview.left_out.entry(obstacle.code()).or_default() += 1;
+            }
+            continue;
+        };
         preview.matched += 1;
         *preview.from_versions.entry(entry.version.to_string()).or_default() += 1;
         let has = |test: fn(&Obstacle) -> bool| verdict.obstacles.iter().any(test);

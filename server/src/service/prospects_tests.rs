@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::{
-    model::{device::DeviceState, rollout::Act},
+    model::{device::DeviceState, limit::Limit, plan::Draft, rollout::Act},
     service::{
-        devices,
+        Error,
+        alert_testing::{filter_limit, worn},
+        conditions, devices, limits,
         rollout_testing::{OPERATOR, Pump, create, plan, published, settled},
         rollouts,
         testing::enrolled,
     },
+    store::{alert_events::alert_event_append, alerts::alert_insert},
 };
 
 fn left_out(census: &Census) -> Vec<(&'static str, u32)> {
@@ -65,4 +68,52 @@ async fn whoever_comes_after_the_end_has_no_part_in_it() {
     assert_eq!(census(&ctx, &ended), Census { waves: vec![1], left_out: BTreeMap::new() });
     Pump::new(&ctx, "p3").await;
     assert_eq!(census(&ctx, &ended).waves, [1]);
+}
+
+fn selecting(selector: &str) -> Draft {
+    Draft { selector: selector.to_owned(), ..plan("2.0.0", &[100.0]) }
+}
+
+fn refused(error: Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn whom_alerts_leave_out_is_said_and_a_failure_mode_that_there_is_not_is_refused() {
+    let ctx = published().await;
+    Pump::new(&ctx, "p1").await;
+    // Nobody ever heard of it: the selector would protect nothing.
+    let unknown = refused(preview(&ctx, selecting("NOT alerts.failure_mode:overheatin")).await.unwrap_err());
+    assert_eq!(
+        (unknown.reason, unknown.field.as_deref()),
+        (Reason::SelectorInvalid, Some("rollout.selector"))
+    );
+    let mut tx = ctx.db.write().await.unwrap();
+    let alert = worn(&ctx, "p1");
+    alert_insert(&mut tx, &alert).await.unwrap();
+    alert_event_append(&mut tx, &alert).await.unwrap();
+    tx.commit().await.unwrap();
+    conditions::follow(&ctx).await.unwrap();
+    let unknown = refused(preview(&ctx, selecting("NOT alerts.failure_mode:overheatin")).await.unwrap_err());
+    assert_eq!(unknown.hint, "write alerts.failure_mode: and one of: overheating");
+
+    let protects = selecting("NOT alerts.failure_mode:overheating");
+    let seen = preview(&ctx, protects.clone()).await.unwrap();
+    assert_eq!((seen.matched, seen.left_out), (0, BTreeMap::from([("LEFT_OUT_BY_ALERTS", 1)])));
+    let asked = rollouts::Asked { request_id: String::new(), digest: slipway_trust::Sha256::of(b"") };
+    let nobody =
+        refused(rollouts::create(&ctx, OPERATOR, protects.clone(), false, &asked).await.unwrap_err());
+    assert_eq!(nobody.reason, Reason::NobodyToUpdate);
+    assert!(nobody.message.ends_with("1 device would match, but is left out by its alerts"), "{nobody:?}");
+    Pump::new(&ctx, "p2").await;
+    let rollout = create(&ctx, protects).await;
+    assert_eq!(left_out(&census(&ctx, &rollout)), [("LEFT_OUT_BY_ALERTS", 1)]);
+
+    // What a limit says is known before any part comes to it.
+    let leak = Limit { failure_mode: "leak".to_owned(), ..filter_limit(&ctx).await };
+    limits::create(&ctx, "tests", leak).await.unwrap();
+    preview(&ctx, selecting("NOT alerts.failure_mode:leak")).await.unwrap();
 }

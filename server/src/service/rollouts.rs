@@ -6,7 +6,7 @@ use slipway_trust::{Sha256, Version};
 
 use super::{
     Context, Result,
-    prospects::{check_not_in_vain, draw_seed},
+    prospects::{check_failure_modes, check_not_in_vain, draw_seed},
 };
 use crate::{
     limits,
@@ -149,6 +149,7 @@ async fn repeated(tx: &mut Tx, actor: &str, asked: &Asked, rollout: &Rollout) ->
 pub(super) async fn planned(ctx: &Context, actor: &str, draft: Draft, now: Timestamp) -> Result<Rollout> {
     let name = draft.release.clone();
     let plan = Plan::new(draft)?;
+    check_failure_modes(ctx, &plan.selector).await?;
     let version: Option<Version> = plan.version.parse().ok();
     let is_known =
         || version.as_ref().and_then(|version| ctx.trust.release(&plan.product, version)).is_some();

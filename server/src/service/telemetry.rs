@@ -18,6 +18,7 @@ use crate::{
         page::Page,
         selector::Selector,
         time::Timestamp,
+        token::Role,
     },
     store::{
         archive::archive_through,
@@ -50,7 +51,13 @@ pub async fn check_visible(ctx: &Context, caller: &TokenCaller, device_id: &str)
     if device.is_some_and(|device| caller.may_see(&device)) {
         return Ok(());
     }
-    Err(devices::not_found(device_id).field("parent").into())
+    let mut refusal = devices::not_found(device_id).field("parent");
+    if caller.token.role == Role::Client {
+        refusal.hint =
+            "a client's token knows the devices of its scope; slipway alert list shows those with alerts"
+                .into();
+    }
+    Err(refusal.into())
 }
 
 /// One page of the series of a device, by component and metric, and the token of the next.

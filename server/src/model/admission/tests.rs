@@ -336,14 +336,18 @@ fn living_alerts_select_and_leave_out() {
         codes(facts, &active)
     };
     for (selector, of_well, of_sick) in [
-        ("NOT alerts.kind:storage_wear", &[][..], &["LEFT_OUT_BY_ALERTS"][..]),
+        ("NOT alerts.failure_mode:storage_wear", &[][..], &["LEFT_OUT_BY_ALERTS"][..]),
         ("NOT alerts.kind:prognosis", &[], &["LEFT_OUT_BY_ALERTS"]),
         ("NOT alerts.kind:*", &[], &["LEFT_OUT_BY_ALERTS"]),
-        ("NOT alerts.kind:storage", &[], &[]),
+        ("NOT alerts.failure_mode:storage", &[], &[]),
         ("NOT alerts.severity:critical", &[], &[]),
         ("NOT alerts.component:mmcblk*", &[], &["LEFT_OUT_BY_ALERTS"]),
         ("alerts.failure_mode:storage_wear", &["NOT_SELECTED"], &[]),
-        ("labels.site = south AND NOT alerts.kind:storage_wear", &["NOT_SELECTED"], &["NOT_SELECTED"]),
+        (
+            "labels.site = south AND NOT alerts.failure_mode:storage_wear",
+            &["NOT_SELECTED"],
+            &["NOT_SELECTED"],
+        ),
     ] {
         assert_eq!(asked(&well, selector), of_well, "{selector}");
         assert_eq!(asked(&sick, selector), of_sick, "{selector}");
@@ -352,7 +356,7 @@ fn living_alerts_select_and_leave_out() {
         &sick,
         &{
             let mut active = open();
-            active.selector = Selector::parse_rollout("NOT alerts.kind:storage_wear").unwrap();
+            active.selector = Selector::parse_rollout("NOT alerts.failure_mode:storage_wear").unwrap();
             active
         },
         START,

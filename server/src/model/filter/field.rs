@@ -22,6 +22,8 @@ enum Holds {
     Time,
     Words(fn() -> Vec<&'static str>),
     Set,
+    /// Of these words, and the field for others.
+    SetOf(fn() -> Vec<&'static str>, Option<&'static str>),
 }
 
 /// What cannot be compared with a field, and what can.
@@ -61,9 +63,18 @@ impl Field {
         Field { name, holds: Holds::Set }
     }
 
+    /// Several of these words at once. `others` is the field where somebody may have meant to ask for another word.
+    pub const fn set_of(
+        name: &'static str,
+        words: fn() -> Vec<&'static str>,
+        others: Option<&'static str>,
+    ) -> Self {
+        Field { name, holds: Holds::SetOf(words, others) }
+    }
+
     /// Whether it is one that holds several words.
     pub(super) fn is_set(&self) -> bool {
-        matches!(self.holds, Holds::Set)
+        matches!(self.holds, Holds::Set | Holds::SetOf(..))
     }
 
     /// Whether `path` names it.
@@ -82,7 +93,19 @@ impl Field {
         match self.holds {
             Holds::Text => Ok(value),
             Holds::Set if test == Test::Has => Ok(value),
-            Holds::Set => refuse(
+            Holds::SetOf(words, others) if test == Test::Has => {
+                let words = words();
+                if words.iter().any(|word| equals(word, &value)) {
+                    return Ok(value);
+                }
+                let allowed = words.join(", ");
+                let others = others.map(|other| format!("; or did you mean {other}:{value}?"));
+                refuse(
+                    format!("{name} is never {}: it is one of {allowed}", quoted(&value)),
+                    format!("write {name}: and one of: {allowed}{}", others.unwrap_or_default()),
+                )
+            }
+            Holds::Set | Holds::SetOf(..) => refuse(
                 format!("{name} may hold several words at once"),
                 format!("ask whether one of them is there, such as {name}:{value}, or NOT {name}:{value}"),
             ),
