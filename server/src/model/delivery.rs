@@ -163,7 +163,9 @@ pub fn judge(
             (next, health, Consequence::None)
         }
         None => {
-            let reason = format!("{} attempts failed; the last: {}", next.attempts, next.error);
+            // Clients read this as well: why there was no answer is for operators, with the delivery.
+            let last = if next.http_status == 0 { "no answer" } else { &next.error };
+            let reason = format!("{} attempts failed; the last: {last}", next.attempts);
             (next, health, Consequence::Disable(reason))
         }
     }

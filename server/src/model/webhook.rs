@@ -169,6 +169,10 @@ fn check_url(text: &str, policy: &AddressPolicy) -> Result<(), Refusal> {
     if text.len() > URL_LENGTH {
         return Err(wrong("it is longer than 2,048 bytes"));
     }
+    // A parser passes over tabs and line feeds: what people read would not be what is called.
+    if text.chars().any(|c| is_hidden(c) || c.is_whitespace()) {
+        return Err(wrong("it has spaces, or characters that cannot be seen"));
+    }
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     match url.scheme() {
         "https" => {}
@@ -189,6 +193,9 @@ fn check_url(text: &str, policy: &AddressPolicy) -> Result<(), Refusal> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("user names and passwords do not belong into it; the signature says who sends"));
+    }
+    if url.port() == Some(0) {
+        return Err(wrong("nothing listens on port 0"));
     }
     if url.fragment().is_some() {
         return Err(wrong("it has a fragment, which is never sent"));

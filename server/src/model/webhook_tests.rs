@@ -50,6 +50,12 @@ fn addresses_that_can_be_webhooks() {
         "https://desk.example/#there",
         "https://desk.example:99999",
         "https://a b/",
+        "https://desk.example/a b",
+        " https://desk.example/",
+        "https://desk.exa\tmple/",
+        "https://desk.example/a\nb",
+        "https://desk.example/\u{202e}moc",
+        "https://desk.example:0/",
         &long,
     ] {
         assert_eq!(refused(bad, &policy), Some(Reason::WebhookInvalid), "{bad}");

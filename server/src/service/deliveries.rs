@@ -9,6 +9,7 @@ use crate::{
         event::Event,
         filter::{Field, Filter, Subject},
         page::Page,
+        token::Role,
     },
     store::{deliveries::deliveries_page, outbox::outbox_get},
 };
@@ -41,6 +42,16 @@ impl Subject for Sent {
     }
 }
 
+/// What a caller is told of an attempt that got no answer. To operators why; to a client only that, because the reasons tell
+/// ports and names of the server's own network apart, and a client may send to whatever that network's operator allowed.
+pub(super) fn told(caller: &TokenCaller, is_answered: bool, error: String) -> String {
+    if caller.token.role == Role::Client && !is_answered && !error.is_empty() {
+        return "it could not be delivered: no receiver of webhooks answered; the server's operators see why"
+            .to_owned();
+    }
+    error
+}
+
 /// One page of the deliveries that pass the filter, newest event first, and the token of the next.
 pub async fn list(
     ctx: &Context,
@@ -64,7 +75,9 @@ pub async fn list(
             let Some(event) = outbox_get(&mut tx, delivery.position).await? else { continue };
             let sent = Sent { delivery, event };
             if filter.matches(&sent) {
-                found.push(sent);
+                let Sent { delivery, event } = sent;
+                let error = told(caller, delivery.http_status != 0, delivery.error);
+                found.push(Sent { delivery: Delivery { error, ..delivery }, event });
             }
             if found.len() == page.size || scanned == SCAN {
                 return Ok((found, page.next(&before.to_string())));
@@ -75,3 +88,7 @@ pub async fn list(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "deliveries_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Webhooks, as people and their programs manage them. A client manages those whose scope is its own; the others do
 //! not exist for it.
 
-use super::{Context, Error, Result, token_cache::TokenCaller};
+use super::{Context, Error, Result, deliveries::told, token_cache::TokenCaller};
 use crate::{
     model::{
         delivery::Answer,
@@ -221,7 +221,8 @@ pub async fn test(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<(Even
     drop(tx);
     let now = ctx.clock.now();
     let event = NewEvent::test(id, now).at_position(0);
-    let answer = ctx.courier.outbound().post(&webhook, &event, now).await;
+    let mut answer = ctx.courier.outbound().post(&webhook, &event, now).await;
+    answer.error = told(caller, answer.http_status != 0, answer.error);
     Ok((event, answer))
 }
 
