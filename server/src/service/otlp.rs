@@ -159,13 +159,17 @@ async fn device_of(
     })
 }
 
-/// Points in batches that fit into the inbox. How they are cut depends on the request alone.
-fn batches(points: Vec<Point>) -> Vec<Vec<Point>> {
+/// Points in batches that fit into the inbox, each of one class. How they are cut depends on the request alone.
+fn batches(mut points: Vec<Point>) -> Vec<Vec<Point>> {
+    points.sort_by_key(|point| i32::from(point.class));
     let mut batches: Vec<Vec<Point>> = Vec::new();
     let mut room = 0;
     for point in points {
         let size = point.readings.len();
-        match batches.last_mut().filter(|_| size <= room) {
+        let fits = |batch: &&mut Vec<Point>| {
+            size <= room && batch.last().is_some_and(|last| last.class == point.class)
+        };
+        match batches.last_mut().filter(fits) {
             Some(batch) => batch.push(point),
             None => {
                 room = MAX_READINGS;
@@ -179,11 +183,6 @@ fn batches(points: Vec<Point>) -> Vec<Vec<Point>> {
 
 /// What is kept of a batch, if anything is.
 fn row(device: &DeviceEntry, mut points: Vec<Point>, now: Timestamp, tally: &mut Tally) -> Option<InboxRow> {
-    // Of all that was sent: what the owner allows now may be something else when the request is repeated.
-    let sent = points.iter().flat_map(|point| point.readings.iter().cloned()).collect();
-    let digest =
-        Sha256::of(&v1::SendTelemetryRequest { readings: sent, ..Default::default() }.encode_to_vec());
-    let nonce = digest.as_bytes()[..NONCE].to_vec();
     points.retain(|point| match why_not(device, point, now) {
         None => true,
         Some(why) => {
@@ -195,13 +194,16 @@ fn row(device: &DeviceEntry, mut points: Vec<Point>, now: Timestamp, tally: &mut
     if readings.is_empty() {
         return None;
     }
-    let request = v1::SendTelemetryRequest { readings, ..Default::default() };
+    let readings = v1::SendTelemetryRequest { readings, ..Default::default() }.encode_to_vec();
+    // Of what is kept, not of what was sent: a class that the owner allows later is new when the request is repeated. The
+    // others are in batches of their own, which stay what they are.
+    let nonce = Sha256::of(&readings).as_bytes()[..NONCE].to_vec();
     Some(InboxRow {
         device_id: device.id().to_owned(),
         sequence: 0,
         nonce,
         received_at: now.millis(),
-        readings: request.encode_to_vec(),
+        readings,
     })
 }
 

@@ -11,7 +11,7 @@ use slipway_proto::opentelemetry::proto::{
 
 use super::*;
 use crate::{
-    model::{time::DAY, token::Role},
+    model::{device::DataClass, time::DAY, token::Role},
     service::{
         Error,
         alert_testing::{caller, device, filter_limit},
@@ -19,6 +19,7 @@ use crate::{
     },
     store::{
         alerts::alerts_of_device,
+        devices::{device_get, device_update},
         inbox::{InboxRow, inbox_waiting},
     },
 };
@@ -62,6 +63,16 @@ fn pressure(device: &str, now: Timestamp) -> ResourceMetrics {
     resource(vec![word(otlp::DEVICE, device)], vec![gauge("pressure", vec![point(now, 1.0)])])
 }
 
+/// The owner decides anew.
+async fn allow(ctx: &Context, id: &str, classes: &[DataClass]) {
+    let mut tx = ctx.db.write().await.unwrap();
+    let mut device = device_get(&mut tx, id).await.unwrap().unwrap();
+    device.inventory.consent = classes.to_vec();
+    assert!(device_update(&mut tx, &mut device, ctx.clock.now()).await.unwrap());
+    tx.commit().await.unwrap();
+    ctx.devices.refresh(ctx, id).await.unwrap();
+}
+
 /// How many were rejected, and what is said of it.
 fn said(answer: ExportMetricsServiceResponse) -> (i64, String) {
     answer
@@ -93,6 +104,34 @@ async fn the_same_request_again_adds_nothing() {
     let other = request(vec![resource(vec![], vec![gauge("pressure", vec![point(ctx.clock.now(), 1.0)])])]);
     export(&ctx, &pump, other).await.unwrap();
     assert_eq!(waiting(&ctx).await.len(), 4);
+}
+
+#[tokio::test]
+async fn what_the_owner_allows_later_is_kept_when_it_is_sent_again_and_nothing_twice() {
+    let ctx = Context::for_test().await;
+    let entry = device(&ctx, "pump-1", "north").await;
+    let now = ctx.clock.now();
+    let points = (1..1500).map(|n| {
+        let at = point(now.before(Duration::from_secs(n)), 1.0);
+        if n % 2 == 0 { of_class("usage", at) } else { at }
+    });
+    let sent = request(vec![resource(vec![], vec![gauge("pressure", points.collect())])]);
+    let pump = Sender::Device(entry);
+    assert_eq!(said(export(&ctx, &pump, sent.clone()).await.unwrap()).0, 749);
+    allow(&ctx, "pump-1", &[DataClass::Diagnostic, DataClass::Usage]).await;
+    let pump = Sender::Device(ctx.devices.get("pump-1").unwrap());
+    for _ in 0..2 {
+        assert_eq!(said(export(&ctx, &pump, sent.clone()).await.unwrap()), (0, String::new()));
+    }
+    let mut kept = Vec::new();
+    for row in waiting(&ctx).await {
+        let readings = ingest::decode(&row.readings).unwrap();
+        kept.extend(readings.iter().map(|reading| reading.at.unwrap().millis()));
+    }
+    let count = kept.len();
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!((kept.len(), count), (1499, 1499));
 }
 
 #[tokio::test]
