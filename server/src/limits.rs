@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// Exports of readings and of devices under way at once, with one token and in all. One that nobody reads on holds a group
+/// of an archive's file, some 3 MB.
+pub const EXPORTS_OF_TOKEN: usize = 4;
+/// See [`EXPORTS_OF_TOKEN`].
+pub const EXPORTS: usize = 32;
+
+/// Streams of alerts and rollouts at once, with one token and in all. One that nobody reads on holds up to 200 changes,
+/// some 300 KB; one that is read holds next to nothing.
+pub const WATCHES_OF_TOKEN: usize = 64;
+/// See [`WATCHES_OF_TOKEN`].
+pub const WATCHES: usize = 1_024;
+
 /// Open connections at once. An idle one costs about 33 KiB, so these are half a gigabyte; more
 /// devices than this poll through several replicas. The next caller takes the place of the oldest
 /// connection that proved nothing yet; where there is none, it waits in the kernel's queue.

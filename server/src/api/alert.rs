@@ -89,6 +89,7 @@ impl AlertService for Api {
         request: Request<v1::WatchAlertsRequest>,
     ) -> Result<Response<Self::WatchAlertsStream>, Status> {
         let caller = principal::token(&request)?;
+        let place = self.ctx.watches.take(&caller).map_err(|e| refused(&e))?;
         let watcher = alert_watch::watch(
             &self.ctx,
             caller,
@@ -97,13 +98,13 @@ impl AlertService for Api {
         )
         .await?;
         // Pulled by the connection: who reads slowly holds up only himself.
-        let stream = try_unfold(watcher, |mut watcher| async move {
+        let stream = try_unfold((watcher, place), |(mut watcher, place)| async move {
             let change = watcher.next().await?;
             let response = v1::WatchAlertsResponse {
                 alert: change.alert.as_ref().map(alert_wire::alert),
                 resume_token: change.token,
             };
-            Ok::<_, Status>(Some((response, watcher)))
+            Ok::<_, Status>(Some((response, (watcher, place))))
         });
         Ok(Response::new(Box::pin(stream)))
     }

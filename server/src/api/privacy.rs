@@ -52,19 +52,21 @@ impl PrivacyService for Api {
         request: Request<ExportDeviceRequest>,
     ) -> Result<Response<Self::ExportDeviceStream>, Status> {
         let caller = principal::token(&request)?;
+        let place = self.ctx.exports.take(&caller).map_err(|e| refused(&e))?;
         let id = wire::id_in("devices", &request.get_ref().name, "name")?;
         let export = Export::begin(&self.ctx, &caller.actor(), &id).await?;
         // Pulled by the connection: who reads slowly holds up only himself.
-        let stream = try_unfold((export, VecDeque::new()), |(mut export, mut ready)| async move {
-            while ready.is_empty() {
-                let Some(part) = export.next().await? else { return Ok(None) };
-                ready.extend(records(part));
-            }
-            Ok::<_, Status>(ready.pop_front().map(|record| {
-                let response = ExportDeviceResponse { record: Some(record) };
-                (response, (export, ready))
-            }))
-        });
+        let stream =
+            try_unfold((export, VecDeque::new(), place), |(mut export, mut ready, place)| async move {
+                while ready.is_empty() {
+                    let Some(part) = export.next().await? else { return Ok(None) };
+                    ready.extend(records(part));
+                }
+                Ok::<_, Status>(ready.pop_front().map(|record| {
+                    let response = ExportDeviceResponse { record: Some(record) };
+                    (response, (export, ready, place))
+                }))
+            });
         Ok(Response::new(Box::pin(stream)))
     }
 

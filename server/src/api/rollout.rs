@@ -137,11 +137,13 @@ impl RolloutService for Api {
         &self,
         request: Request<v1::WatchRolloutRequest>,
     ) -> Result<Response<Self::WatchRolloutStream>, Status> {
+        let caller = principal::token(&request)?;
+        let place = self.ctx.watches.take(&caller).map_err(|e| refused(&e))?;
         let id = id_in("rollouts", &request.get_ref().name, "name")?;
         let mut watcher = Watcher::new(&self.ctx, id);
         // The first look is part of the call: an unknown rollout is its error, not the stream's.
         let first = watcher.next().await?;
-        let stream = try_unfold((first, watcher), |(ready, mut watcher)| async move {
+        let stream = try_unfold((first, watcher, place), |(ready, mut watcher, place)| async move {
             let change = match ready {
                 Some(change) => change,
                 None => match watcher.next().await? {
@@ -153,7 +155,7 @@ impl RolloutService for Api {
                 rollout: Some(rollout_wire::rollout(&change.rollout, &change.census)),
                 updates: change.updates.iter().map(|update| rollout_wire::update(update, &[])).collect(),
             };
-            Ok(Some((response, (None, watcher))))
+            Ok(Some((response, (None, watcher, place))))
         });
         Ok(Response::new(Box::pin(stream)))
     }

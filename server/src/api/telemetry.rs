@@ -116,6 +116,7 @@ impl TelemetryService for Api {
         request: Request<v1::ExportReadingsRequest>,
     ) -> Result<Response<Self::ExportReadingsStream>, Status> {
         let caller = principal::token(&request)?;
+        let place = self.ctx.exports.take(&caller).map_err(|e| refused(&e))?;
         let asked = request.into_inner();
         let devices = if asked.parent == "devices/-" {
             let selector = Selector::parse(&asked.selector).map_err(|e| refused(&e.field("selector")))?;
@@ -129,7 +130,8 @@ impl TelemetryService for Api {
         let (component, metric) = (given(asked.component), given(asked.metric));
         let readings = Readings::begin(&self.ctx, Select { devices, component, metric, from, until }).await?;
         // Pulled by the connection: who reads slowly holds up only himself, and one page is in memory.
-        let stream = try_unfold((readings, VecDeque::new()), |(mut readings, mut rows)| async move {
+        let begun = (readings, VecDeque::new(), place);
+        let stream = try_unfold(begun, |(mut readings, mut rows, place)| async move {
             if rows.is_empty() {
                 match readings.next().await? {
                     Some(page) => rows = VecDeque::from(page),
@@ -137,7 +139,7 @@ impl TelemetryService for Api {
                 }
             }
             let message = message(&mut rows);
-            Ok::<_, Status>(Some((message, (readings, rows))))
+            Ok::<_, Status>(Some((message, (readings, rows, place))))
         });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -153,3 +155,7 @@ fn message(rows: &mut VecDeque<Row>) -> v1::ExportReadingsResponse {
         readings: rows.drain(..count).map(|row| telemetry_wire::reading(&row)).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "telemetry_tests.rs"]
+mod tests;

@@ -172,6 +172,9 @@ pub struct Alert {
     pub generation: i64,
 }
 
+/// Who acknowledged an alert, to those who may not know.
+pub const SOMEBODY_ELSE: &str = "somebody else";
+
 /// A finding and what it is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {

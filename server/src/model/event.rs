@@ -5,13 +5,15 @@ use serde_json::{Map, Value, json, value::RawValue};
 use slipway_trust::Sha256;
 
 use super::{
-    alert::{Alert, AlertState},
+    alert::{Alert, AlertState, SOMEBODY_ELSE},
     rollout::{Rollout, RolloutState},
     time::{DAY, Timestamp},
 };
 
 /// How long events are kept, to be sent and to be sent again: as long as the changes of alerts.
 pub const KEPT: std::time::Duration = DAY.saturating_mul(30);
+
+const ACKNOWLEDGED_BY: &str = "acknowledged_by";
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
@@ -197,6 +199,23 @@ pub struct Event {
 }
 
 impl Event {
+    /// Who acknowledged an alert, when this tells of one that somebody did.
+    pub fn acknowledged_by(&self) -> Option<String> {
+        let data: Value = serde_json::from_str(&self.data).ok()?;
+        Some(data.get(ACKNOWLEDGED_BY)?.as_str()?.to_owned())
+    }
+
+    /// The same for those who may not know who that was.
+    pub fn by_somebody_else(mut self) -> Self {
+        if let Ok(Value::Object(mut data)) = serde_json::from_str(&self.data)
+            && let Some(by) = data.get_mut(ACKNOWLEDGED_BY)
+        {
+            *by = SOMEBODY_ELSE.into();
+            self.data = Value::Object(data).to_string();
+        }
+        self
+    }
+
     /// The body that is sent: CloudEvents 1.0, structured mode. `source` is the URL of the server. None when what is
     /// stored is no JSON.
     pub fn body(&self, source: &str) -> Option<String> {
@@ -259,7 +278,7 @@ fn alert_data(alert: &Alert) -> Value {
     text("summary", &alert.summary);
     text("recommendation", &alert.recommendation);
     text("update_to", &alert.update_to);
-    text("acknowledged_by", &alert.acknowledged_by);
+    text(ACKNOWLEDGED_BY, &alert.acknowledged_by);
     text("note", &alert.note);
     text("etag", &alert.etag());
     for (key, at) in [

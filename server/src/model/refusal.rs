@@ -138,6 +138,7 @@ reasons! {
     TokenRequired = "TOKEN_REQUIRED", Unauthenticated;
     TokenUnknown = "TOKEN_UNKNOWN", Unauthenticated;
     TooManySegments = "TOO_MANY_SEGMENTS", InvalidArgument;
+    TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
     TrustAlreadyInitialized = "TRUST_ALREADY_INITIALIZED", FailedPrecondition;
     TrustNotInitialized = "TRUST_NOT_INITIALIZED", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Context, Result,
-    alerts::{Seen, may_know},
+    alerts::{Seen, may_know, shown},
     token_cache::TokenCaller,
 };
 use crate::{
@@ -124,8 +124,9 @@ impl Watcher {
     /// The next message; waits for one. After an error the stream is over.
     pub async fn next(&mut self) -> Result<Change> {
         loop {
-            if let Some(change) = self.ready.pop_front() {
-                return Ok(change);
+            if let Some(Change { alert, token }) = self.ready.pop_front() {
+                let alert = alert.map(|alert| shown(&self.ctx, &self.caller, alert));
+                return Ok(Change { alert, token });
             }
             let seen = *self.seen.borrow_and_update();
             if self.fill(seen).await? {

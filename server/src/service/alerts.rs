@@ -1,14 +1,14 @@
 //! What people do with alerts. Everything is bounded by the caller's scope: an alert of a device
 //! outside of it does not exist for him.
 
-use std::sync::Arc;
+use std::{ops::Deref as _, sync::Arc};
 
 use tokio::sync::{Notify, watch};
 
-use super::{Context, Error, Result, token_cache::TokenCaller};
+use super::{Context, Error, Result, device_cache::DeviceEntry, token_cache::TokenCaller};
 use crate::{
     model::{
-        alert::{Alert, AlertState, Kind, Severity},
+        alert::{Alert, AlertState, Kind, SOMEBODY_ELSE, Severity},
         filter::{Field, Filter},
         note,
         page::Page,
@@ -125,6 +125,39 @@ pub async fn is_visible(tx: &mut Tx, caller: &TokenCaller, device_id: &str) -> R
     Ok(device.is_some_and(|device| caller.may_see(&device)))
 }
 
+/// The alert as this caller may read it. Names of tokens are the operators' own: a client reads those of its own scope, and of
+/// everybody else only that it was somebody else.
+pub fn shown(ctx: &Context, caller: &TokenCaller, mut alert: Alert) -> Alert {
+    if caller.token.role == Role::Client
+        && !alert.acknowledged_by.is_empty()
+        && alert.acknowledged_by != caller.actor()
+        && !ctx.tokens.is_client_of(&alert.acknowledged_by, &caller.token.scope)
+    {
+        SOMEBODY_ELSE.clone_into(&mut alert.acknowledged_by);
+    }
+    alert
+}
+
+/// A client decides about what is its own as a whole: an outage may be of its devices and of others', whom it would be taken
+/// from.
+fn check_whole(ctx: &Context, caller: &TokenCaller, alert: &Alert) -> Result<()> {
+    if caller.token.role != Role::Client || !alert.device_id.is_empty() {
+        return Ok(());
+    }
+    let selector = Selector::parse(&alert.selector)?;
+    let of_others = |entry: &DeviceEntry| selector.matches(entry.deref()) && !caller.may_see(entry.deref());
+    if !ctx.devices.all().iter().any(|entry| of_others(entry)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::OutOfScope,
+        format!("alert {} is also about devices outside the scope of this token", alert.id),
+        "only an operator may acknowledge or resolve it; it resolves by itself when its devices call again",
+    )
+    .field("name")
+    .into())
+}
+
 /// One page of the alerts that pass the filter, last changed first, and the token of the next.
 pub async fn list(
     ctx: &Context,
@@ -146,7 +179,7 @@ pub async fn list(
             before = alert.updated_at;
             before_id.clone_from(&alert.id);
             if filter.matches(&alert) && may_know(ctx, &mut tx, caller, &alert).await? {
-                found.push(alert);
+                found.push(shown(ctx, caller, alert));
             }
             if found.len() == page.size || scanned == SCAN {
                 return Ok((found, page.next(&format!("{}/{before_id}", before.millis()))));
@@ -176,7 +209,7 @@ fn place(cursor: &str) -> Result<(Timestamp, String)> {
 /// One alert.
 pub async fn get(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<Alert> {
     let mut tx = ctx.db.read().await?;
-    visible(ctx, &mut tx, caller, id).await
+    Ok(shown(ctx, caller, visible(ctx, &mut tx, caller, id).await?))
 }
 
 /// Somebody takes care.
@@ -191,11 +224,14 @@ pub async fn acknowledge(
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     let alert = visible(ctx, &mut tx, caller, id).await?;
+    check_whole(ctx, caller, &alert)?;
     check_etag(&alert, etag)?;
+    // Who took it before stands in the refusal.
+    shown(ctx, caller, alert.clone()).acknowledge(&caller.actor(), now)?;
     let taken = alert.acknowledge(&caller.actor(), now)?.map(|next| next.noted(note));
     match taken.or_else(|| alert.noted_anew(note, now)) {
         Some(next) => change(ctx, tx, caller, "AcknowledgeAlert", next).await,
-        None => Ok(alert),
+        None => Ok(shown(ctx, caller, alert)),
     }
 }
 
@@ -208,6 +244,7 @@ pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str, 
     // Else a chunk under way would put the old state of the series back.
     inbox_lock(&mut tx).await?;
     let alert = visible(ctx, &mut tx, caller, id).await?;
+    check_whole(ctx, caller, &alert)?;
     check_etag(&alert, etag)?;
     let next = alert.resolve(now)?.noted(note);
     // What is usual for a series stays so, whatever an anomaly came to; and silence is of no series.
@@ -260,7 +297,7 @@ async fn change(ctx: &Context, mut tx: Tx, caller: &TokenCaller, action: &str, n
     let position = alert_event_append(&mut tx, &next).await?;
     tx.commit().await?;
     ctx.alerts.moved(position);
-    Ok(next)
+    Ok(shown(ctx, caller, next))
 }
 
 /// What the audit log says of an alert. Nothing can be taken from that log, and its readers may not be those of the

@@ -3,8 +3,12 @@ use std::time::Duration;
 use super::*;
 use crate::{
     model::{alert::AlertState, time::DAY},
-    service::alert_testing::{caller, device, filter_limit, month, reading, relabel, report},
-    store::{alerts::alerts_living, audit::audit_page, series::series_of_device},
+    service::alert_testing::{caller, device, filter_limit, month, reading, relabel, report, worn},
+    store::{
+        alerts::{alert_insert, alerts_living},
+        audit::audit_page,
+        series::series_of_device,
+    },
 };
 
 async fn only_alert(ctx: &Context) -> Alert {
@@ -57,6 +61,65 @@ async fn out_of_scope_does_not_exist() {
     relabel(&ctx, "pump-1", "south").await;
     assert!(get(&ctx, &south, &alert.id).await.is_ok());
     assert_eq!(reason(get(&ctx, &north, &alert.id).await.unwrap_err()), Reason::AlertNotFound);
+}
+
+#[tokio::test]
+async fn an_outage_of_several_clients_is_nobodys_alone_and_names_are_not_told() {
+    let ctx = Context::for_test().await;
+    for (id, site) in [("pump-1", "north"), ("pump-2", "south"), ("pump-3", "south")] {
+        device(&ctx, id, site).await;
+    }
+    let several = |id: &str, selector: &str| Alert {
+        id: id.to_owned(),
+        device_id: String::new(),
+        selector: selector.to_owned(),
+        component: String::new(),
+        cause: format!("offline/{id}"),
+        kind: Kind::Offline,
+        ..worn(&ctx, "")
+    };
+    let (fleet, south_only) = (several("a1", "id:*"), several("a2", "labels.\"site\" = \"south\""));
+    let mut tx = ctx.db.write().await.unwrap();
+    for alert in [&fleet, &south_only] {
+        alert_insert(&mut tx, alert).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let north = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
+    let south = caller(&ctx, "bb", Role::Client, "labels.site = \"south\"").await;
+    let south_too = caller(&ctx, "cc", Role::Client, "labels.site = \"south\"").await;
+    let operator = caller(&ctx, "dd", Role::Operator, "").await;
+    for refused in [
+        acknowledge(&ctx, &north, &fleet.id, "").await,
+        resolve(&ctx, &north, &fleet.id, "").await,
+        resolve(&ctx, &south, &fleet.id, "").await,
+    ] {
+        assert_eq!(reason(refused.unwrap_err()), Reason::OutOfScope);
+    }
+    let by = |alert: Result<Alert>| alert.unwrap().acknowledged_by;
+    assert_eq!(by(acknowledge(&ctx, &operator, &fleet.id, "").await), operator.actor());
+    assert_eq!(by(get(&ctx, &south, &fleet.id).await), SOMEBODY_ELSE);
+    // What is wholly its own it may take, and its own people read by whom.
+    assert_eq!(by(acknowledge(&ctx, &south, &south_only.id, "").await), south.actor());
+    assert_eq!(by(get(&ctx, &south_too, &south_only.id).await), south.actor());
+    let everything = Filter::parse("", FILTER_FIELDS, Reason::FilterInvalid).unwrap();
+    let page = Page::parse(10, "", &["alerts"]).unwrap();
+    for (client, seen) in [(&north, vec![SOMEBODY_ELSE]), (&south, vec![&*south.actor(), SOMEBODY_ELSE])] {
+        let (mut listed, _) = list(&ctx, client, &page, &everything).await.unwrap();
+        listed.sort_by(|a, b| b.id.cmp(&a.id));
+        assert_eq!(listed.iter().map(|alert| &*alert.acknowledged_by).collect::<Vec<_>>(), seen);
+        let mut watcher = crate::service::alert_watch::watch(&ctx, client.clone(), "", false).await.unwrap();
+        for _ in &seen {
+            let told = watcher.next().await.unwrap().alert.unwrap();
+            assert!(seen.contains(&&*told.acknowledged_by), "{told:?}");
+        }
+    }
+    // Nor does the refusal say it, and what is written keeps it.
+    relabel(&ctx, "pump-1", "south").await;
+    ctx.devices.refresh(&ctx, "pump-1").await.unwrap();
+    let refused = acknowledge(&ctx, &south, &fleet.id, "").await.unwrap_err().to_string();
+    assert!(refused.contains("by somebody else") && !refused.contains("desk dd"), "{refused}");
+    assert_eq!(by(resolve(&ctx, &south, &fleet.id, "").await), SOMEBODY_ELSE);
+    assert_eq!(by(get(&ctx, &operator, &fleet.id).await), operator.actor());
 }
 
 #[tokio::test]

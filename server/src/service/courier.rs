@@ -162,7 +162,9 @@ async fn next(ctx: &Context, id: &str) -> Result<Batch> {
     let mut parcels = Vec::with_capacity(due.len());
     for delivery in due {
         match outbox_get(&mut tx, delivery.position).await? {
-            Some(event) if hears(&mut tx, &webhook, &event).await? => parcels.push((delivery, event)),
+            Some(event) if hears(&mut tx, &webhook, &event).await? => {
+                parcels.push((delivery, shown(ctx, &webhook, event)));
+            }
             _ => {
                 let dropped = Delivery { state: DeliveryState::Dropped, ..delivery };
                 delivery_update(&mut tx, &dropped, dropped.attempts).await?;
@@ -206,6 +208,15 @@ async fn hears(tx: &mut Tx, webhook: &Webhook, event: &Event) -> Result<bool> {
     let is_asked = !webhook.scope.is_empty() && !event.device_id.is_empty();
     let device = if is_asked { device_get(tx, &event.device_id).await? } else { None };
     Ok(webhook.hears(event, device.as_ref()))
+}
+
+/// The event as whoever hears it may read it: who took care is told to those who have the same scope, or none.
+fn shown(ctx: &Context, webhook: &Webhook, event: Event) -> Event {
+    let scope = webhook.scope.as_str();
+    match event.acknowledged_by() {
+        Some(by) if !scope.is_empty() && !ctx.tokens.is_client_of(&by, scope) => event.by_somebody_else(),
+        _ => event,
+    }
 }
 
 async fn attempt(ctx: &Context, webhook: &Webhook, event: &Event) -> Answer {

@@ -84,8 +84,11 @@ async fn world() -> (TestContext, Context) {
 }
 
 async fn hook(ctx: &Context, desk: &Desk, role: Role, scope: &str) -> (Arc<TokenCaller>, String) {
-    let caller =
-        caller(ctx, "00000000000000000001", role, if role == Role::Client { scope } else { "" }).await;
+    let (id, own) = match role {
+        Role::Client => ("00000000000000000001", scope),
+        _ => ("00000000000000000002", ""),
+    };
+    let caller = caller(ctx, id, role, own).await;
     let new = NewWebhook {
         display_name: "desk".to_owned(),
         url: format!("http://127.0.0.1:{}/", desk.port),
@@ -116,6 +119,32 @@ async fn look_at(ctx: &Context, caller: &TokenCaller, id: &str) -> Standing {
 
 fn heard(list: &[(&str, u64)]) -> Vec<(String, u64)> {
     list.iter().map(|(subject, n)| ((*subject).to_owned(), *n)).collect()
+}
+
+#[tokio::test]
+async fn who_took_care_is_told_to_his_own_and_to_those_who_hear_everything() {
+    let (_test, ctx) = world().await;
+    device(&ctx, "pump-1", "north").await;
+    let operator = caller(&ctx, "dd", Role::Operator, "").await;
+    for (role, scope) in [(Role::Client, "labels.site = \"north\""), (Role::Operator, "")] {
+        let desk = Desk::start().await;
+        let (own, id) = hook(&ctx, &desk, role, scope).await;
+        let mut tx = ctx.db.write().await.unwrap();
+        for (n, by) in [own.actor(), operator.actor()].into_iter().enumerate() {
+            let data = json!({ "n": n, "acknowledged_by": by });
+            let event = NewEvent::test("x", ctx.clock.now());
+            let kind = EventKind::AlertAcknowledged;
+            outbox_put(&mut tx, NewEvent { kind, device_id: "pump-1".to_owned(), data, ..event })
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+        deliver(&ctx, &id).await.unwrap();
+        let heard = desk.heard.lock().unwrap();
+        let by: Vec<_> = heard.iter().map(|(_, body)| body["data"]["acknowledged_by"].as_str()).collect();
+        let others = if scope.is_empty() { operator.actor() } else { "somebody else".to_owned() };
+        assert_eq!(by, [Some(&*own.actor()), Some(&*others)], "{role:?}");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub mod manifests;
 pub mod offline;
 pub mod online_keys;
 pub mod otlp;
+pub mod places;
 pub mod presence;
 pub mod prospects;
 pub mod publish;
@@ -114,6 +115,10 @@ pub struct Context {
     pub presence: presence::Presence,
     /// Counters.
     pub metrics: Metrics,
+    /// Places for exports.
+    pub exports: places::Places,
+    /// Places for those who watch alerts and rollouts.
+    pub watches: places::Places,
     /// The end of the process.
     pub stop: stop::Stop,
     /// Readings that wait to be stored.

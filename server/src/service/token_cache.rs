@@ -127,6 +127,14 @@ impl TokenCache {
             .any(|token| token.role == token::Role::Client && token.scope == scope && now < token.expires_at)
     }
 
+    /// Whether an actor, as the audit log names him, is a client with exactly this scope who still calls.
+    pub fn is_client_of(&self, actor: &str, scope: &str) -> bool {
+        let id = actor.strip_prefix("tokens/").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let token = map.get(id).map(|caller| &caller.token);
+        token.is_some_and(|token| token.role == token::Role::Client && token.scope == scope)
+    }
+
     /// Ends the streams of tokens that have expired by `now`.
     pub fn end_expired(&self, now: Timestamp) {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
