@@ -257,8 +257,7 @@ fn a_power_cut_at_any_byte_loses_the_end_and_nothing_else() {
 #[test]
 fn what_is_no_file_of_the_spool_keeps_nothing_from_being_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = open(folder.path());
-    drop(spool);
+    drop(open(folder.path()));
     let last = u64::MAX - 1;
     let far = Header { first: last, sequence: last, acknowledged: last };
     let wrong: [(&str, &dyn Fn(&Path)); 4] = [
@@ -267,12 +266,10 @@ fn what_is_no_file_of_the_spool_keeps_nothing_from_being_kept() {
         }),
         ("too long", &|path| fs::write(path, vec![0; 3 << 20]).unwrap()),
         ("nobody writes into it", &|path| {
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            let (mode, pipe) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+            rustix::fs::mknodat(rustix::fs::CWD, path, pipe, mode, 0).unwrap();
         }),
-        ("counted to the end", &|path| {
-            drop(file::Active::create(path, far, SMALL.file).unwrap());
-        }),
+        ("counted to the end", &|path| drop(file::Active::create(path, far, SMALL.file).unwrap())),
     ];
     for (what, make) in wrong {
         make(&file::path(folder.path(), 900));

@@ -1,5 +1,7 @@
 //! Selectors: which devices something is for.
 
+use std::collections::BTreeSet;
+
 use super::{
     alert::{Kind, Severity},
     filter::{Field, Filter, Subject, equals},
@@ -16,7 +18,20 @@ pub const FIELDS: &[Field] = &[
     Field::text("labels."),
 ];
 /// Where a failure mode is asked for.
+const KIND: &str = "alerts.kind";
 const FAILURE_MODE: &str = "alerts.failure_mode";
+/// Those of the files in `deploy/limits`, which may be applied tomorrow.
+const SHIPPED: [&str; 9] = [
+    "battery_wear",
+    "clock_battery_empty",
+    "data_loss",
+    "disk_failing",
+    "memory_failing",
+    "monitor_alarm",
+    "overheating",
+    "storage_full",
+    "storage_wear",
+];
 /// What a rollout may select by: also what is wrong with a device, by its living alerts.
 pub const ROLLOUT_FIELDS: &[Field] = &[
     Field::text("id"),
@@ -24,19 +39,19 @@ pub const ROLLOUT_FIELDS: &[Field] = &[
     Field::text("hardware"),
     Field::version("version"),
     Field::text("labels."),
-    Field::set_of("alerts.kind", Kind::words, Some(FAILURE_MODE)),
+    Field::set(KIND),
     Field::set(FAILURE_MODE),
-    Field::set_of("alerts.severity", Severity::words, None),
+    Field::set_of("alerts.severity", Severity::words),
     Field::set("alerts.component"),
 ];
-/// What a stored rollout may select by: some were made when any word was taken as a kind or a severity.
+/// What a stored rollout may select by: some were made when any word was taken as a severity.
 const STORED_FIELDS: &[Field] = &[
     Field::text("id"),
     Field::text("product"),
     Field::text("hardware"),
     Field::version("version"),
     Field::text("labels."),
-    Field::set("alerts.kind"),
+    Field::set(KIND),
     Field::set(FAILURE_MODE),
     Field::set("alerts.severity"),
     Field::set("alerts.component"),
@@ -67,27 +82,34 @@ impl Selector {
         Filter::parse(text, STORED_FIELDS, Reason::SelectorInvalid).map(Selector)
     }
 
-    /// Refuses a failure mode that is none of `known`: `NOT alerts.failure_mode:laek` would protect nothing.
+    /// Refuses a failure mode that is none of `known`, nor one that ships: `NOT alerts.failure_mode:laek` would protect
+    /// nothing.
     pub fn check_failure_modes<'a>(
         &self,
         known: impl Iterator<Item = &'a str> + Clone,
     ) -> Result<(), Refusal> {
-        let asked = self.0.words(FAILURE_MODE);
+        let known = known.chain(SHIPPED);
         let is_known = |word: &str| word == "*" || known.clone().any(|mode| equals(mode, word));
-        let Some(word) = asked.into_iter().find(|word| !is_known(word)) else { return Ok(()) };
-        let mut modes: Vec<&str> = known.take(MODES_SHOWN).collect();
-        modes.sort_unstable();
-        let hint = match modes.as_slice() {
-            [] => "no limit has one yet; a limit says it with failure_mode (docs/limits.md)".to_owned(),
-            modes => format!("write {FAILURE_MODE}: and one of: {}", modes.join(", ")),
-        };
+        let Some(word) = self.failure_modes().into_iter().find(|word| !is_known(word)) else { return Ok(()) };
+        let modes: BTreeSet<&str> = known.clone().take(MODES_SHOWN).collect();
+        let modes: Vec<&str> = modes.into_iter().collect();
         let message = format!("no limit, no fix and no living alert has the failure mode {}", quoted(word));
+        let kinds = Kind::words().join(", ");
+        let hint = format!("failure modes are {}; kinds of alerts are {kinds}", modes.join(", "));
         Err(Refusal::new(Reason::SelectorInvalid, message, hint).field("selector"))
     }
 
     /// Whether it asks for failure modes.
     pub fn asks_failure_modes(&self) -> bool {
-        !self.0.words(FAILURE_MODE).is_empty()
+        !self.failure_modes().is_empty()
+    }
+
+    /// Those that it asks for. `alerts.kind` takes them, too.
+    fn failure_modes(&self) -> Vec<&str> {
+        let mut asked = self.0.words(FAILURE_MODE);
+        let is_kind = |word: &str| Kind::words().iter().any(|kind| equals(kind, word));
+        asked.extend(self.0.words(KIND).into_iter().filter(|word| !is_kind(word)));
+        asked
     }
 
     /// Reads a scope: a selector over what operators set, never over what a device claims.
@@ -123,8 +145,6 @@ mod tests {
     #[test]
     fn a_protective_selector_with_a_typing_error_is_refused() {
         for (text, says) in [
-            ("NOT alerts.kind:storage_ful", "did you mean alerts.failure_mode:storage_ful?"),
-            ("NOT alerts.kind:prognosi", "prognosis"),
             ("NOT alerts.severity:hihg", "write alerts.severity: and one of: info, warning, critical"),
             ("labels.site = x AND NOT (alerts.kind:prognosis OR alerts.severity:\"\")", "critical"),
         ] {
@@ -153,16 +173,31 @@ mod tests {
             "",
             "NOT alerts.kind:prognosis",
             "NOT alerts.failure_mode:leak",
+            "NOT alerts.kind:leak",
+            "NOT alerts.kind:disk_failing",
             "NOT alerts.failure_mode:storage*",
             "NOT (labels.site = x OR alerts.failure_mode:*)",
         ] {
             assert_eq!(check(text, &known), Ok(()), "{text}");
         }
-        let (message, hint) = check("labels.a = b AND NOT alerts.failure_mode:laek", &known).unwrap_err();
-        assert_eq!(message, "no limit, no fix and no living alert has the failure mode \"laek\"");
-        assert_eq!(hint, "write alerts.failure_mode: and one of: leak, storage_wear");
-        assert!(check("NOT alerts.failure_mode:disk*", &known).is_err());
-        assert!(check("NOT alerts.failure_mode:leak", &[]).unwrap_err().1.contains("no limit has one yet"));
+        for typed in ["alerts.failure_mode:laek", "alerts.kind:laek"] {
+            let (message, hint) = check(&format!("labels.a = b AND NOT {typed}"), &known).unwrap_err();
+            assert_eq!(message, "no limit, no fix and no living alert has the failure mode \"laek\"");
+            assert!(hint.contains("leak") && hint.contains("state_detection"), "{hint}");
+        }
+        assert!(check("NOT alerts.kind:prognosi", &known).is_err());
+        assert!(check("NOT alerts.failure_mode:leak", &[]).is_err());
+    }
+
+    #[test]
+    fn what_ships_is_known() {
+        let mut found = BTreeSet::new();
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/limits")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let modes = text.lines().filter_map(|line| line.strip_prefix("failure_mode = "));
+            found.extend(modes.map(|mode| mode.trim_matches('"').to_owned()));
+        }
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), SHIPPED);
     }
 
     #[test]

@@ -22,8 +22,7 @@ enum Holds {
     Time,
     Words(fn() -> Vec<&'static str>),
     Set,
-    /// Of these words, and the field for others.
-    SetOf(fn() -> Vec<&'static str>, Option<&'static str>),
+    SetOf(fn() -> Vec<&'static str>),
 }
 
 /// What cannot be compared with a field, and what can.
@@ -63,13 +62,9 @@ impl Field {
         Field { name, holds: Holds::Set }
     }
 
-    /// Several of these words at once. `others` is the field where somebody may have meant to ask for another word.
-    pub const fn set_of(
-        name: &'static str,
-        words: fn() -> Vec<&'static str>,
-        others: Option<&'static str>,
-    ) -> Self {
-        Field { name, holds: Holds::SetOf(words, others) }
+    /// Several of these words at once.
+    pub const fn set_of(name: &'static str, words: fn() -> Vec<&'static str>) -> Self {
+        Field { name, holds: Holds::SetOf(words) }
     }
 
     /// Whether it is one that holds several words.
@@ -93,16 +88,15 @@ impl Field {
         match self.holds {
             Holds::Text => Ok(value),
             Holds::Set if test == Test::Has => Ok(value),
-            Holds::SetOf(words, others) if test == Test::Has => {
+            Holds::SetOf(words) if test == Test::Has => {
                 let words = words();
                 if words.iter().any(|word| equals(word, &value)) {
                     return Ok(value);
                 }
                 let allowed = words.join(", ");
-                let others = others.map(|other| format!("; or did you mean {other}:{value}?"));
                 refuse(
                     format!("{name} is never {}: it is one of {allowed}", quoted(&value)),
-                    format!("write {name}: and one of: {allowed}{}", others.unwrap_or_default()),
+                    format!("write {name}: and one of: {allowed}"),
                 )
             }
             Holds::Set | Holds::SetOf(..) => refuse(
