@@ -89,17 +89,17 @@ async fn an_outage_of_several_clients_is_nobodys_alone_and_names_are_not_told() 
     let south_too = caller(&ctx, "cc", Role::Client, "labels.site = \"south\"").await;
     let operator = caller(&ctx, "dd", Role::Operator, "").await;
     for refused in [
-        acknowledge(&ctx, &north, &fleet.id, "").await,
-        resolve(&ctx, &north, &fleet.id, "").await,
-        resolve(&ctx, &south, &fleet.id, "").await,
+        acknowledge(&ctx, &north, &fleet.id, "", "").await,
+        resolve(&ctx, &north, &fleet.id, "", "").await,
+        resolve(&ctx, &south, &fleet.id, "", "").await,
     ] {
         assert_eq!(reason(refused.unwrap_err()), Reason::OutOfScope);
     }
     let by = |alert: Result<Alert>| alert.unwrap().acknowledged_by;
-    assert_eq!(by(acknowledge(&ctx, &operator, &fleet.id, "").await), operator.actor());
+    assert_eq!(by(acknowledge(&ctx, &operator, &fleet.id, "", "").await), operator.actor());
     assert_eq!(by(get(&ctx, &south, &fleet.id).await), SOMEBODY_ELSE);
     // What is wholly its own it may take, and its own people read by whom.
-    assert_eq!(by(acknowledge(&ctx, &south, &south_only.id, "").await), south.actor());
+    assert_eq!(by(acknowledge(&ctx, &south, &south_only.id, "", "").await), south.actor());
     assert_eq!(by(get(&ctx, &south_too, &south_only.id).await), south.actor());
     let everything = Filter::parse("", FILTER_FIELDS, Reason::FilterInvalid).unwrap();
     let page = Page::parse(10, "", &["alerts"]).unwrap();
@@ -116,9 +116,9 @@ async fn an_outage_of_several_clients_is_nobodys_alone_and_names_are_not_told() 
     // Nor does the refusal say it, and what is written keeps it.
     relabel(&ctx, "pump-1", "south").await;
     ctx.devices.refresh(&ctx, "pump-1").await.unwrap();
-    let refused = acknowledge(&ctx, &south, &fleet.id, "").await.unwrap_err().to_string();
+    let refused = acknowledge(&ctx, &south, &fleet.id, "", "").await.unwrap_err().to_string();
     assert!(refused.contains("by somebody else") && !refused.contains("desk dd"), "{refused}");
-    assert_eq!(by(resolve(&ctx, &south, &fleet.id, "").await), SOMEBODY_ELSE);
+    assert_eq!(by(resolve(&ctx, &south, &fleet.id, "", "").await), SOMEBODY_ELSE);
     assert_eq!(by(get(&ctx, &operator, &fleet.id).await), operator.actor());
 }
 

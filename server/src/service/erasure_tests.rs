@@ -70,8 +70,8 @@ async fn lived(ctx: &Context, id: &str, unit: &str) {
         alerts_of_device(&mut tx, id, Timestamp::from_millis(i64::MIN)).await.unwrap().remove(0)
     };
     assert!(alert.summary.contains(unit), "{}", alert.summary);
-    acknowledge(ctx, &desk, &alert.id, "").await.unwrap();
-    resolve(ctx, &desk, &alert.id, "").await.unwrap();
+    acknowledge(ctx, &desk, &alert.id, "", "").await.unwrap();
+    resolve(ctx, &desk, &alert.id, "", "").await.unwrap();
     ctx.clock.advance(DAY);
     archive::run(ctx).await.unwrap();
     measure(ctx, &pump, 2, unit).await;

@@ -114,6 +114,6 @@ async fn whom_alerts_leave_out_is_said_and_a_failure_mode_that_there_is_not_is_r
 
     // What a limit says is known before any part comes to it.
     let leak = Limit { failure_mode: "leak".to_owned(), ..filter_limit(&ctx).await };
-    limits::create(&ctx, "tests", leak).await.unwrap();
+    limits::create(&ctx, "tests", leak, true).await.unwrap();
     preview(&ctx, selecting("NOT alerts.failure_mode:leak")).await.unwrap();
 }
