@@ -21,8 +21,8 @@ pub(super) const NOW: i64 = 1_795_305_600_000;
 
 fn settings() -> Settings {
     let mut settings = Settings { series: 5, ..Settings::default() };
-    settings.classes.insert("pump.".to_owned(), settings::Class::Diagnostic);
-    settings.classes.insert("pump.place".to_owned(), settings::Class::Location);
+    settings.classes.insert("pump.".to_owned(), Class::Diagnostic);
+    settings.classes.insert("pump.place".to_owned(), Class::Location);
     settings
 }
 

@@ -269,7 +269,7 @@ fn what_is_no_file_of_the_spool_keeps_nothing_from_being_kept() {
             let (mode, pipe) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
             rustix::fs::mknodat(rustix::fs::CWD, path, pipe, mode, 0).unwrap();
         }),
-        ("counted to the end", &|path| drop(file::Active::create(path, far, SMALL.file).unwrap())),
+        ("counted to the end", &|path| drop(Active::create(path, far, SMALL.file).unwrap())),
     ];
     for (what, make) in wrong {
         make(&file::path(folder.path(), 900));
