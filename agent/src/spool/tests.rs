@@ -260,7 +260,8 @@ fn what_is_no_file_of_the_spool_keeps_nothing_from_being_kept() {
     drop(open(folder.path()));
     let last = u64::MAX - 1;
     let far = Header { first: last, sequence: last, acknowledged: last };
-    let wrong: [(&str, &dyn Fn(&Path)); 4] = [
+    type Made<'a> = (&'static str, &'a dyn Fn(&Path));
+    let wrong: [Made<'_>; 4] = [
         ("a folder", &|path| {
             fs::create_dir_all(path.join("with")).unwrap();
         }),
