@@ -211,6 +211,10 @@ impl Event {
             && let Some(by) = data.get_mut(ACKNOWLEDGED_BY)
         {
             *by = SOMEBODY_ELSE.into();
+            // A note on what befell several devices may name whose they are.
+            if data.contains_key("selector") {
+                data.remove("note");
+            }
             self.data = Value::Object(data).to_string();
         }
         self

@@ -134,6 +134,10 @@ pub fn shown(ctx: &Context, caller: &TokenCaller, mut alert: Alert) -> Alert {
         && !ctx.tokens.is_client_of(&alert.acknowledged_by, &caller.token.scope)
     {
         SOMEBODY_ELSE.clone_into(&mut alert.acknowledged_by);
+        // A note on what befell several devices may name whose they are.
+        if alert.device_id.is_empty() {
+            alert.note.clear();
+        }
     }
     alert
 }

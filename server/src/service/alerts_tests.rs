@@ -96,8 +96,10 @@ async fn an_outage_of_several_clients_is_nobodys_alone_and_names_are_not_told() 
         assert_eq!(reason(refused.unwrap_err()), Reason::OutOfScope);
     }
     let by = |alert: Result<Alert>| alert.unwrap().acknowledged_by;
-    assert_eq!(by(acknowledge(&ctx, &operator, &fleet.id, "", "").await), operator.actor());
-    assert_eq!(by(get(&ctx, &south, &fleet.id).await), SOMEBODY_ELSE);
+    assert_eq!(by(acknowledge(&ctx, &operator, &fleet.id, "", "rival's gateway").await), operator.actor());
+    let read = get(&ctx, &south, &fleet.id).await.unwrap();
+    assert_eq!((&*read.acknowledged_by, &*read.note), (SOMEBODY_ELSE, ""));
+    assert_eq!(get(&ctx, &operator, &fleet.id).await.unwrap().note, "rival's gateway");
     // What is wholly its own it may take, and its own people read by whom.
     assert_eq!(by(acknowledge(&ctx, &south, &south_only.id, "", "").await), south.actor());
     assert_eq!(by(get(&ctx, &south_too, &south_only.id).await), south.actor());
