@@ -182,7 +182,7 @@ async fn a_file_of_limits_is_checked_shown_and_applied_whole() {
     assert!(shown == "no changes\n" && said.contains("2 as before"), "{shown}{said}");
     std::fs::write(&file, PUMPS.replace("280", "240")).expect("a file");
     let (_, shown, _) = apply(&[]);
-    assert_eq!(shown, "~ limits/air\n    value: 280 -> 240\n");
+    assert_eq!(shown, "~ limits/air\n    above: 280 -> 240\n");
     std::fs::write(&file, "name = \"pumps\"\n").expect("a file");
     assert!(apply(&[]).2.contains("--prune"));
     assert!(apply(&["--prune"]).1.contains("- limits/air"));
@@ -204,7 +204,7 @@ async fn a_rollout_leaves_out_what_is_not_well_and_says_so() {
     measure(&world, &pump, 1, 300.0).await;
     let mut told = watch(&world.admin(), false).await;
     next(&mut told).await;
-    world.slipway(&["rollout", "create", "pump/2.0.0", "--selector", "NOT alerts.failure_mode:clogged"]);
+    world.slipway(&["rollout", "create", "pump/2.0.0", "--selector", "NOT alerts.kind:clogged"]);
     let explained = world.slipway(&["device", "explain", "pump-1"]);
     assert!(
         explained.contains("LEFT_OUT_BY_ALERTS") && explained.contains("clogged (critical)"),

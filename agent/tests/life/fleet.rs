@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http, routing::get};
+use axum::{Router, body::Body, http, middleware::map_response, routing::get};
 use slipway_proto::v1::{
     ChallengeRequest, ChallengeResponse, CheckInRequest, CheckInResponse, EnrollRequest, EnrollResponse,
     GetTimeRequest, GetTimeResponse, Inventory, MetadataVersions, Reading, RenewRequest, RenewResponse,
@@ -29,6 +29,8 @@ use crate::listen::{Identity, serve};
 
 /// 2027-01-15: after the agent's build time, within the life of everything that the fake signs.
 pub const NOW: i64 = 1_800_000_000_000;
+/// The same as servers show it.
+const DATE: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
 pub const SEGMENT: usize = 64 << 10;
 /// For what takes a second on an idle machine: each step waits for the disk, which others may keep busy.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -184,7 +186,12 @@ impl Fleet {
             changed: watch::channel(0).0,
             ca_pem: identity.certificate.pem(),
         };
-        tokio::spawn(serve(listener, identity, fleet.router()));
+        // Its clock and that of its devices agree.
+        let dated = map_response(|mut answer: http::Response<Body>| async move {
+            answer.headers_mut().insert(http::header::DATE, http::HeaderValue::from_static(DATE));
+            answer
+        });
+        tokio::spawn(serve(listener, identity, fleet.router().layer(dated)));
         fleet
     }
 
@@ -216,7 +223,7 @@ impl Fleet {
         Err(Refusal::with_error_details(Code::PermissionDenied, text, details))
     }
 
-    fn segment(&self, request: &http::Request<axum::body::Body>) -> http::Response<axum::body::Body> {
+    fn segment(&self, request: &http::Request<Body>) -> http::Response<Body> {
         let digest = request.uri().path().trim_start_matches("/segments/").to_owned();
         let found = {
             let mut world = self.world.lock().unwrap();
@@ -227,7 +234,7 @@ impl Fleet {
         answer(found)
     }
 
-    fn target(&self, request: &http::Request<axum::body::Body>) -> http::Response<axum::body::Body> {
+    fn target(&self, request: &http::Request<Body>) -> http::Response<Body> {
         let path = request.uri().path().trim_start_matches("/tuf/targets/");
         let found = self.world.lock().unwrap().manifests.get(path).cloned();
         self.note();
@@ -264,11 +271,11 @@ impl Fleet {
     }
 }
 
-fn answer(found: Option<Vec<u8>>) -> http::Response<axum::body::Body> {
+fn answer(found: Option<Vec<u8>>) -> http::Response<Body> {
     match found {
         Some(bytes) => http::Response::new(bytes.into()),
         None => {
-            let mut missing = http::Response::new(axum::body::Body::empty());
+            let mut missing = http::Response::new(Body::empty());
             *missing.status_mut() = http::StatusCode::NOT_FOUND;
             missing
         }
