@@ -145,16 +145,16 @@ fn cohorts<'a>(member: &Member<'a>) -> impl Iterator<Item = Cohort<'a>> + use<'a
         .map(move |(by, value)| Cohort { product, by, value })
 }
 
-/// A trouble that a cohort has more often than the others.
+/// What a cohort has that the others have not, or not as often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetFinding {
-    /// `fleet/PRODUCT/version/VALUE/METRIC`.
+    /// `fleet/PRODUCT/version/VALUE/METRIC`, or as `fleet_shift` has it.
     pub cause: String,
-    selector: String,
-    severity: Severity,
-    summary: String,
-    recommendation: String,
-    evidence: Evidence,
+    pub(super) selector: String,
+    pub(super) severity: Severity,
+    pub(super) summary: String,
+    pub(super) recommendation: String,
+    pub(super) evidence: Evidence,
 }
 
 impl FleetFinding {

@@ -17,11 +17,10 @@ use slipway_insight::{
 use slipway_trust::Version;
 
 use super::{
-    alert::{Alert, Evidence, Health, Kind, Severity},
-    alert_raise::Raised,
+    alert::{Alert, Evidence, Kind, Severity},
     alert_text::{metric_words, quantity},
     cross_section::Groups,
-    fleet::COMPONENT,
+    fleet::FleetFinding,
     learned::Model,
     time::Timestamp,
 };
@@ -63,19 +62,6 @@ pub struct Compared {
     pub is_rate: bool,
 }
 
-/// A metric that lies elsewhere with a version than without it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FleetShift {
-    /// `level/PRODUCT/version/VERSION/METRIC`.
-    pub cause: String,
-    decades: f64,
-    selector: String,
-    severity: Severity,
-    summary: String,
-    recommendation: String,
-    evidence: Evidence,
-}
-
 /// Whether an alert about the fleet is one of these.
 pub fn is_one(alert: &Alert) -> bool {
     alert.kind == Kind::Fleet && alert.cause.starts_with(CAUSE)
@@ -94,14 +80,15 @@ pub fn shifts(
     living: &[Alert],
     bad: impl Fn(&str) -> Option<Side>,
     now: Timestamp,
-) -> Vec<FleetShift> {
+) -> Vec<FleetFinding> {
     let told: BTreeSet<&str> = living.iter().map(|alert| alert.cause.as_str()).collect();
     let pairs: Vec<(&Measure, Pair)> = groups
         .iter()
         .flat_map(|(measure, group)| compare(group).into_iter().map(move |pair| (measure, pair)))
         .collect();
     let comparisons = pairs.len();
-    let mut found: BTreeMap<String, FleetShift> = BTreeMap::new();
+    // Of a metric in several places the clearest, with how clear it is in decades.
+    let mut found: BTreeMap<String, (f64, FleetFinding)> = BTreeMap::new();
     for (measure, pair) in pairs {
         let name = format!("{}/version/{}/{}", measure.model.product, pair.version, measure.metric);
         let cause = format!("{CAUSE}{name}");
@@ -116,13 +103,12 @@ pub fn shifts(
             Some(true) => Severity::Warning,
             None => Severity::Info,
         };
-        let shift = FleetShift::new(cause, measure, &pair, severity, now);
-        match found.get(&shift.cause) {
-            Some(known) if known.decades >= shift.decades => {}
-            _ => drop(found.insert(shift.cause.clone(), shift)),
+        let decades = pair.levels.decades;
+        if found.get(&cause).is_none_or(|(known, _)| *known < decades) {
+            found.insert(cause.clone(), (decades, finding(cause, measure, &pair, severity, now)));
         }
     }
-    found.into_values().collect()
+    found.into_values().map(|(_, finding)| finding).collect()
 }
 
 /// Devices with a version beside those without it.
@@ -193,67 +179,52 @@ impl Pair {
     }
 }
 
-impl FleetShift {
-    fn new(cause: String, measure: &Measure, pair: &Pair, severity: Severity, now: Timestamp) -> Self {
-        let Measure { metric, model } = measure;
-        let what = metric_words(metric);
-        let (more, beyond) = if pair.rises() { ("higher", "above") } else { ("lower", "below") };
-        let say = |value: f64| {
-            let text = quantity(value, &model.unit);
-            if pair.is_rate { format!("{text} a second") } else { text }
-        };
-        let summary = format!(
-            "With version {} {what} of {} is {more}: half of {} devices of {} on hardware {} are {beyond} {}, half of {} \
+/// What is told of a metric that lies elsewhere with a version than without it.
+fn finding(
+    cause: String,
+    measure: &Measure,
+    pair: &Pair,
+    severity: Severity,
+    now: Timestamp,
+) -> FleetFinding {
+    let Measure { metric, model } = measure;
+    let what = metric_words(metric);
+    let (more, beyond) = if pair.rises() { ("higher", "above") } else { ("lower", "below") };
+    let say = |value: f64| {
+        let text = quantity(value, &model.unit);
+        if pair.is_rate { format!("{text} a second") } else { text }
+    };
+    let summary = format!(
+        "With version {} {what} of {} is {more}: half of {} devices of {} on hardware {} are {beyond} {}, half of {} \
              others {beyond} {}.",
-            pair.version,
-            model.component,
-            pair.devices,
-            model.product,
-            model.hardware,
-            say(pair.levels.median),
-            pair.others,
-            say(pair.levels.others_median),
-        );
-        let recommendation = format!(
-            "Look at what version {} changed that makes {what} {more}, before more devices get it.",
-            pair.version
-        );
-        FleetShift {
-            cause,
-            decades: pair.levels.decades,
-            selector: format!("product = \"{}\" AND version = \"{}\"", model.product, pair.version),
-            severity,
-            summary,
-            recommendation,
-            evidence: Evidence {
-                metric: metric.clone(),
-                unit: model.unit.clone(),
-                value: pair.levels.median,
-                at_ms: now.millis(),
-                limit: pair.levels.others_median,
-                slope_per_day: 0.0,
-                readings: u32::try_from(pair.devices).unwrap_or(u32::MAX),
-            },
-        }
-    }
-
-    /// As an alert says it.
-    pub fn raised(&self) -> Raised<'_> {
-        Raised {
-            device_id: "",
-            selector: &self.selector,
-            component: COMPONENT,
-            cause: &self.cause,
-            kind: Kind::Fleet,
-            failure_mode: "",
-            severity: self.severity,
-            health: Health::MaintenanceRequired,
-            summary: self.summary.clone(),
-            recommendation: self.recommendation.clone(),
-            act_by: None,
-            forecast: None,
-            evidence: self.evidence.clone(),
-        }
+        pair.version,
+        model.component,
+        pair.devices,
+        model.product,
+        model.hardware,
+        say(pair.levels.median),
+        pair.others,
+        say(pair.levels.others_median),
+    );
+    let recommendation = format!(
+        "Look at what version {} changed that makes {what} {more}, before more devices get it.",
+        pair.version
+    );
+    FleetFinding {
+        cause,
+        selector: format!("product = \"{}\" AND version = \"{}\"", model.product, pair.version),
+        severity,
+        summary,
+        recommendation,
+        evidence: Evidence {
+            metric: metric.clone(),
+            unit: model.unit.clone(),
+            value: pair.levels.median,
+            at_ms: now.millis(),
+            limit: pair.levels.others_median,
+            slope_per_day: 0.0,
+            readings: u32::try_from(pair.devices).unwrap_or(u32::MAX),
+        },
     }
 }
 

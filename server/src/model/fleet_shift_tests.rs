@@ -33,7 +33,7 @@ fn add(groups: &mut Groups<Measure, Compared>, metric: &str, new: u32, now: f64,
     }
 }
 
-fn found(new: u32, now: f64, before: f64, living: &[Alert], bad: Option<Side>) -> Vec<FleetShift> {
+fn found(new: u32, now: f64, before: f64, living: &[Alert], bad: Option<Side>) -> Vec<FleetFinding> {
     let mut groups = Groups::new(100, 100_000);
     add(&mut groups, METRIC, new, now, before);
     shifts(&groups, living, |_| bad, NOW)

@@ -17,8 +17,9 @@ pub const FIELDS: &[Field] = &[
     Field::version("version"),
     Field::text("labels."),
 ];
-/// Where a failure mode is asked for.
 const KIND: &str = "alerts.kind";
+const SEVERITY: &str = "alerts.severity";
+/// Where a failure mode is asked for; `alerts.kind` takes them, too.
 const FAILURE_MODE: &str = "alerts.failure_mode";
 /// Those of the files in `deploy/limits`, which may be applied tomorrow.
 const SHIPPED: [&str; 9] = [
@@ -33,31 +34,25 @@ const SHIPPED: [&str; 9] = [
     "storage_wear",
 ];
 /// What a rollout may select by: also what is wrong with a device, by its living alerts.
-pub const ROLLOUT_FIELDS: &[Field] = &[
-    Field::text("id"),
-    Field::text("product"),
-    Field::text("hardware"),
-    Field::version("version"),
-    Field::text("labels."),
-    Field::set(KIND),
-    Field::set(FAILURE_MODE),
-    Field::set_of("alerts.severity", Severity::words),
-    Field::set("alerts.component"),
-];
+pub const ROLLOUT_FIELDS: &[Field] = &rollout_fields(Field::set_of(SEVERITY, Severity::words));
 /// What a stored rollout may select by: some were made when any word was taken as a severity.
-const STORED_FIELDS: &[Field] = &[
-    Field::text("id"),
-    Field::text("product"),
-    Field::text("hardware"),
-    Field::version("version"),
-    Field::text("labels."),
-    Field::set(KIND),
-    Field::set(FAILURE_MODE),
-    Field::set("alerts.severity"),
-    Field::set("alerts.component"),
-];
+const STORED_FIELDS: &[Field] = &rollout_fields(Field::set(SEVERITY));
 /// What a scope may select by: only what the device cannot say of itself.
 pub const SCOPE_FIELDS: &[Field] = &[Field::text("id"), Field::text("product"), Field::text("labels.")];
+
+const fn rollout_fields(severity: Field) -> [Field; 9] {
+    [
+        Field::text("id"),
+        Field::text("product"),
+        Field::text("hardware"),
+        Field::version("version"),
+        Field::text("labels."),
+        Field::set(KIND),
+        Field::set(FAILURE_MODE),
+        severity,
+        Field::set("alerts.component"),
+    ]
+}
 
 /// Failure modes that a hint names.
 const MODES_SHOWN: usize = 30;

@@ -13,7 +13,8 @@ use crate::{
         alert::Alert,
         cross_section::{COMPARED, Groups, LEARNED_FROM, sample},
         device::DeviceState,
-        fleet_shift::{self, Compared, FleetShift, LEAST_DEVICES, Measure},
+        fleet::FleetFinding,
+        fleet_shift::{self, Compared, LEAST_DEVICES, Measure},
         learned::Model,
         limit::{Limit, MAX_LIMITS},
         time::{DAY, Timestamp},
@@ -107,7 +108,7 @@ pub async fn look(ctx: &Context) -> Result<Option<Looked>> {
     let living: Vec<Alert> = known.iter().filter(|alert| alert.is_living()).cloned().collect();
     let found = fleet_shift::shifts(&seen.compared, &living, |metric| bad_side(&present, metric), now);
     let known: Vec<Alert> = known.into_iter().filter(fleet_shift::is_one).collect();
-    let raised = found.iter().map(FleetShift::raised).collect();
+    let raised = found.iter().map(FleetFinding::raised).collect();
     let over = "Nothing to do any more: it is as with the other versions again.";
     let written = fleet_findings::settle(ctx, &mut tx, known, raised, over).await?;
     looked.changes = written.len();

@@ -98,6 +98,19 @@ async fn left(ctx: &Context, id: &str) -> [usize; 5] {
     [alerts, series, tracks, listed, count]
 }
 
+/// Goes on with an erasure until it has waited so often, as in a process that dies there; none when it did not end before.
+async fn cut_off(ctx: &Context, erasure: &Erasure, after: usize) -> Option<Result<()>> {
+    let mut run = Box::pin(finish(ctx, erasure));
+    for _ in 0..=after {
+        tokio::select! {
+            biased;
+            ended = &mut run => return Some(ended),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    None
+}
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -159,22 +172,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with() {
     // The process dies at every place where it waits; each time a new one goes on.
     let mut cuts = 0;
     loop {
-        let erasure = all("pump-1");
-        let mut run = Box::pin(finish(&ctx, &erasure));
-        let mut polls = 0;
-        let ended = loop {
-            tokio::select! {
-                biased;
-                ended = &mut run => break Some(ended),
-                () = tokio::task::yield_now() => {}
-            }
-            polls += 1;
-            if polls > cuts {
-                break None;
-            }
-        };
-        drop(run);
-        match ended {
+        match cut_off(&ctx, &all("pump-1"), cuts).await {
             Some(ended) => break ended.unwrap(),
             // Cut off after it wrote down that it is done, and before it said so.
             None if !is_pending(&ctx, &all("pump-1")).await.unwrap() => break,
@@ -308,22 +306,7 @@ async fn an_erasure_of_a_class_that_was_cut_off_is_gone_on_with() {
         let id = format!("pump-{run}");
         roamed(&ctx, &id).await;
         begin(&ctx, "tests", &places_of(&id)).await.unwrap();
-        let erasure = places_of(&id);
-        let ended = {
-            let mut run = Box::pin(finish(&ctx, &erasure));
-            let mut polls = 0;
-            loop {
-                tokio::select! {
-                    biased;
-                    ended = &mut run => break Some(ended),
-                    () = tokio::task::yield_now() => {}
-                }
-                polls += 1;
-                if polls > cuts {
-                    break None;
-                }
-            }
-        };
+        let ended = cut_off(&ctx, &places_of(&id), cuts).await;
         // A new process goes on.
         resume(&ctx).await.unwrap();
         assert_eq!(left(&ctx, &id).await, [1, 1, 1, 1, 96], "cut off after {cuts}");
