@@ -43,7 +43,7 @@ const FORGETS: f32 = 0.9;
 
 /// A score from which on somebody should be told: on recordings of servers, machines and traffic, most with a
 /// reading every five minutes, a series gets there once in twenty days.
-pub const ALERT: f32 = 6.5;
+pub const ALERT: f32 = 6.6;
 
 /// The tail of a positive quantity: a quantile that is passed seldom, and how far beyond it the quantity then
 /// goes (the mean logarithmic excess, after Hill). Under that Pareto tail a value has a probability.
