@@ -159,7 +159,8 @@ async fn a_device_that_makes_up_metrics_is_watched_up_to_a_limit() {
         assert_eq!(send(&pump, batch + 1, (0..1000).map(made_up).collect()).await, Ok(0));
         if batch % 100 == 0 {
             assert_eq!(series(&world).await, MAX_SERIES);
-            begun.get_or_insert_with(memory);
+            let begun = *begun.get_or_insert_with(memory);
+            println!("{batch},000 metrics: {:.1} MB more", memory().saturating_sub(begun) as f64 / 1e6);
         }
     }
     let grown = memory().saturating_sub(begun.unwrap_or_default());

@@ -28,7 +28,7 @@ use crate::{
     store::{
         Tx,
         alert_events::{alert_events_after, alert_events_oldest},
-        alerts::alerts_living,
+        alerts::{alert_get, alerts_living},
         changes::changes_all,
         devices::device_get,
     },
@@ -66,6 +66,10 @@ pub struct Watcher {
     /// device records at which that was so.
     known: HashSet<String>,
     devices: i64,
+    /// Alerts that came into the scope and are still to be told, by id: there may be as many as the fleet has.
+    entered: VecDeque<String>,
+    /// Changes of devices before this were looked at, and what came into the scope by them was told.
+    told_until: Timestamp,
     /// Also what is suppressed.
     include_suppressed: bool,
 }
@@ -96,6 +100,8 @@ pub async fn watch(
         snapshot: Some(String::new()),
         known: HashSet::new(),
         devices: generations.devices,
+        entered: VecDeque::new(),
+        told_until: ctx.clock.now(),
         include_suppressed,
     };
     if !token.is_empty() {
@@ -115,6 +121,7 @@ pub async fn watch(
         }
         watcher.position = position;
         watcher.snapshot = None;
+        watcher.told_until = issued;
         watcher.enter_scope(&mut tx, Some(issued.before(SKEW))).await?;
     }
     Ok(watcher)
@@ -139,7 +146,10 @@ impl Watcher {
                         return Err(super::Error::Internal("the feed of alerts is gone".to_owned()));
                     }
                 }
-                _ = self.keep_alive.tick() => return Ok(Change { alert: None, token: self.token() }),
+                _ = self.keep_alive.tick() => {
+                    self.told_until = self.ctx.clock.now();
+                    return Ok(Change { alert: None, token: self.token() });
+                }
             }
         }
     }
@@ -147,15 +157,24 @@ impl Watcher {
     /// Reads on; true when there may be more, or something is ready.
     async fn fill(&mut self, seen: Seen) -> Result<bool> {
         let ctx = self.ctx.clone();
+        let now = ctx.clock.now();
         let mut tx = ctx.db.read().await?;
         if let Some(after) = self.snapshot.take() {
             self.snapshot_page(&mut tx, &after).await?;
             return Ok(true);
         }
+        if !self.entered.is_empty() {
+            self.entered_page(&mut tx).await?;
+            return Ok(true);
+        }
         if self.is_scoped() && seen.devices > self.devices {
             self.devices = seen.devices;
             self.enter_scope(&mut tx, None).await?;
+            if !self.entered.is_empty() {
+                return Ok(true);
+            }
         }
+        self.told_until = now;
         let events = alert_events_after(&mut tx, self.position, FETCH).await?;
         if events.first().is_some_and(|first| first.position != self.position + 1) {
             // Pruned under a reader who took weeks.
@@ -227,8 +246,7 @@ impl Watcher {
                     known.insert(id.clone());
                 }
                 if visible && news && self.hears(&alert) {
-                    let token = self.token();
-                    self.ready.push_back(Change { alert: Some(alert), token });
+                    self.entered.push_back(alert.id);
                 }
             }
             if is_last {
@@ -236,6 +254,23 @@ impl Watcher {
             }
         }
         self.known = known;
+        Ok(())
+    }
+
+    /// The next of the alerts that came into the scope, as they are now. What ended meanwhile is told by its events.
+    async fn entered_page(&mut self, tx: &mut Tx) -> Result<()> {
+        // Cut off before the last of them, the watcher comes back to all.
+        let token = self.token();
+        for _ in 0..FETCH {
+            let Some(id) = self.entered.pop_front() else { break };
+            if let Some(alert) = alert_get(tx, &id).await?
+                && alert.is_living()
+                && self.hears(&alert)
+                && may_know(&self.ctx, tx, &self.caller, &alert).await?
+            {
+                self.ready.push_back(Change { alert: Some(alert), token: token.clone() });
+            }
+        }
         Ok(())
     }
 
@@ -249,7 +284,7 @@ impl Watcher {
     }
 
     fn token(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("1.{}.{}", self.position, self.ctx.clock.now().millis()))
+        URL_SAFE_NO_PAD.encode(format!("1.{}.{}", self.position, self.told_until.millis()))
     }
 }
 

@@ -130,6 +130,30 @@ async fn a_label_moves_a_device_into_and_out_of_scope() {
 }
 
 #[tokio::test]
+async fn a_client_who_is_cut_off_while_devices_come_into_scope_hears_of_the_others() {
+    let ctx = Context::for_test().await;
+    filter_limit(&ctx).await;
+    let pumps = ["pump-1", "pump-2", "pump-3"];
+    for id in pumps {
+        wearing(&ctx, id, "south").await;
+    }
+    let desk = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
+    let mut stream = watch(&ctx, desk.clone(), "", false).await.unwrap();
+    let mut token = told(&mut stream).await.pop().unwrap().token;
+    for id in pumps {
+        relabel(&ctx, id, "north").await;
+    }
+    // He was away when they came, for so long that only his token tells when.
+    ctx.clock.advance(DAY);
+    for _ in pumps {
+        let mut stream = watch(&ctx, desk.clone(), &token, false).await.unwrap();
+        let changes = told(&mut stream).await;
+        assert_eq!(devices(&changes).len(), 3);
+        token = changes.into_iter().next().unwrap().token;
+    }
+}
+
+#[tokio::test]
 async fn tokens_of_nobody_and_of_long_ago() {
     let ctx = Context::for_test().await;
     filter_limit(&ctx).await;

@@ -7,7 +7,10 @@
 
 mod bulk;
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher as _},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use slipway_proto::v1::{DataClass, Reading, SendTelemetryRequest};
@@ -36,6 +39,11 @@ async fn measure(fleet: &Fleet) {
     let members = members(fleet).await;
     let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
     let process = fleet.server.id();
+    // Connected: what a connection takes is not what a series does.
+    for some in members.chunks(AT_ONCE) {
+        join_all(some.iter().map(|member| send(member, 1, readings(member, 0, 1)))).await;
+    }
+    consumed(&db).await;
     let idle = cpu::memory(process);
     let mut best = f64::INFINITY;
     let mut begun = Duration::ZERO;
@@ -45,7 +53,9 @@ async fn measure(fleet: &Fleet) {
             begun = before;
         }
         for some in members.chunks(AT_ONCE) {
-            join_all(some.iter().map(|member| send(member, minute))).await;
+            join_all(some.iter().map(|member| {
+                send(member, minute as u64 + 2, readings(member, minute + 1, SERIES))
+            })).await;
         }
         consumed(&db).await;
         let used = (cpu::used(process) - before).as_secs_f64();
@@ -58,7 +68,7 @@ async fn measure(fleet: &Fleet) {
     let archive = archived(fleet).await;
     let with_archive = (cpu::used(process) - begun).as_secs_f64();
     let peak = cpu::peak_memory(process);
-    let bulk = bulk::micros_a_reading(&readings(0), DEVICES);
+    let bulk = bulk::micros_a_reading(&readings(&members[0], 0, SERIES), DEVICES);
 
     let all = (DEVICES * SERIES) as f64;
     let micros = best * 1e6 / all;
@@ -77,7 +87,7 @@ async fn measure(fleet: &Fleet) {
     line("archive, bytes a reading", format!("{archive:.1}"), "");
     line("peak memory MB", format!("{:.0}", peak as f64 / 1e6), "");
     line(
-        "  above the idle server, bytes a series",
+        "  above the server with all connected, bytes a series",
         format!("{:.0}", peak.saturating_sub(idle) as f64 / all),
         "at most 512",
     );
@@ -100,12 +110,8 @@ async fn members(fleet: &Fleet) -> Vec<Member> {
     members
 }
 
-async fn send(member: &Member, minute: usize) {
-    let request = SendTelemetryRequest {
-        sequence: minute as u64 + 1,
-        readings: readings(minute),
-        ..SendTelemetryRequest::default()
-    };
+async fn send(member: &Member, sequence: u64, readings: Vec<Reading>) {
+    let request = SendTelemetryRequest { sequence, readings, ..SendTelemetryRequest::default() };
     for _ in 0..100 {
         // A full queue pushes back.
         if member.caller.device().send_telemetry(request.clone()).await.is_ok() {
@@ -116,19 +122,31 @@ async fn send(member: &Member, minute: usize) {
     panic!("{}: a batch was not taken", member.id);
 }
 
-/// One reading of each series, an hour ago and `minute` minutes later.
-fn readings(minute: usize) -> Vec<Reading> {
+/// One reading of each of the first so many series, an hour ago and `minute` minutes later: a level of its own for each, with
+/// noise of some tenths around it, as sensors have.
+fn readings(member: &Member, minute: usize, series: usize) -> Vec<Reading> {
     let now = slipway_server::clock::Clock::System.now().millis() / 1000;
-    let reading = |series: usize| Reading {
-        component: format!("part-{}", series / 10),
-        metric: format!("hw.sensor.reading_{}", series % 10),
-        unit: "Cel".to_owned(),
-        data_class: DataClass::Essential.into(),
-        time: Some(prost_types::Timestamp { seconds: now - 3600 + 60 * minute as i64, nanos: 0 }),
-        value: 40.0 + ((series * 7_919 + minute * 104_729) % 1_009) as f64 / 10.0,
-        boot_id: String::new(),
+    let reading = |series: usize| {
+        let noise = chance(&(&member.id, series, minute)) + chance(&(minute, series, &member.id)) - 1.0;
+        let value = 20.0 + 60.0 * chance(&(&member.id, series)) + noise;
+        Reading {
+            component: format!("part-{}", series / 10),
+            metric: format!("hw.sensor.reading_{}", series % 10),
+            unit: "Cel".to_owned(),
+            data_class: DataClass::Essential.into(),
+            time: Some(prost_types::Timestamp { seconds: now - 3600 + 60 * minute as i64, nanos: 0 }),
+            value: (10.0 * value).round() / 10.0,
+            boot_id: String::new(),
+        }
     };
-    (0..SERIES).map(reading).collect()
+    (0..series).map(reading).collect()
+}
+
+/// From 0 to 1, and always the same for the same.
+fn chance(of: &impl Hash) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Waits until the server has consumed every batch.
