@@ -109,6 +109,7 @@ impl Collected {
         let of_device = self.series.entry(row.device.clone()).or_default();
         let key = (row.component.clone(), row.metric.clone(), class);
         let last_at = Timestamp::from_millis(row.time);
+        let has_all = of_device.len() >= MAX_LISTED;
         match of_device.get_mut(&key) {
             Some(known) if known.last_at >= last_at => {}
             Some(known) => {
@@ -116,6 +117,8 @@ impl Collected {
                 known.last_at = last_at;
                 known.last_value = row.value;
             }
+            // No more are listed.
+            None if has_all => {}
             None => {
                 let (component, metric) = (row.component.to_string(), row.metric.to_string());
                 let (unit, last_value) = (row.unit.to_string(), row.value);
