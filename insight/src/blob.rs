@@ -9,10 +9,10 @@ use crate::{
 mod first;
 
 /// Bumped whenever the layout or the meaning of a number changes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
-/// Of five doubles, five singles, two u32 and two bytes.
-const TREND: usize = 5 * 8 + 5 * 4 + 2 * 4 + 2;
+/// Of five doubles, seven singles, two u32 and two bytes.
+const TREND: usize = 5 * 8 + 7 * 4 + 2 * 4 + 2;
 /// Three trends, time, three values, two gaps, and three counts.
 const SERIES: usize = 3 * TREND + 8 + 3 * 8 + 2 * 4 + 4 + 2 + 1;
 /// Two doubles, hours and tails, three singles, two u16, and bytes.
@@ -25,7 +25,7 @@ const _: () = assert!(LENGTH <= 512, "the state of a series is promised to fit 5
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// Made by another version.
-    #[error("the state has version {0}, this program knows versions 1 to {VERSION}")]
+    #[error("the state has version {0}, this program knows versions 1 and {VERSION}")]
     Version(u8),
     /// Not of the length that its version has.
     #[error("the state has {0} bytes, which is not the length of its version")]
@@ -76,6 +76,8 @@ fn encode_series(series: &Series, out: &mut Vec<u8>) {
         for number in [trend.weight, trend.weight_squares, trend.error, trend.likeness, trend.residual] {
             out.extend(number.to_le_bytes());
         }
+        out.extend(trend.former.to_le_bytes());
+        out.extend(trend.near.to_le_bytes());
         out.extend(trend.since.to_le_bytes());
         out.extend(trend.count.to_le_bytes());
         out.extend(trend.run.to_le_bytes());
@@ -131,6 +133,8 @@ fn read_series(rest: &mut &[u8]) -> Option<Series> {
             error: single(rest)?,
             likeness: single(rest)?,
             residual: single(rest)?,
+            former: single(rest)?,
+            near: single(rest)?,
             since: u32::from_le_bytes(take(rest)?),
             count: u32::from_le_bytes(take(rest)?),
             run: i8::from_le_bytes(take(rest)?),

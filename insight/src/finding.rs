@@ -62,6 +62,10 @@ pub fn judge_with(
             return Finding::Crossed { value };
         }
     }
+    // The line does not know of the jump yet: it would tell the date at which the old part was due.
+    if before != Standing::Expected && series.trend_for(bound.horizon_ms).trend.is_jumping() {
+        return Finding::Clear(NoForecast::BeganAnew);
+    }
     let strictness = if before == Standing::Clear { Strictness::OPEN } else { Strictness::STAY };
     match forecast_with(series, bound, strictness, precedent) {
         Ok(forecast) => Finding::Expected(forecast),
@@ -163,3 +167,7 @@ mod tests {
         assert!(opened <= 2, "{opened} of 200");
     }
 }
+
+#[cfg(test)]
+#[path = "wear_tests.rs"]
+mod wear_tests;

@@ -19,6 +19,10 @@ const CLAIM_EFFECTIVE: f64 = 20.0;
 /// … and only where the line is drawn on by at most this share of the time it was seen to hold, and
 /// has not bent lately: what wears faster and faster is not a line, and its date comes early.
 const CLAIM_STRETCH: f64 = 1.0 / 3.0;
+/// Half of a step, in standard deviations of what a line through steps leaves over: √3.
+const HALF_STEP: f64 = 1.732_050_807_568_877_2;
+/// A memory that looks ahead for at least this share of the horizon may say that there is no trend any more.
+const END_SHARE: f64 = 0.25;
 /// The standard normal's 90th percentile.
 const Z90: f64 = 1.281_551_565_545;
 /// Steps in which P90 is looked for between P50 and the horizon.
@@ -93,6 +97,9 @@ pub enum NoForecast {
     /// Not enough to draw a line through.
     #[error("too few readings")]
     TooFewReadings,
+    /// It went back, and what came before says nothing any more.
+    #[error("its readings begin anew, as with a new part or after a refill")]
+    BeganAnew,
     /// The value stays, moves away from the bound, or moves less than its noise.
     #[error("no trend towards the limit")]
     NoTrend,
@@ -133,11 +140,40 @@ pub fn forecast_with(
     strictness: Strictness,
     precedent: Option<&Precedent>,
 ) -> Result<Forecast, NoForecast> {
-    let View { trend, half_life, neighbours, is_bent } = series.trend_for(bound.horizon_ms);
+    let mut told = Err(NoForecast::TooFewReadings);
+    for view in series.trends_for(bound.horizon_ms) {
+        told = by_view(series, &view, bound, strictness, precedent);
+        let reach = view.reach();
+        let is_within = match &told {
+            Ok(forecast) => days(forecast.p50_ms.saturating_sub(series.last_ms)) <= reach,
+            // That wear has ended is for a memory to say that looks ahead for more than the night.
+            Err(NoForecast::NoTrend) => reach >= END_SHARE * days(bound.horizon_ms),
+            Err(_) => false,
+        };
+        if is_within {
+            break;
+        }
+    }
+    told
+}
+
+fn by_view(
+    series: &Series,
+    view: &View<'_>,
+    bound: &Bound,
+    strictness: Strictness,
+    precedent: Option<&Precedent>,
+) -> Result<Forecast, NoForecast> {
+    let View { trend, half_life, neighbours, is_bent } = *view;
     let (Some((last_ms, _)), Some(line)) = (series.last(), trend.line()) else {
         return Err(NoForecast::TooFewReadings);
     };
-    if trend.count() < MIN_READINGS || line.effective < 3.0 {
+    if trend.count() < MIN_READINGS && series.restarts() > 0 {
+        return Err(NoForecast::BeganAnew);
+    }
+    // Of a slope that changed neighbours resemble each other because the line does not bend, not because they say little.
+    let independent = if is_bent { line.worth } else { line.effective };
+    if trend.count() < MIN_READINGS || independent < 3.0 {
         return Err(NoForecast::TooFewReadings);
     }
     let slope = line.slope * bound.side.sign();
@@ -199,7 +235,7 @@ impl Dates {
 /// The line on its way to the bound, and how uncertain it becomes.
 struct Path<'a> {
     line: &'a Line,
-    /// From the line's level at the last reading to the bound; negative when it is crossed.
+    /// From the line's level at the last reading to where readings are at the bound; negative when it is crossed.
     distance: f64,
     /// Slope towards the bound.
     slope: f64,
@@ -221,9 +257,11 @@ impl<'a> Path<'a> {
             let apart = (other.mean_x - line.mean_x).abs();
             if apart > 0.0 { most.max((other.slope - line.slope).powi(2) / apart) } else { most }
         });
+        // Readings, and not the line, come to the bound. Those that go in steps are there half a step before it.
+        let beside = if line.is_shaped { HALF_STEP * line.spread } else { 0.0 };
         Path {
             line,
-            distance: -bound.excess(line.level),
+            distance: -bound.excess(line.level) - beside,
             slope: line.slope * bound.side.sign(),
             drift: implied.max(seen),
         }
@@ -236,7 +274,8 @@ impl<'a> Path<'a> {
         if p50 > horizon.min(MAX_STRETCH * span) {
             return None;
         }
-        let is_claimed = self.line.effective >= CLAIM_EFFECTIVE && p50 <= CLAIM_STRETCH * span && is_straight;
+        let is_line = is_straight && !self.line.is_shaped;
+        let is_claimed = self.line.effective >= CLAIM_EFFECTIVE && p50 <= CLAIM_STRETCH * span && is_line;
         Some(Dates {
             p10: self.first(-z, 0.0, p50).unwrap_or(p50),
             p50,

@@ -1,8 +1,8 @@
 //! What is remembered of one series: three lines of different memory and the last readings.
 
 use crate::{
-    Side, days, millis, narrow, seconds,
-    trend::{JUMP_RUN, Line, Reception, Trend},
+    Side, days, narrow, seconds,
+    trend::{Line, Reception, Trend},
 };
 
 /// Half-lives in days: half a shift, a working week, a month. A limit that looks ahead a day learns
@@ -70,6 +70,19 @@ pub enum Step {
     NotFinite,
 }
 
+impl View<'_> {
+    /// How many days ahead it tells anything.
+    pub(crate) fn reach(&self) -> f64 {
+        AHEAD * self.half_life
+    }
+}
+
+/// The place of the longest memory that a horizon needs.
+fn longest(horizon_ms: i64) -> usize {
+    let horizon = days(horizon_ms);
+    HALF_LIVES.iter().position(|half_life| horizon <= AHEAD * half_life).unwrap_or(HALF_LIVES.len() - 1)
+}
+
 impl Series {
     /// Takes in one reading, `at_ms` in milliseconds since the epoch.
     ///
@@ -91,33 +104,38 @@ impl Series {
         self.take(at_ms, value, wear)
     }
 
-    /// The trend to look `horizon_ms` ahead with.
-    ///
-    /// The longest memory that the horizon needs (it looks ahead six of its half-lives at most)
-    /// has the least noise. It is passed over for a shorter one where that one shows that the
-    /// slope has changed since.
+    /// The trend to look `horizon_ms` ahead with: the longest memory that the horizon needs (it looks ahead six of its
+    /// half-lives at most) has the least noise.
     pub fn trend_for(&self, horizon_ms: i64) -> View<'_> {
-        let horizon = days(horizon_ms);
-        let last = HALF_LIVES.len() - 1;
-        let mut index = HALF_LIVES.iter().position(|half_life| horizon <= AHEAD * half_life).unwrap_or(last);
-        let longest = index;
-        while let Some(shorter) = index.checked_sub(1) {
-            let (Some(long), Some(short)) = (self.trends[index].line(), self.trends[shorter].line()) else {
-                break;
-            };
-            if short.effective < MIN_SHORT || short.contradicts(&long) < CONTRADICTION {
-                break;
-            }
-            index = shorter;
-        }
+        let index = longest(horizon_ms);
+        self.view(index, index)
+    }
+
+    /// The same, behind shorter memories that show that the slope has changed since, the shortest first.
+    pub(crate) fn trends_for(&self, horizon_ms: i64) -> impl Iterator<Item = View<'_>> {
+        let longest = longest(horizon_ms);
+        let line = |index: usize| self.trends.get(index).and_then(Trend::line);
+        let is_news = move |short: Line, index: usize| {
+            // A memory may see as little of the change as a longer one, and one that is shorter still all of it.
+            short.worth >= MIN_SHORT
+                && (index + 1..=longest)
+                    .filter_map(line)
+                    .any(|long| short.contradicts(&long) >= CONTRADICTION)
+        };
+        let is_told = move |index: &usize| {
+            *index == longest || line(*index).is_some_and(|short| is_news(short, *index))
+        };
+        (0..=longest).filter(is_told).map(move |index| self.view(index, longest))
+    }
+
+    fn view(&self, index: usize, longest: usize) -> View<'_> {
         let worth = |index: usize| {
             self.trends.get(index).and_then(Trend::line).filter(|line| line.effective >= MIN_SHORT)
         };
-        let neighbours = [index.checked_sub(1).and_then(worth), worth(index + 1)];
         View {
             trend: &self.trends[index],
             half_life: HALF_LIVES[index],
-            neighbours,
+            neighbours: [index.checked_sub(1).and_then(worth), worth(index + 1)],
             is_bent: index != longest,
         }
     }
@@ -155,42 +173,29 @@ impl Series {
         self.values = [self.values[1], self.values[2], value];
         self.gaps = [self.gaps[1], narrow(gap)];
         self.readings = self.readings.saturating_add(1);
-        let mut step = Step::Taken;
-        for (trend, half_life) in self.trends.iter_mut().zip(HALF_LIVES) {
+        let mut receptions = [Reception::Taken; HALF_LIVES.len()];
+        for ((trend, half_life), reception) in self.trends.iter_mut().zip(HALF_LIVES).zip(&mut receptions) {
             if gap > SILENCE * half_life {
                 *trend = Trend::default();
             }
             if trend.count == 0 {
                 trend.since = seconds(at_ms);
             }
-            let before = trend.count == 0;
-            if trend.step(if before { 0.0 } else { gap }, value, half_life, wear) == Reception::Jumped {
-                *trend = restarted(at_ms, self.values, self.gaps, half_life, wear);
-                step = Step::Restarted;
+            let gap = if trend.count == 0 { 0.0 } else { gap };
+            *reception = trend.step(gap, value, half_life, wear);
+        }
+        if !receptions.contains(&Reception::Jumped) {
+            return Step::Taken;
+        }
+        // What bends has a wide spread in a long memory, in which a jump is nothing that it would call one.
+        for ((trend, half_life), reception) in self.trends.iter_mut().zip(HALF_LIVES).zip(receptions) {
+            if reception != Reception::Taken {
+                trend.restart(at_ms, self.values, self.gaps, half_life, wear);
             }
         }
-        if step == Step::Restarted {
-            self.restarts = self.restarts.saturating_add(1);
-        }
-        step
+        self.restarts = self.restarts.saturating_add(1);
+        Step::Restarted
     }
-}
-
-/// A trend that begins with the readings that showed the jump.
-fn restarted(
-    last_ms: i64,
-    values: [f64; JUMP_RUN as usize],
-    gaps: [f32; JUMP_RUN as usize - 1],
-    half_life: f64,
-    wear: Option<Side>,
-) -> Trend {
-    let [first, second] = gaps.map(f64::from);
-    let since = seconds(last_ms.saturating_sub(millis(first + second)));
-    let mut trend = Trend { since, ..Trend::default() };
-    for (gap, value) in [0.0, first, second].into_iter().zip(values) {
-        trend.step(gap, value, half_life, wear);
-    }
-    trend
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! nothing is lost to cancellation, and relative to the last reading, so that time never overflows.
 //! One reading moves the line by a bounded amount; a change that lasts is believed.
 
-use crate::{Side, narrow};
+use crate::{Side, millis, narrow, seconds};
 
 /// Residuals beyond this many standard deviations are pulled in: a single outlier has bounded influence.
 const CLIP: f64 = 3.0;
@@ -12,6 +12,8 @@ const CLIP: f64 = 3.0;
 const WARM: u32 = 5;
 /// A change that lasted this many readings is no outlier and is believed as it is.
 const BELIEVE: i8 = 5;
+/// Readings from which on it is known how far a series goes.
+const KNOWN: u32 = 30;
 /// A jump against the wear counts as a refill beyond this many standard deviations …
 const JUMP: f64 = 6.0;
 /// … seen in this many readings in a row.
@@ -40,6 +42,9 @@ pub struct Trend {
     /// Time of the first reading since the last restart, in seconds since the epoch.
     pub(crate) since: u32,
     pub(crate) count: u32,
+    /// Where the line was before it left for good, and how near is there; 0 when it never did.
+    pub(crate) former: f32,
+    pub(crate) near: f32,
     /// Clipped readings in a row; the sign is their side.
     pub(crate) run: i8,
     pub(crate) jumps: u8,
@@ -63,6 +68,10 @@ pub struct Line {
     pub(crate) mean_x: f64,
     /// Weighted sum of squared times around it.
     pub(crate) sxx: f64,
+    /// What lies beside the line has a shape: steps of a sensor that counts in whole numbers, a ripple of weeks, a bend.
+    pub(crate) is_shaped: bool,
+    /// How many equally weighted readings the line is drawn through.
+    pub(crate) worth: f64,
     /// How many equally weighted independent readings the line is worth.
     pub effective: f64,
 }
@@ -80,14 +89,15 @@ impl Line {
 }
 
 impl Line {
-    /// How far this line and another through the same series disagree: the squared differences of
-    /// their slopes and of their values where this one is surest, in units of their variances.
+    /// How far this line and another of longer memory through the same series disagree: the squared differences of
+    /// their slopes and of their values where this one is surest, in units of its variances. Where the longer one is
+    /// right their difference varies less than this one does (Hausman 1978); and where it is not, what it says of its
+    /// own variance is no measure.
     pub(crate) fn contradicts(&self, other: &Line) -> f64 {
-        let slopes =
-            (self.slope - other.slope).powi(2) / (self.slope_error().powi(2) + other.slope_error().powi(2));
+        let slopes = (self.slope - other.slope).powi(2) / self.slope_error().powi(2);
         let here = self.mean_x;
         let apart = (self.level + self.slope * here) - (other.level + other.slope * here);
-        slopes + apart.powi(2) / (self.variance(here) + other.variance(here))
+        slopes + apart.powi(2) / self.variance(here)
     }
 }
 
@@ -96,7 +106,10 @@ impl Line {
 pub(crate) enum Reception {
     /// Taken in, perhaps clipped.
     Taken,
-    /// The last of several that lie far on the other side: something was replaced or refilled.
+    /// The same, and it lies apart from the line, against the wear: a jump, if another memory is sure of it.
+    Apart,
+    /// The last of several that lie far on the other side, or back where they were before they left: something was
+    /// replaced or refilled, or a sensor that was broken works again.
     Jumped,
 }
 
@@ -113,7 +126,8 @@ impl Trend {
         let far = residual.abs() / expected;
         let warm = self.count >= WARM;
         let against = wear.is_none_or(|side| residual * side.sign() < 0.0);
-        self.jumps = if warm && against && far > JUMP { self.jumps + 1 } else { 0 };
+        let is_jump = warm && (against && far > JUMP || self.is_back(value, residual));
+        self.jumps = if is_jump { self.jumps + 1 } else { 0 };
         if self.jumps >= JUMP_RUN {
             return Reception::Jumped;
         }
@@ -123,13 +137,53 @@ impl Trend {
             self.run = if self.run.signum() == side { self.run.saturating_add(side) } else { side };
             if self.run.abs() < BELIEVE {
                 taken = line.level + residual.signum() * CLIP * expected;
+            } else if self.run.abs() == BELIEVE && self.is_unheard_of(residual, expected) {
+                self.leave(&line, expected);
             }
         } else {
             self.run = 0;
         }
         let clipped = if residual.abs() <= self.resolution(value) { 0.0 } else { taken - line.level };
         self.add(taken, clipped);
-        Reception::Taken
+        if warm && against && far > CLIP { Reception::Apart } else { Reception::Taken }
+    }
+
+    /// Begins anew with the readings that showed a jump, the last of them made at `last_ms` and the others the gaps in days
+    /// before it.
+    pub(crate) fn restart(
+        &mut self,
+        last_ms: i64,
+        values: [f64; JUMP_RUN as usize],
+        gaps: [f32; JUMP_RUN as usize - 1],
+        half_life: f64,
+        wear: Option<Side>,
+    ) {
+        let [first, second] = gaps.map(f64::from);
+        let since = seconds(last_ms.saturating_sub(millis(first + second)));
+        let mut trend = Trend { since, ..Trend::default() };
+        for (gap, value) in [0.0, first, second].into_iter().zip(values) {
+            trend.step(gap, value, half_life, wear);
+        }
+        if let Some(line) = self.line() {
+            trend.leave(&line, line.spread);
+        }
+        *self = trend;
+    }
+
+    /// Whether a reading is as far from the line as none was in a series that is known.
+    fn is_unheard_of(&self, residual: f64, expected: f64) -> bool {
+        self.count >= KNOWN && residual.abs() > 2.0 * JUMP * expected.max(self.swing())
+    }
+
+    /// Remembers where the line was.
+    fn leave(&mut self, line: &Line, expected: f64) {
+        (self.former, self.near) = (narrow(line.level), narrow(JUMP * expected));
+    }
+
+    /// Whether a reading is back where the line was before it left, and where it is not now.
+    fn is_back(&self, value: f64, residual: f64) -> bool {
+        let near = f64::from(self.near);
+        near > 0.0 && (value - f64::from(self.former)).abs() <= near && residual.abs() > near
     }
 
     /// The line, once three readings at different times are there.
@@ -155,8 +209,15 @@ impl Trend {
             weight,
             mean_x: self.mean_x,
             sxx: self.sxx,
+            is_shaped: f64::from(self.likeness) >= MAX_CORRELATION,
+            worth,
             effective: worth / inflation,
         })
+    }
+
+    /// Whether the last readings lie where they do if the next ones show a jump.
+    pub(crate) fn is_jumping(&self) -> bool {
+        self.jumps > 0
     }
 
     /// Readings since the last restart.
@@ -210,14 +271,26 @@ impl Trend {
     /// Differences below this are rounding: a double carries 15 digits, and half of them are lost
     /// where a variance is a difference of squares.
     fn resolution(&self, value: f64) -> f64 {
-        let swing = if self.weight > 0.0 { (self.syy / f64::from(self.weight)).sqrt() } else { 0.0 };
-        (1e-6 * swing).max(1e-12 * value.abs()).max(f64::MIN_POSITIVE)
+        (1e-6 * self.swing()).max(1e-12 * value.abs()).max(f64::MIN_POSITIVE)
+    }
+
+    /// Standard deviation of the values.
+    fn swing(&self) -> f64 {
+        if self.weight > 0.0 { (self.syy / f64::from(self.weight)).sqrt() } else { 0.0 }
     }
 
     /// Whether every number in it is one that readings come to.
     pub(crate) fn is_sound(&self) -> bool {
         let precise = [self.mean_x, self.mean_y, self.sxx, self.sxy, self.syy];
-        let narrow = [self.weight, self.weight_squares, self.error, self.likeness, self.residual];
+        let narrow = [
+            self.weight,
+            self.weight_squares,
+            self.error,
+            self.likeness,
+            self.residual,
+            self.former,
+            self.near,
+        ];
         precise.iter().all(|number| number.is_finite())
             && narrow.iter().all(|number| number.is_finite())
             && self.weight >= 0.0

@@ -165,8 +165,9 @@ async fn a_device_that_makes_up_metrics_is_watched_up_to_a_limit() {
     }
     let grown = memory().saturating_sub(begun.unwrap_or_default());
     println!("{metrics} metrics: {:.1} MB of memory more than after the first 1,000", grown as f64 / 1e6);
-    // Beside other tests in this process the figure is theirs too.
-    assert!(campaign.is_none() || grown < 64 << 20, "{grown} bytes");
+    // What one job of the archive takes with as many names as readings, and what the allocator keeps of it: 140 MB after two
+    // million metrics and after five. Beside other tests in this process the figure is theirs too.
+    assert!(campaign.is_none() || grown < 192 << 20, "{grown} bytes");
     assert_eq!(series(&world).await, MAX_SERIES);
     let too_many = (0..1001).map(|n| reading(&format!("m{n}"), "1", now, 1.0)).collect();
     assert_eq!(send(&pump, 9, too_many).await, Err(Code::InvalidArgument));

@@ -26,6 +26,7 @@ mod rotations;
 mod scale_out;
 mod scopes;
 mod silent;
+mod standing_out;
 mod steps;
 mod tampering;
 mod telemetry;

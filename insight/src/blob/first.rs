@@ -51,6 +51,8 @@ fn read_trend(rest: &mut &[u8]) -> Option<Trend> {
         error: if weight > 0.0 { narrow((power / weight).sqrt()) } else { 0.0 },
         likeness: if power > 0.0 { narrow(lag / power) } else { 0.0 },
         residual: narrow(residual),
+        former: 0.0,
+        near: 0.0,
         since,
         count,
         run: i8::from_le_bytes(take(rest)?),

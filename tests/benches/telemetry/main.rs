@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use slipway_proto::v1::{DataClass, Reading, SendTelemetryRequest};
+use slipway_proto::v1::{CreateLimitRequest, DataClass, Limit, Reading, SendTelemetryRequest};
 use slipway_server::store::{Db, inbox::inbox_waiting};
 use slipway_tests::{clock, cpu, desk::HARDWARE, fleet::Fleet, member::Member};
 use sqlx::{Connection as _, SqliteConnection};
@@ -24,6 +24,12 @@ const DEVICES: usize = 1_000;
 const SERIES: usize = 200;
 /// Readings of a series: the first makes the state, the others are measured.
 const MINUTES: usize = 6;
+/// Seconds between two.
+const MINUTE: i64 = 60;
+/// Devices whose series all have a limit.
+const LIMITED: usize = 200;
+/// Readings of those, an hour apart.
+const HOURS: usize = 6;
 /// Calls under way at once.
 const AT_ONCE: usize = 32;
 
@@ -32,16 +38,19 @@ fn main() {
     // Its commands wait for processes, which one thread that also drives calls must not.
     let fleet = Fleet::start(0, b"", &["--log", "warn"], &[]);
     runtime.block_on(measure(&fleet));
+    drop(fleet);
+    let fleet = Fleet::start(0, b"", &["--log", "warn"], &[]);
+    runtime.block_on(measure_limits(&fleet));
 }
 
 async fn measure(fleet: &Fleet) {
     println!("{DEVICES} devices with {SERIES} series each, one reading of each a minute");
-    let members = members(fleet).await;
+    let members = members(fleet, DEVICES).await;
     let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
     let process = fleet.server.id();
     // Connected: what a connection takes is not what a series does.
     for some in members.chunks(AT_ONCE) {
-        join_all(some.iter().map(|member| send(member, 1, readings(member, 0, 1)))).await;
+        join_all(some.iter().map(|member| send(member, 1, readings(member, 0, MINUTE, 1)))).await;
     }
     consumed(&db).await;
     let idle = cpu::memory(process);
@@ -53,9 +62,12 @@ async fn measure(fleet: &Fleet) {
             begun = before;
         }
         for some in members.chunks(AT_ONCE) {
-            join_all(some.iter().map(|member| {
-                send(member, minute as u64 + 2, readings(member, minute + 1, SERIES))
-            })).await;
+            join_all(
+                some.iter().map(|member| {
+                    send(member, minute as u64 + 2, readings(member, minute + 1, MINUTE, SERIES))
+                }),
+            )
+            .await;
         }
         consumed(&db).await;
         let used = (cpu::used(process) - before).as_secs_f64();
@@ -68,7 +80,7 @@ async fn measure(fleet: &Fleet) {
     let archive = archived(fleet).await;
     let with_archive = (cpu::used(process) - begun).as_secs_f64();
     let peak = cpu::peak_memory(process);
-    let bulk = bulk::micros_a_reading(&readings(&members[0], 0, SERIES), DEVICES);
+    let bulk = bulk::micros_a_reading(&readings(&members[0], 0, MINUTE, SERIES), DEVICES);
 
     let all = (DEVICES * SERIES) as f64;
     let micros = best * 1e6 / all;
@@ -95,15 +107,51 @@ async fn measure(fleet: &Fleet) {
     line("database, bytes a series", format!("{:.0}", database as f64 / all), "");
 }
 
+/// The most that limits cost: one on every series, and with each reading a sample for the course of its part.
+async fn measure_limits(fleet: &Fleet) {
+    for metric in 0..10 {
+        let limit = Limit {
+            name: format!("limits/limit-{metric}"),
+            metric: format!("hw.sensor.reading_{metric}"),
+            value: 200.0,
+            ..Limit::default()
+        };
+        let request = CreateLimitRequest { limit: Some(limit), take_over: false };
+        fleet.admin().alerts().create_limit(request).await.expect("a limit");
+    }
+    let members = members(fleet, LIMITED).await;
+    let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
+    let process = fleet.server.id();
+    let mut best = f64::INFINITY;
+    for hour in 0..HOURS {
+        let before = cpu::used(process);
+        for some in members.chunks(AT_ONCE) {
+            join_all(
+                some.iter()
+                    .map(|member| send(member, hour as u64 + 1, readings(member, hour, 60 * MINUTE, SERIES))),
+            )
+            .await;
+        }
+        consumed(&db).await;
+        if hour > 0 {
+            best = best.min((cpu::used(process) - before).as_secs_f64());
+        }
+    }
+    let micros = best * 1e6 / (LIMITED * SERIES) as f64;
+    line("CPU us a reading under a limit, one an hour", format!("{micros:.2}"), "");
+    let share = 200_000.0 / 3600.0 * micros / 1e4;
+    line("  share of a core, 200,000 series an hour", format!("{share:.2} %"), "");
+}
+
 fn line(what: &str, measured: String, asked: &str) {
     println!("{what:<52} {measured:>12}  {asked}");
 }
 
-async fn members(fleet: &Fleet) -> Vec<Member> {
-    let claim = fleet.admin().claim(u32::try_from(DEVICES).unwrap_or(u32::MAX), &[]).await;
+async fn members(fleet: &Fleet, count: usize) -> Vec<Member> {
+    let claim = fleet.admin().claim(u32::try_from(count).unwrap_or(u32::MAX), &[]).await;
     let ca = std::fs::read_to_string(fleet.data().join("server-ca.pem")).expect("the server's CA");
-    let mut members = Vec::with_capacity(DEVICES);
-    for device in 0..DEVICES {
+    let mut members = Vec::with_capacity(count);
+    for device in 0..count {
         let member = Member::enroll(fleet.port, &ca, &claim, &format!("device-{device}"), HARDWARE).await;
         members.push(member.expect("a device"));
     }
@@ -122,19 +170,22 @@ async fn send(member: &Member, sequence: u64, readings: Vec<Reading>) {
     panic!("{}: a batch was not taken", member.id);
 }
 
-/// One reading of each of the first so many series, an hour ago and `minute` minutes later: a level of its own for each, with
-/// noise of some tenths around it, as sensors have.
-fn readings(member: &Member, minute: usize, series: usize) -> Vec<Reading> {
+/// One reading of each of the first so many series, the `number`-th of those that are `seconds` apart and began half a day
+/// ago: a level of its own for each, with noise of some tenths around it, as sensors have.
+fn readings(member: &Member, number: usize, seconds: i64, series: usize) -> Vec<Reading> {
     let now = slipway_server::clock::Clock::System.now().millis() / 1000;
     let reading = |series: usize| {
-        let noise = chance(&(&member.id, series, minute)) + chance(&(minute, series, &member.id)) - 1.0;
+        let noise = chance(&(&member.id, series, number)) + chance(&(number, series, &member.id)) - 1.0;
         let value = 20.0 + 60.0 * chance(&(&member.id, series)) + noise;
         Reading {
             component: format!("part-{}", series / 10),
             metric: format!("hw.sensor.reading_{}", series % 10),
             unit: "Cel".to_owned(),
             data_class: DataClass::Essential.into(),
-            time: Some(prost_types::Timestamp { seconds: now - 3600 + 60 * minute as i64, nanos: 0 }),
+            time: Some(prost_types::Timestamp {
+                seconds: now - 12 * 3600 + seconds * number as i64,
+                nanos: 0,
+            }),
             value: (10.0 * value).round() / 10.0,
             boot_id: String::new(),
         }
