@@ -14,7 +14,7 @@ mod webhook;
 use std::path::PathBuf;
 
 use clap::{
-    Parser, Subcommand,
+    Parser, Subcommand, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
 
@@ -52,25 +52,28 @@ pub struct Args {
     pub command: Command,
 }
 
-/// How to reach the server. A token itself may stand in `SLIPWAY_TOKEN`; there is no flag for it,
-/// because everybody on a machine can read the command lines of its processes.
+/// How to reach the server, as the command line says it. A token itself may stand in `SLIPWAY_TOKEN`; there is no flag for
+/// it, because everybody on a machine can read the command lines of its processes.
+///
+/// `profile` reads the variables: what the parser read from them would stand in every usage that it prints, as if it
+/// had been asked for.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
-    /// Profile with server, CA and token [default: ~/.config/slipway/profile.toml]
-    #[arg(long, global = true, env = "SLIPWAY_PROFILE", value_parser = path(), value_name = "FILE", hide_env_values = true)]
+    /// Profile with server, CA and token [env: SLIPWAY_PROFILE] [default: ~/.config/slipway/profile.toml]
+    #[arg(long, global = true, value_parser = path(), value_name = "FILE")]
     pub profile: Option<PathBuf>,
 
-    /// Server, for example `https://fleet.example:7443`
-    #[arg(long, global = true, env = "SLIPWAY_SERVER", value_name = "URL", hide_env_values = true)]
+    /// Server, for example `https://fleet.example:7443` [env: SLIPWAY_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
 
-    /// PEM file of the CA that signed the server's certificate; no other CA is trusted
-    #[arg(long, global = true, env = "SLIPWAY_CA", value_parser = path(), value_name = "FILE", hide_env_values = true)]
+    /// PEM file of the CA that signed the server's certificate; no other CA is trusted [env: SLIPWAY_CA]
+    #[arg(long, global = true, value_parser = path(), value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// File with the bearer token; SLIPWAY_TOKEN may hold the token itself
-    #[arg(long, global = true, env = "SLIPWAY_TOKEN_FILE", value_parser = path(), value_name = "FILE", hide_env_values = true)]
+    /// File with the bearer token; SLIPWAY_TOKEN may hold the token itself [env: SLIPWAY_TOKEN_FILE]
+    #[arg(long, global = true, value_parser = path(), value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
 
@@ -118,6 +121,32 @@ pub enum Command {
     /// Who did what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write a script that completes commands and flags in a shell
+    #[command(after_help = COMPLETION)]
+    Completion {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: ShellName,
+    },
+}
+
+const COMPLETION: &str = "\
+Once, for every shell from then on:
+  bash  slipway completion bash > ~/.local/share/bash-completion/completions/slipway
+  zsh   slipway completion zsh > ~/.zfunc/_slipway      (with `fpath+=~/.zfunc` before compinit in ~/.zshrc)
+  fish  slipway completion fish > ~/.config/fish/completions/slipway.fish
+
+It needs no server.";
+
+/// Shells that are completed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShellName {
+    /// GNU Bash, with the package bash-completion
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// The friendly interactive shell
+    Fish,
 }
 
 /// How much of a list to show.

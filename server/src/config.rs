@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 mod anomalies;
+mod file;
 mod webhooks;
 
 pub use webhooks::{WebhookOptions, Webhooks};
 
-use crate::model::{address::Network, anomaly_rules::AnomalyRule, archive::Retention, outage, time::DAY};
+use self::file::{FileConfig, database_url};
+use crate::model::{anomaly_rules::AnomalyRule, archive::Retention, outage, time::DAY};
 
 /// Where the server listens when nobody says: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -32,7 +34,7 @@ const DEFAULT_RENEW_AFTER_EXPIRY: u64 = 3650;
 const MAX_RENEW_AFTER_EXPIRY: u64 = 36_500;
 
 const ENV_PREFIX: &str = "SLIPWAYD_";
-const ENV_KNOWN: [&str; 14] = [
+const ENV_KNOWN: [&str; 15] = [
     "SLIPWAYD_CONFIG",
     "SLIPWAYD_DATA",
     "SLIPWAYD_LISTEN",
@@ -45,6 +47,7 @@ const ENV_KNOWN: [&str; 14] = [
     "SLIPWAYD_WEBHOOK_ALLOW_NETWORKS",
     "SLIPWAYD_WEBHOOK_ALLOW_HTTP",
     "SLIPWAYD_WEBHOOK_CA",
+    "SLIPWAYD_METRICS_TOKEN",
     "SLIPWAYD_LOG",
     "SLIPWAYD_LOG_FORMAT",
 ];
@@ -80,6 +83,9 @@ pub struct Options {
     /// Where webhooks may lead.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
+    /// Ask callers of this machine for a token on /metrics, too
+    #[arg(long, env = "SLIPWAYD_METRICS_TOKEN")]
+    pub metrics_token: bool,
     /// What is logged, as tracing's filter directives [default: info]
     #[arg(long, value_name = "FILTER", env = "SLIPWAYD_LOG")]
     pub log: Option<String>,
@@ -129,6 +135,8 @@ pub struct Config {
     pub offline: outage::Settings,
     /// How long readings are kept, by class.
     pub retention: Retention,
+    /// Also callers of this machine need a token for `/metrics`.
+    pub metrics_token: bool,
     /// Log filter.
     pub log: String,
     /// Log format.
@@ -183,6 +191,7 @@ impl Config {
             webhooks: Webhooks::default(),
             offline: outage::Settings::default(),
             retention: Retention::default(),
+            metrics_token: false,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -237,6 +246,7 @@ impl Config {
             ),
             offline: file.offline,
             retention: file.retention,
+            metrics_token: options.metrics_token || file.metrics_token,
             log: options.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.or(file.log_format).unwrap_or_default(),
         };
@@ -309,62 +319,6 @@ pub fn check_environment(names: impl Iterator<Item = String>) -> Result<(), Conf
         }
     }
     Ok(())
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileConfig {
-    offline: outage::Settings,
-    retention: Retention,
-    data: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    public_names: Vec<String>,
-    database_url: Option<String>,
-    database_url_file: Option<PathBuf>,
-    objects: Option<String>,
-    check_in_interval: Option<u64>,
-    renew_after_expiry: Option<u64>,
-    anomalies: Vec<AnomalyRule>,
-    webhook_allow_networks: Vec<Network>,
-    webhook_allow_http: bool,
-    webhook_ca: Option<PathBuf>,
-    log: Option<String>,
-    log_format: Option<LogFormat>,
-}
-
-impl FileConfig {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::File {
-            path: path.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
-        })
-    }
-}
-
-fn database_url(url: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, ConfigError> {
-    let url = match (url, file) {
-        (Some(url), None) => url,
-        (None, Some(path)) => std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Unreadable { path, source })?
-            .trim()
-            .to_owned(),
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            return Err(ConfigError::Value {
-                key: "database_url_file",
-                problem: "database_url is given too; keep one of them".to_owned(),
-            });
-        }
-    };
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(ConfigError::Value {
-            key: "database_url",
-            problem: "it does not begin with postgres://; leave it out to use SQLite".to_owned(),
-        });
-    }
-    Ok(Some(url))
 }
 
 fn check_name(name: &str) -> Result<(), ConfigError> {

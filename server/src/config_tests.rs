@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 fn with_file(text: &str, options: Options) -> Result<Config, ConfigError> {
@@ -10,8 +12,10 @@ fn with_file(text: &str, options: Options) -> Result<Config, ConfigError> {
 #[test]
 fn flags_win_over_the_file() {
     let options = Options { data: Some("/a".into()), ..Options::default() };
-    let config = with_file("data = \"/b\"\nlisten = \"0.0.0.0:1\"\n", options).unwrap();
+    let text = "data = \"/b\"\nlisten = \"0.0.0.0:1\"\nmetrics_token = true\n";
+    let config = with_file(text, options.clone()).unwrap();
     assert_eq!((config.data.as_path(), config.listen.port()), (Path::new("/a"), 1));
+    assert!(config.metrics_token && !Config::resolve(options).unwrap().metrics_token);
 }
 
 #[test]

@@ -20,6 +20,10 @@ use tracing_subscriber::{
 
 use crate::{config::LogFormat, model::time::Timestamp, webhook::WebhookMetrics};
 
+mod fleet;
+
+pub use fleet::FleetMetrics;
+
 /// Sends log lines to stderr. Does nothing when a subscriber is there already (in tests).
 pub fn init_logging(filter: &str, format: LogFormat) {
     // The configuration has checked the filter.
@@ -55,6 +59,7 @@ struct Inner {
     forged: Counter,
     lives: Family<RoleLabels, Gauge<i64, AtomicI64>>,
     webhooks: WebhookMetrics,
+    fleet: FleetMetrics,
     /// When the log was told last that a disk is full, in milliseconds; 0 for never.
     full_said_at: AtomicI64,
 }
@@ -134,6 +139,7 @@ impl Metrics {
         );
         registry.register("database_statements", "Statements since start", statements.clone());
         let webhooks = WebhookMetrics::register(&mut registry);
+        let fleet = FleetMetrics::register(&mut registry);
         let full_said_at = AtomicI64::new(0);
         Metrics(Arc::new(Inner {
             registry,
@@ -148,6 +154,7 @@ impl Metrics {
             forged,
             lives,
             webhooks,
+            fleet,
             full_said_at,
         }))
     }
@@ -161,6 +168,11 @@ impl Metrics {
     /// Those of webhooks.
     pub fn webhooks(&self) -> &WebhookMetrics {
         &self.0.webhooks
+    }
+
+    /// Those of the fleet.
+    pub fn fleet(&self) -> &FleetMetrics {
+        &self.0.fleet
     }
 
     /// A call was refused because a disk is full; true when the log has not been told of late.

@@ -224,6 +224,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         watches: Places::new("watches", limits::WATCHES_OF_TOKEN, limits::WATCHES),
         guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
         renew_after_expiry: config.renew_after_expiry(),
+        metrics_token: config.metrics_token,
         check_in_interval: Duration::from_secs(config.check_in_interval),
     };
     bootstrap::admin_token(&context, &mut data).await?;

@@ -22,10 +22,10 @@ fn allowed(method: &str) -> &'static [Role] {
         "EnrollmentService/Enroll" | "EnrollmentService/Renew" => &[],
         // See [`is_public`].
         "EnrollmentService/GetTime" | "EnrollmentService/Challenge" => &[],
-        "FleetService/ListDevices" | "FleetService/GetDevice" | "FleetService/ExplainDevice" => {
-            &[Viewer, Operator, Publisher, Admin]
+        "FleetService/ListDevices" | "FleetService/GetDevice" => {
+            &[Viewer, Operator, Publisher, Admin, Client]
         }
-        "FleetService/ListUpdates" => &[Viewer, Operator, Publisher, Admin],
+        "FleetService/ExplainDevice" | "FleetService/ListUpdates" => &[Viewer, Operator, Publisher, Admin],
         "FleetService/UpdateDevice" | "FleetService/ClearQuarantine" => &[Operator, Admin],
         "FleetService/ApproveDevice" | "FleetService/ImportDevices" => &[Operator, Admin],
         "FleetService/GetAnchors" => &[Viewer, Operator, Publisher, Admin],

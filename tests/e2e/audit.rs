@@ -1,9 +1,10 @@
 //! Administrators read what was done, page by page, by whom and when.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use slipway_proto::v1::{AuditEvent, ListAuditEventsRequest, RevokeDeviceRequest, Role};
-use slipway_tests::world::World;
+use slipway_tests::{processes::program, world::World};
+use sqlx::{Connection as _, SqliteConnection};
 use tonic::Code;
 
 use crate::steps::assert_refused;
@@ -56,6 +57,32 @@ async fn what_was_done_is_told_newest_first_and_by_filter() {
     }
     let shown = world.slipway(&["audit", "list", "--filter", "action = \"RevokeDevice\""]);
     assert!(shown.contains("devices/pump-1") && shown.contains("stolen"), "{shown}");
+
+    // Noted today, found again after others followed; an entry that is changed by hand is told.
+    let mark = world.slipway(&["audit", "verify"]).trim().to_owned();
+    assert_eq!(mark, format!("5:{}", newest.hash));
+    world.token(Role::Viewer, "", Duration::from_secs(3600)).await;
+    let next = world.slipway(&["audit", "verify", "--known", &mark]);
+    assert!(next.starts_with("6:"), "{next}");
+    let json = world.slipway(&["--output", "json", "audit", "verify"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON")["entries"], 6);
+    let file = format!("sqlite:{}", world.path("server/slipway.db"));
+    let mut db = SqliteConnection::connect(&file).await.expect("the server's database");
+    sqlx::query("UPDATE audit SET actor = 'nobody' WHERE number = 5")
+        .execute(&mut db)
+        .await
+        .expect("changed");
+    db.close().await.expect("closed");
+    let profile = world.path("server/client.toml");
+    let output = tokio::task::block_in_place(|| {
+        Command::new(program("slipway"))
+            .args(["--profile", &profile, "audit", "verify"])
+            .output()
+            .expect("slipway")
+    });
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("entry 5") && said.contains("AUDIT_LOG_BROKEN"), "{said}");
 
     let request = ListAuditEventsRequest { filter: "color = red".into(), ..Default::default() };
     let status = world.admin().access().list_audit_events(request).await.unwrap_err();

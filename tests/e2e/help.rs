@@ -91,3 +91,46 @@ async fn an_empty_variable_is_no_variable_and_an_empty_flag_is_a_mistake() {
     assert!(said.contains("'0' for '--uses <N>'") && said.contains("1 or more"), "{said}");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_usage_names_what_is_missing_and_no_profile() {
+    let world = World::start().await;
+    let (folder, profile) = (world.path(""), world.path("server/client.toml"));
+    for line in ["slipway device label", "slipway limit set x", "slipway alert silence create"] {
+        let output = typed(line, &folder, &profile);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("Usage: slipway ") && !said.contains("--profile"), "{said}");
+    }
+    let output = typed("slipway --profile nosuch device list", &folder, &profile);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("error: cannot read the profile that --profile names, nosuch: "), "{said}");
+    let output = typed("slipway device list", &folder, "/nosuch");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.starts_with("error: cannot read the profile that SLIPWAY_PROFILE names, /nosuch: "),
+        "{said}"
+    );
+    world.stop().await;
+}
+
+/// What Bash offers after these words, as the script of `slipway completion bash` says.
+const OFFERED: &str = "\
+    . ./slipway.bash
+    COMP_WORDS=(slipway alert si) COMP_CWORD=2 COMPREPLY=()
+    _slipway slipway si alert
+    echo \"${COMPREPLY[@]}\"";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shell_completes_commands() {
+    let world = World::start().await;
+    let folder = world.path("");
+    let made = typed("slipway completion bash > slipway.bash", &folder, "/nosuch");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let offered = tokio::task::block_in_place(|| {
+        Command::new("bash").args(["-c", OFFERED]).current_dir(&folder).output().expect("bash")
+    });
+    let said = String::from_utf8_lossy(&offered.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "silence", "{said}");
+    world.stop().await;
+}

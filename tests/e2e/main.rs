@@ -31,6 +31,7 @@ mod steps;
 mod tampering;
 mod telemetry;
 mod threats;
+mod watched;
 mod webhooks;
 mod wire;
 mod withdrawals;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use slipway_proto::v1::{
-    AcknowledgeAlertRequest, Alert, AlertState, Device, GetAlertRequest, ListAlertsRequest,
-    ListDevicesRequest, ResolveAlertRequest, Role, UpdateDeviceRequest, UpdateState, WatchAlertsRequest,
-    WatchAlertsResponse,
+    AcknowledgeAlertRequest, Alert, AlertSeverity, AlertState, Device, GetAlertRequest, GetDeviceRequest,
+    InstalledComponent, ListAlertsRequest, ListDevicesRequest, ListUpdatesRequest, ResolveAlertRequest, Role,
+    UpdateDeviceRequest, UpdateState, WatchAlertsRequest, WatchAlertsResponse,
 };
 use slipway_tests::{
     member::Member,
@@ -174,12 +174,76 @@ async fn a_device_that_changes_hands_takes_its_alerts_along() {
     world.stop().await;
 }
 
+/// Row 83: a client that would see the devices of others, count them, or page over them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_sees_alerts_and_nothing_else() {
+async fn a_client_lists_its_own_devices_and_what_it_may_know_of_them() {
     let world = world().await;
-    world.member("pump-1", &[("customer", "acme")]).await;
-    let acme = client(&world, "acme").await;
-    let refused = acme.fleet().list_devices(ListDevicesRequest::default()).await.unwrap_err();
+    let ours = world.member("pump-1", &[("customer", "acme")]).await;
+    for (id, customer) in [("pump-2", "other"), ("pump-3", "acme"), ("pump-4", "other"), ("pump-5", "acme")] {
+        world.member(id, &[("customer", customer)]).await;
+    }
+    measure(&world, &ours, 1, 300.0).await;
+    let (acme, other) = (client(&world, "acme").await, client(&world, "other").await);
+    next(&mut watch(&acme, "").await).await;
+
+    let list = async |caller: &Caller, size: i32, token: &str, filter: &str| {
+        let request =
+            ListDevicesRequest { page_size: size, page_token: token.to_owned(), filter: filter.to_owned() };
+        let page = caller.fleet().list_devices(request).await.expect("a page").into_inner();
+        let ids: Vec<String> = page.devices.iter().map(|device| id(&device.name).to_owned()).collect();
+        (ids, page.total_size, page.next_page_token)
+    };
+    let (first, total, token) = list(&acme, 2, "", "").await;
+    assert_eq!((first, total), (vec!["pump-1".to_owned(), "pump-3".to_owned()], 3));
+    let (second, total, end) = list(&acme, 2, &token, "").await;
+    assert_eq!((second, total, end.as_str()), (vec!["pump-5".to_owned()], 3, ""));
+    assert_eq!(list(&other, 9, "", "alerts.kind:*").await.1, 0, "the alert is none of theirs");
+    assert_eq!(list(&acme, 9, "", "alerts.severity:critical").await.0, ["pump-1"]);
+    for filter in ["labels.customer = other", "id = \"pump-2\"", "NOT labels.customer = acme"] {
+        assert_eq!(list(&acme, 9, "", filter).await, (vec![], 0, String::new()), "{filter}");
+    }
+    // A place in one client's list is none in another's.
+    let request = ListDevicesRequest { page_size: 2, page_token: token, ..Default::default() };
+    let refused = other.fleet().list_devices(request).await.unwrap_err();
+    assert_refused(&refused, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]);
+    // One that is elsewhere and one that is not there look the same.
+    for name in ["devices/pump-2", "devices/pump-9"] {
+        let refused = acme.fleet().get_device(GetDeviceRequest { name: name.to_owned() }).await.unwrap_err();
+        assert_refused(&refused, Code::NotFound, "DEVICE_NOT_FOUND", &[id(name)]);
+    }
+
+    let request = GetDeviceRequest { name: "devices/pump-1".to_owned() };
+    let all = world.admin().fleet().get_device(request.clone()).await.expect("a device").into_inner();
+    let seen = acme.fleet().get_device(request).await.expect("a device").into_inner();
+    let alerts = seen.alerts.as_ref().expect("what is wrong with it");
+    assert_eq!((alerts.count, alerts.severity()), (1, AlertSeverity::Critical));
+    let may_know = Device {
+        name: all.name.clone(),
+        product: all.product.clone(),
+        hardware: all.hardware.clone(),
+        state: all.state,
+        labels: all.labels.clone(),
+        components: all
+            .components
+            .iter()
+            .map(|component| InstalledComponent {
+                component: component.component.clone(),
+                version: component.version.clone(),
+                ..Default::default()
+            })
+            .collect(),
+        last_seen_time: all.last_seen_time,
+        online: all.online,
+        alerts: all.alerts,
+        ..Default::default()
+    };
+    assert_eq!(seen, may_know, "and nothing else");
+    assert!(all.create_time.is_some() && !all.enrolled_by.is_empty());
+    let request = ListDevicesRequest { filter: "attributes.os:*".to_owned(), ..Default::default() };
+    let refused = acme.fleet().list_devices(request).await.unwrap_err();
+    assert_refused(&refused, Code::InvalidArgument, "FILTER_INVALID", &["attributes"]);
+    let request = ListUpdatesRequest { parent: "devices/pump-1".to_owned(), ..Default::default() };
+    let refused = acme.fleet().list_updates(request).await.unwrap_err();
     assert_refused(&refused, Code::PermissionDenied, "ROLE_REQUIRED", &["client"]);
     world.stop().await;
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
-use slipway_proto::v1::{ExportReadingsRequest, ListSeriesRequest, Role, SendTelemetryRequest};
+use slipway_proto::v1::{
+    ExportReadingsRequest, ListSeriesRequest, QueryReadingsRequest, Role, SendTelemetryRequest,
+};
 use slipway_server::{model::archive::GATHER, service::archive};
 use slipway_tests::{member::Member, world::World};
 use tonic::Code;
@@ -62,8 +64,22 @@ async fn readings_are_shown_and_exported_before_and_after_they_are_archived() {
             (json["readings"].as_u64(), json["points"].as_array().map(Vec::len)),
             (Some(90), Some(90))
         );
+        // The last reading, and not the mean of the last bucket.
+        assert_eq!(json["lastValue"].as_f64(), Some(111.125));
+        let newest = &json["points"][89]["time"];
+        assert_eq!(&json["lastTime"], newest, "{moment}");
     };
     look("before");
+    let request = QueryReadingsRequest {
+        parent: "devices/pump-1".into(),
+        component: "filter".into(),
+        metric: "pressure".into(),
+        max_points: 2,
+        ..Default::default()
+    };
+    let few = world.admin().telemetry().query_readings(request).await.expect("points").into_inner();
+    let last = few.points.last().expect("a point");
+    assert!(last.count > 1 && last.mean < 111.0 && few.last_value == 111.125, "{few:?}");
     let one = exported(&world, "one.csv", &["--device", "pump-1"]);
     assert_eq!(one.len(), 90);
     assert!(one.iter().all(|line| line.starts_with("pump-1,filter,pressure,Pa,essential,")), "{one:?}");

@@ -6,24 +6,25 @@ use slipway_insight::{Forecast, Side};
 use slipway_server::{
     model::{
         alert::{Alert, AlertState, Evidence, Health, Kind, Severity},
-        condition::Condition,
+        condition::{AlertCount, Condition, Living},
         fix::Fix,
         limit::Limit,
         selector::Selector,
         silence::Silence,
     },
     store::{
-        StoreError,
+        StoreError, Tx,
         alert_events::{
             AlertEvent, alert_event_append, alert_events_after, alert_events_devices, alert_events_oldest,
             alert_events_prune,
         },
         alerts::{
-            Silent, alert_get, alert_insert, alert_update, alerts_living, alerts_of_cause, alerts_of_device,
-            alerts_of_several, alerts_offline, alerts_page, alerts_prune,
+            Lives, Silent, alert_get, alert_insert, alert_update, alerts_living, alerts_of_cause,
+            alerts_of_device, alerts_of_several, alerts_offline, alerts_page, alerts_prune,
+            alerts_resolved_count,
         },
         changes::{Kind as Changed, changes_get},
-        conditions::{conditions_between, conditions_of_device},
+        conditions::{conditions_between, conditions_of_device, living_count, living_of_devices},
         fixes::{fix_delete, fix_put, fixes_page},
         limits::{limit_delete, limit_get, limit_put, limits_count, limits_page},
         silences::{
@@ -164,9 +165,16 @@ async fn pages_and_lists(backend: Backend) {
         alert_insert(&mut tx, &alert(id, seconds)).await.unwrap();
     }
     let ids = |alerts: Vec<Alert>| alerts.into_iter().map(|alert| alert.id).collect::<Vec<_>>();
-    assert_eq!(ids(alerts_page(&mut tx, at(99), "", 2).await.unwrap()), ["3", "2"]);
-    assert_eq!(ids(alerts_page(&mut tx, at(20), "2", 9).await.unwrap()), ["1", "4"]);
+    assert_eq!(ids(alerts_page(&mut tx, Lives::Any, at(99), "", 2).await.unwrap()), ["3", "2"]);
+    assert_eq!(ids(alerts_page(&mut tx, Lives::Any, at(20), "2", 9).await.unwrap()), ["1", "4"]);
     assert!(alert_update(&mut tx, &resolved(&alert("2", 20), 30)).await.unwrap());
+    let living = async |tx: &mut Tx, before: i64, id: &str, limit: i64| {
+        ids(alerts_page(tx, Lives::Living, at(before), id, limit).await.unwrap())
+    };
+    assert_eq!(living(&mut tx, 99, "", 2).await, ["3", "1"]);
+    assert_eq!(living(&mut tx, 10, "1", 9).await, ["4"]);
+    assert_eq!(alerts_resolved_count(&mut tx, 9).await.unwrap(), 1);
+    assert_eq!(alerts_resolved_count(&mut tx, 0).await.unwrap(), 0);
     assert_eq!(ids(alerts_living(&mut tx, "", 2).await.unwrap()), ["1", "3"]);
     assert_eq!(ids(alerts_living(&mut tx, "3", 2).await.unwrap()), ["4"]);
     assert_eq!(ids(alerts_of_cause(&mut tx, "dirt", "", 9).await.unwrap()), ["1", "3", "4"]);
@@ -347,4 +355,24 @@ async fn conditions_are_of_living_alerts(backend: Backend) {
     assert_eq!((at, conditions), (4, vec![condition(Kind::Prognosis), condition(Kind::Anomaly)]));
     let between = conditions_between(&mut tx, "pump-1", "pump-3").await.unwrap();
     assert_eq!(between, [("pump-2".to_owned(), condition(Kind::Prognosis))]);
+    let living = |id: &str, kind| {
+        let health = Health::MaintenanceRequired;
+        (id.to_owned(), Living { condition: condition(kind), health, is_suppressed: true })
+    };
+    assert_eq!(
+        living_of_devices(&mut tx, &["pump-2", "pump-3", "pump-1", "pump-9"]).await.unwrap(),
+        [
+            living("pump-1", Kind::Prognosis),
+            living("pump-1", Kind::Anomaly),
+            living("pump-2", Kind::Prognosis)
+        ]
+    );
+    assert_eq!(living_of_devices(&mut tx, &[]).await.unwrap(), []);
+    let loud = Alert { severity: Severity::Critical, suppressed_by: String::new(), ..alert("4", 0) };
+    alert_insert(&mut tx, &loud).await.unwrap();
+    let count = |severity, is_suppressed, count| AlertCount { severity, is_suppressed, count };
+    assert_eq!(
+        living_count(&mut tx).await.unwrap(),
+        [count(Severity::Critical, false, 1), count(Severity::Warning, true, 3)]
+    );
 }

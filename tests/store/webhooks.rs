@@ -63,7 +63,12 @@ fn webhook(id: &str) -> Webhook {
         position: 3,
         enabled: true,
         disabled_reason: String::new(),
-        health: Health { failures: 2, failing_since: Some(at(1)), succeeded_at: Some(at(0)) },
+        health: Health {
+            failures: 2,
+            failing_since: Some(at(1)),
+            succeeded_at: Some(at(0)),
+            recovering_since: Some(at(2)),
+        },
         created_at: at(0),
         created_by: "tokens/a".to_owned(),
         updated_at: at(0),

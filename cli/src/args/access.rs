@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Subcommand, ValueEnum};
 
 use super::{Extent, ListArgs};
-use crate::duration;
+use crate::{commands::audit_verify::Mark, duration};
 
 /// Who may do what.
 #[derive(Debug, Subcommand)]
@@ -77,7 +77,7 @@ pub enum RoleName {
     Publisher,
     /// Everything
     Admin,
-    /// Sees and handles the alerts of the devices in its scope, and nothing else
+    /// Sees the devices in its scope and what they measure, sees and handles their alerts, and nothing else
     Client,
     /// Hands in metrics of the devices in its scope by the OpenTelemetry protocol, and nothing else
     Ingest,
@@ -91,4 +91,10 @@ pub enum AuditCommand {
         after_help = "Example:\n  slipway audit list --filter 'action = \"RevokeDevice\" AND time >= \"2026-11-01\"'"
     )]
     List(ListArgs),
+    /// Read all of it and check that every entry follows from the one before; prints the newest, to be noted elsewhere
+    Verify {
+        /// The newest entry of an earlier time: it has to be there still
+        #[arg(long, value_name = "NUMBER:HASH")]
+        known: Option<Mark>,
+    },
 }

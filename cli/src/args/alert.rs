@@ -10,12 +10,12 @@ use crate::{duration, names};
 /// What a service desk acts on.
 #[derive(Debug, Subcommand)]
 pub enum AlertCommand {
-    /// Alerts, last changed first; filter fields: state, device, component, kind, severity, metric, failure_mode,
-    /// suppressed_by
+    /// Alerts that are not resolved, last changed first; filter fields: state, device, component, kind, severity, metric,
+    /// failure_mode, suppressed_by
     #[command(
         after_help = "Example:\n  slipway alert list --filter 'state = \"open\" AND severity = \"warning\"'"
     )]
-    List(ListArgs),
+    List(AlertList),
     /// One alert with its evidence, and a picture of its series, limit and forecast
     Show(AlertShow),
     /// Every change at once, one line each; starts with the alerts that are not resolved
@@ -42,6 +42,18 @@ pub enum AlertCommand {
     /// What wakes nobody, until when, and why
     #[command(subcommand)]
     Silence(SilenceCommand),
+}
+
+/// Arguments of `alert list`.
+#[derive(Debug, clap::Args)]
+pub struct AlertList {
+    /// Also those that are resolved; a filter on `state` decides for itself
+    #[arg(long)]
+    pub all: bool,
+
+    /// Which, and how many.
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 /// Silences: alerts that match open and resolve as ever, and are flagged.
@@ -140,6 +152,9 @@ pub enum LimitCommand {
     Delete {
         /// The limit
         limit: String,
+        /// Also one that belongs to a specification file: it comes back when the file is applied again
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -116,9 +116,10 @@ pub struct ClaimCreate {
 /// The machines of the fleet.
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
-    /// Devices by id; filter fields: id, product, hardware, state, version, labels.KEY, attributes.KEY, online
+    /// Devices by id; filter fields: id, product, hardware, state, version, labels.KEY, attributes.KEY, online, alerts.kind,
+    /// alerts.failure_mode, alerts.severity, alerts.component
     #[command(
-        after_help = "Example:\n  slipway device list --filter 'labels.site = \"north\" AND version < 2.0'"
+        after_help = "Example:\n  slipway device list --filter 'labels.site = \"north\" AND alerts.severity:critical'"
     )]
     List(ListArgs),
     /// One device

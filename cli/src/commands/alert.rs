@@ -1,12 +1,12 @@
 //! `slipway alert`: what a service desk acts on.
 
-use std::{fs, io, path::Path};
+use std::{cell::Cell, fs, io, path::Path};
 
 use slipway_proto::v1;
 use tonic::Status;
 
 use crate::{
-    args::{AlertCommand, AlertWatch, Connection, ListArgs},
+    args::{AlertCommand, AlertList, AlertWatch, Connection},
     commands::{alert_show, listed, pages, silence},
     connect::Api,
     error::Failure,
@@ -54,17 +54,34 @@ pub async fn run(command: AlertCommand, connection: &Connection, console: &Conso
     }
 }
 
-async fn list(args: ListArgs, api: &Api, console: &Console) -> Result<(), Failure> {
-    let alerts = pages(console, args.extent.max, |page_size, page_token| {
-        let (mut alerts, filter) = (api.alerts(), args.filter.clone());
+async fn list(args: AlertList, api: &Api, console: &Console) -> Result<(), Failure> {
+    let resolved = Cell::new(None);
+    let alerts = pages(console, args.list.extent.max, |page_size, page_token| {
+        let (mut alerts, filter, resolved) = (api.alerts(), args.list.filter.clone(), &resolved);
         async move {
-            let request = v1::ListAlertsRequest { page_size, page_token, filter };
+            let request = v1::ListAlertsRequest { page_size, page_token, filter, living_only: !args.all };
             let page = alerts.list_alerts(request).await?.into_inner();
+            resolved.set(resolved.get().or(page.resolved_count));
             Ok((page.alerts, page.next_page_token))
         }
     })
     .await?;
-    console.show_all("Alert", &alerts, |alerts| render_list(alerts, console.clock.now()))
+    console.show_all("Alert", &alerts, |alerts| render_list(alerts, args.all, console.clock.now()))?;
+    if let Some(text) = resolved.get().and_then(left_out) {
+        console.say(&text);
+    }
+    Ok(())
+}
+
+/// How many resolved alerts a list lacks. The server counts them no further than 1,001.
+fn left_out(resolved: i32) -> Option<String> {
+    let what = match resolved {
+        ..=0 => return None,
+        1 => "1 resolved alert is".to_owned(),
+        count @ ..=1_000 => format!("{count} resolved alerts are"),
+        _ => "more than 1000 resolved alerts are".to_owned(),
+    };
+    Some(format!("{what} not shown; --all shows them, too"))
 }
 
 /// Streams changes for ever, or until `--count` of them. A change counts as seen when its line is out.
@@ -193,7 +210,7 @@ pub(super) fn severity(alert: &v1::Alert) -> String {
     human::enum_words(alert.severity().as_str_name(), "ALERT_SEVERITY_")
 }
 
-fn render_list(alerts: &[v1::Alert], now: i64) -> String {
+fn render_list(alerts: &[v1::Alert], has_all: bool, now: i64) -> String {
     let rows: Vec<_> = alerts
         .iter()
         .map(|alert| {
@@ -213,7 +230,8 @@ fn render_list(alerts: &[v1::Alert], now: i64) -> String {
     if alerts.iter().any(|alert| !alert.suppressed_by.is_empty()) {
         text.push_str("* wakes nobody: silenced, or explained by an outage (slipway alert show)\n");
     }
-    listed(rows.len(), "no alerts", text)
+    let nothing = if has_all { "no alerts" } else { "no alerts; --all also shows those that are resolved" };
+    listed(rows.len(), nothing, text)
 }
 
 #[cfg(test)]
@@ -279,12 +297,22 @@ pub(super) mod tests {
     #[test]
     fn alerts_as_a_table() {
         assert_eq!(
-            render_list(&[alert()], NOW),
+            render_list(&[alert()], false, NOW),
             "\
 ID  STATE  SEVERITY  WHERE           ACT BY  CHANGED   SUMMARY
 a1  open   warning   pump-03/filter  in 7d   just now  The air filter reaches 250 Pa around 2026-12-06.
 "
         );
+    }
+
+    #[test]
+    fn a_list_says_what_it_leaves_out() {
+        assert_eq!(left_out(0), None);
+        assert_eq!(left_out(1).unwrap(), "1 resolved alert is not shown; --all shows them, too");
+        assert_eq!(left_out(12).unwrap(), "12 resolved alerts are not shown; --all shows them, too");
+        assert!(left_out(1_001).unwrap().starts_with("more than 1000 resolved alerts are not shown"));
+        assert_eq!(render_list(&[], false, NOW), "no alerts; --all also shows those that are resolved");
+        assert_eq!(render_list(&[], true, NOW), "no alerts");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use slipway_proto::v1;
 
 use crate::{
     args::{AuditCommand, Connection, ListArgs},
-    commands::{listed, pages},
+    commands::{audit_verify, listed, pages},
     connect::Api,
     error::Failure,
     human,
@@ -19,6 +19,7 @@ pub async fn run(command: AuditCommand, connection: &Connection, console: &Conso
     let api = Api::open(connection, console).await?;
     match command {
         AuditCommand::List(args) => list(args, &api, console).await,
+        AuditCommand::Verify { known } => audit_verify::run(known, &api, console).await,
     }
 }
 

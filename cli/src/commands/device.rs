@@ -161,18 +161,36 @@ fn render_list(devices: &[v1::Device], now: i64) -> String {
                     if device.online { "online" } else { "offline" },
                     human::maybe_relative(device.last_seen_time.as_ref(), now)
                 ),
+                alerts(device),
                 labels(&device.labels),
             ]
         })
         .collect();
-    let header = ["ID", "PRODUCT", "HARDWARE", "STATE", "RUNS", "SEEN", "LABELS"];
+    let header = ["ID", "PRODUCT", "HARDWARE", "STATE", "RUNS", "SEEN", "ALERTS", "LABELS"];
     listed(rows.len(), "no devices", columns(&header, &rows))
+}
+
+/// How many living alerts and how grave: `2, critical`; with a `*`, as in lists of alerts, when the gravest wakes nobody.
+fn alerts(device: &v1::Device) -> String {
+    let Some(alerts) = &device.alerts else { return String::new() };
+    let severity = human::enum_words(alerts.severity().as_str_name(), "ALERT_SEVERITY_");
+    format!("{}, {severity}{}", alerts.count, if alerts.suppressed { "*" } else { "" })
+}
+
+/// The same with the status of NE 107: `2, critical (out of specification)`.
+fn alerts_in_full(device: &v1::Device) -> String {
+    let Some(found) = &device.alerts else { return String::new() };
+    let health = human::enum_words(found.health().as_str_name(), "ALERT_HEALTH_");
+    format!("{} ({health})", alerts(device))
 }
 
 /// One device, name and value below each other.
 pub fn render(device: &v1::Device, now: i64) -> String {
     let consent: Vec<String> =
         device.consent().map(|class| human::enum_words(class.as_str_name(), "DATA_CLASS_")).collect();
+    // A client is told neither when a device came in nor what its owner allows.
+    let is_whole = device.create_time.is_some();
+    let consent_words = if is_whole { or_none(consent.join(", ")) } else { String::new() };
     let mut rows = vec![
         ("device", names::short(&device.name).to_owned()),
         ("product", device.product.clone()),
@@ -187,11 +205,12 @@ pub fn render(device: &v1::Device, now: i64) -> String {
         ("labels", labels(&device.labels)),
         ("seen", human::maybe_moment(device.last_seen_time.as_ref(), now)),
         ("online", if device.online { "yes".into() } else { "no".into() }),
+        ("alerts", alerts_in_full(device)),
         created(device, now),
         ("certificate", ends(device.certificate_expire_time.as_ref(), now)),
         ("duplicate", duplicate(device, now)),
         ("agent", device.agent_version.clone()),
-        ("consent", or_none(consent.join(", "))),
+        ("consent", consent_words),
         ("says", labels(&device.attributes)),
     ]);
     facts(&rows)
@@ -203,7 +222,8 @@ fn created(device: &v1::Device, now: i64) -> (&'static str, String) {
         v1::DeviceState::Registered => "registered",
         _ => "enrolled",
     };
-    let moment = human::maybe_moment(device.create_time.as_ref(), now);
+    let Some(time) = &device.create_time else { return (what, String::new()) };
+    let moment = human::moment(time, now);
     match device.enrolled_by.as_str() {
         "" => (what, moment),
         by => (what, format!("{moment}, by {by}")),

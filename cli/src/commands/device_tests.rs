@@ -68,13 +68,48 @@ fn devices_as_a_table() {
         quarantined_until: Some(human::timestamp(NOW + 3_600_000)),
         online: false,
         labels: Default::default(),
+        alerts: Some(v1::DeviceAlerts {
+            count: 2,
+            severity: v1::AlertSeverity::Critical.into(),
+            health: v1::AlertHealth::OutOfSpecification.into(),
+            suppressed: true,
+        }),
         ..pump()
     };
+    assert!(render(&quarantined, NOW).contains("\nalerts    2, critical* (out of specification)\n"));
     assert_eq!(
         render_list(&[pump(), quarantined], NOW),
-        "ID       PRODUCT  HARDWARE  STATE                                   RUNS          SEEN               LABELS\n\
-         pump-01  pump     gw-a      active                                  system 1.0.0  online (12s ago)   ring=canary, site=north\n\
-         pump-02  pump     gw-a      quarantined until 2026-11-22 15:03:05Z  system 1.0.0  offline (12s ago)\n"
+        "ID       PRODUCT  HARDWARE  STATE                                   RUNS          SEEN               ALERTS        LABELS\n\
+         pump-01  pump     gw-a      active                                  system 1.0.0  online (12s ago)                 ring=canary, site=north\n\
+         pump-02  pump     gw-a      quarantined until 2026-11-22 15:03:05Z  system 1.0.0  offline (12s ago)  2, critical*\n"
+    );
+}
+
+#[test]
+fn a_device_as_a_client_reads_it() {
+    let shown = v1::Device {
+        name: "devices/pump-01".into(),
+        product: "pump".into(),
+        hardware: "gw-a".into(),
+        state: v1::DeviceState::Active.into(),
+        online: true,
+        last_seen_time: Some(human::timestamp(NOW - 12_000)),
+        components: vec![v1::InstalledComponent {
+            component: "system".into(),
+            version: "1.0.0".into(),
+            ..v1::InstalledComponent::default()
+        }],
+        ..v1::Device::default()
+    };
+    assert_eq!(
+        render(&shown, NOW),
+        "device    pump-01\n\
+         product   pump\n\
+         hardware  gw-a\n\
+         state     active\n\
+         runs      system 1.0.0\n\
+         seen      2026-11-22 14:02:53Z (12s ago)\n\
+         online    yes\n"
     );
 }
 

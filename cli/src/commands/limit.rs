@@ -42,11 +42,15 @@ pub async fn run(command: LimitCommand, connection: &Connection, console: &Conso
             })?;
             console.show("Limit", found, render_one)
         }
-        LimitCommand::Delete { limit } => {
-            let name = names::full("limits", &limit);
-            let limit = api.alerts().delete_limit(v1::DeleteLimitRequest { name }).await?.into_inner();
-            console
-                .say(&format!("limit {} is gone; its open alerts are resolved", names::short(&limit.name)));
+        LimitCommand::Delete { limit, force } => {
+            let request = v1::DeleteLimitRequest { name: names::full("limits", &limit), force };
+            let limit = api.alerts().delete_limit(request).await?.into_inner();
+            let until = match limit.managed_by.as_str() {
+                "" => String::new(),
+                file => format!("; it comes back when {file} is applied again"),
+            };
+            let id = names::short(&limit.name);
+            console.say(&format!("limit {id} is gone; its open alerts are resolved{until}"));
             Ok(())
         }
     }

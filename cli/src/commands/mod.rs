@@ -3,8 +3,10 @@
 pub mod alert;
 pub mod alert_show;
 pub mod audit;
+pub mod audit_verify;
 pub mod authority;
 pub mod claim;
+pub mod completion;
 pub mod device;
 pub mod device_import;
 pub mod device_privacy;
@@ -57,11 +59,32 @@ pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
         Command::Telemetry(command) => telemetry::run(command, connection, console).await,
         Command::Token(command) => token::run(command, connection, console).await,
         Command::Audit(command) => audit::run(command, connection, console).await,
+        Command::Completion { shell } => completion::run(shell, console),
     }
 }
 
 /// The server's largest page.
 const PAGE_MAX: usize = 1_000;
+
+/// All pages of a list, one after the other, of which only one is in memory.
+async fn pages_of<T, F, Fut>(
+    mut page: F,
+    mut take: impl FnMut(Vec<T>) -> Result<(), Failure>,
+) -> Result<(), Failure>
+where
+    F: FnMut(i32, String) -> Fut,
+    Fut: Future<Output = Result<(Vec<T>, String), Status>>,
+{
+    let mut token = String::new();
+    loop {
+        let (entries, next) = page(i32::try_from(PAGE_MAX).unwrap_or(1_000), token).await?;
+        take(entries)?;
+        if next.is_empty() {
+            return Ok(());
+        }
+        token = next;
+    }
+}
 
 /// Pages of a list until `max` entries are there (0: all of them); says when there are more.
 async fn pages<T, F, Fut>(console: &Console, max: usize, mut page: F) -> Result<Vec<T>, Failure>

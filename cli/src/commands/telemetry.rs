@@ -106,7 +106,7 @@ async fn show(args: TelemetryShow, api: &Api, console: &Console) -> Result<(), F
         Format::Json => console.show("QueryReadingsResponse", &answer, |_| String::new()),
         Format::Table => {
             console.picture(&draw(&chart, console.screen))?;
-            summary(&answer).map_or(Ok(()), |text| console.print(&text))
+            summary(&answer, now).map_or(Ok(()), |text| console.print(&text))
         }
     }
 }
@@ -131,10 +131,10 @@ pub fn point(point: &v1::Point) -> Point {
     Point { time, low: point.min, value: point.mean, high: point.max }
 }
 
-/// What the picture does not say: how many readings, how far they go, and whether points are means.
-fn summary(answer: &v1::QueryReadingsResponse) -> Option<String> {
+/// What the picture does not say: how many readings, how far they go, the last one itself, and whether points are means.
+fn summary(answer: &v1::QueryReadingsResponse, now: i64) -> Option<String> {
     let points = &answer.points;
-    let (first, last) = points.first().zip(points.last())?;
+    let first = points.first()?;
     let min = points.iter().map(|point| point.min).fold(first.min, f64::min);
     let max = points.iter().map(|point| point.max).fold(first.max, f64::max);
     let number = human::number;
@@ -147,13 +147,17 @@ fn summary(answer: &v1::QueryReadingsResponse) -> Option<String> {
         }
         None => String::new(),
     };
+    // A server of before does not say it, and a mean is not it.
+    let last = match &answer.last_time {
+        Some(time) => format!(", last {} at {}", number(answer.last_value), human::moment(time, now)),
+        None => String::new(),
+    };
     Some(format!(
-        "{}, {} to {} {}, last {}{buckets}",
+        "{}, {} to {} {}{last}{buckets}",
         human::counted(answer.readings, "reading"),
         number(min),
         number(max),
         answer.unit,
-        number(last.mean)
     ))
 }
 
@@ -204,11 +208,14 @@ mod tests {
             ],
             bucket: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
             readings: 120,
+            last_time: Some(human::timestamp(1_795_356_185_000 - 60_000)),
+            last_value: 0.75,
             ..Default::default()
         };
         assert_eq!(
-            summary(&answer).unwrap(),
-            "120 readings, 0.5 to 3 Cel, last 1.5; each point is the mean of 1h"
+            summary(&answer, 1_795_356_185_000).unwrap(),
+            "120 readings, 0.5 to 3 Cel, last 0.75 at 2026-11-22 14:02:05Z (1m ago); each point is the mean of 1h"
         );
+        assert_eq!(summary(&v1::QueryReadingsResponse::default(), 0), None);
     }
 }

@@ -22,7 +22,7 @@ pub enum Access {
     Roles(&'static [Role]),
     /// A device in good standing, or a token with one of these roles.
     ApprovedOr(&'static [Role]),
-    /// This machine, or a token with one of these roles.
+    /// This machine, unless the configuration (`metrics_token`) says otherwise, or a token with one of these roles.
     LocalOr(&'static [Role]),
 }
 
@@ -44,7 +44,7 @@ const OPERATE: &[Role] = &[Role::Operator, Role::Admin];
 const PUBLISH: &[Role] = &[Role::Publisher, Role::Admin];
 const ADMIN: &[Role] = &[Role::Admin];
 const ANY: &[Role] = &Role::ALL;
-const SEE_ALERTS: &[Role] = &[Role::Client, Role::Viewer, Role::Operator, Role::Publisher, Role::Admin];
+const VIEW_OWN: &[Role] = &[Role::Client, Role::Viewer, Role::Operator, Role::Publisher, Role::Admin];
 const INGEST: &[Role] = &[Role::Ingest];
 const HANDLE_ALERTS: &[Role] = &[Role::Client, Role::Operator, Role::Admin];
 
@@ -59,8 +59,8 @@ const METHODS: &[Rule] = &[
     rule("DeviceService/CheckIn", Access::Device),
     rule("DeviceService/ReportUpdate", Access::Approved),
     rule("DeviceService/SendTelemetry", Access::Approved),
-    rule("FleetService/ListDevices", Access::Roles(VIEW)),
-    rule("FleetService/GetDevice", Access::Roles(VIEW)),
+    rule("FleetService/ListDevices", Access::Roles(VIEW_OWN)),
+    rule("FleetService/GetDevice", Access::Roles(VIEW_OWN)),
     rule("FleetService/UpdateDevice", Access::Roles(OPERATE)),
     rule("FleetService/RevokeDevice", Access::Roles(ADMIN)),
     rule("FleetService/ClearQuarantine", Access::Roles(OPERATE)),
@@ -94,11 +94,11 @@ const METHODS: &[Rule] = &[
     rule("RolloutService/AbortRollout", Access::Roles(OPERATE)),
     rule("RolloutService/AssignRelease", Access::Roles(OPERATE)),
     stream("RolloutService/WatchRollout", Access::Roles(VIEW)),
-    rule("AlertService/ListAlerts", Access::Roles(SEE_ALERTS)),
-    rule("AlertService/GetAlert", Access::Roles(SEE_ALERTS)),
+    rule("AlertService/ListAlerts", Access::Roles(VIEW_OWN)),
+    rule("AlertService/GetAlert", Access::Roles(VIEW_OWN)),
     rule("AlertService/AcknowledgeAlert", Access::Roles(HANDLE_ALERTS)),
     rule("AlertService/ResolveAlert", Access::Roles(HANDLE_ALERTS)),
-    stream("AlertService/WatchAlerts", Access::Roles(SEE_ALERTS)),
+    stream("AlertService/WatchAlerts", Access::Roles(VIEW_OWN)),
     rule("AlertService/CreateLimit", Access::Roles(OPERATE)),
     rule("AlertService/ListLimits", Access::Roles(VIEW)),
     rule("AlertService/DeleteLimit", Access::Roles(OPERATE)),
@@ -116,9 +116,9 @@ const METHODS: &[Rule] = &[
     rule("WebhookService/TestWebhook", Access::Roles(HANDLE_ALERTS)),
     rule("WebhookService/ReplayWebhook", Access::Roles(HANDLE_ALERTS)),
     rule("WebhookService/ListDeliveries", Access::Roles(HANDLE_ALERTS)),
-    rule("TelemetryService/ListSeries", Access::Roles(SEE_ALERTS)),
-    rule("TelemetryService/QueryReadings", Access::Roles(SEE_ALERTS)),
-    stream("TelemetryService/ExportReadings", Access::Roles(SEE_ALERTS)),
+    rule("TelemetryService/ListSeries", Access::Roles(VIEW_OWN)),
+    rule("TelemetryService/QueryReadings", Access::Roles(VIEW_OWN)),
+    stream("TelemetryService/ExportReadings", Access::Roles(VIEW_OWN)),
     stream("PrivacyService/ExportDevice", Access::Roles(OPERATE)),
     rule("PrivacyService/EraseDevice", Access::Roles(ADMIN)),
     rule("AccessService/CreateToken", Access::Roles(ADMIN)),

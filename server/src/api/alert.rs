@@ -46,11 +46,15 @@ impl AlertService for Api {
         let request = request.into_inner();
         let filter = Filter::parse(&request.filter, alerts::FILTER_FIELDS, Reason::FilterInvalid)
             .map_err(|refusal| refused(&refusal.field("filter")))?;
-        let binding = ["alerts", request.filter.as_str(), caller.token.id.as_str()];
+        let lives = if request.living_only { "living" } else { "any" };
+        let binding = ["alerts", lives, request.filter.as_str(), caller.token.id.as_str()];
         let page = Page::parse(request.page_size, &request.page_token, &binding).map_err(|e| refused(&e))?;
-        let (found, next_page_token) = alerts::list(&self.ctx, &caller, &page, &filter).await?;
-        let alerts = found.iter().map(alert_wire::alert).collect();
-        Ok(Response::new(v1::ListAlertsResponse { alerts, next_page_token }))
+        let found = alerts::list(&self.ctx, &caller, &page, &filter, request.living_only).await?;
+        Ok(Response::new(v1::ListAlertsResponse {
+            alerts: found.alerts.iter().map(alert_wire::alert).collect(),
+            next_page_token: found.next,
+            resolved_count: found.resolved.and_then(|count| i32::try_from(count).ok()),
+        }))
     }
 
     async fn get_alert(&self, request: Request<v1::GetAlertRequest>) -> Result<Response<v1::Alert>, Status> {
@@ -139,7 +143,10 @@ impl AlertService for Api {
     ) -> Result<Response<v1::Limit>, Status> {
         let actor = principal::token(&request)?.actor();
         let id = id_in("limits", &request.get_ref().name, "name")?;
-        let limit = limits::delete(&self.ctx, &actor, &id).await?;
+        let limit = match request.get_ref().force {
+            true => limits::delete_managed(&self.ctx, &actor, &id).await?,
+            false => limits::delete(&self.ctx, &actor, &id).await?,
+        };
         Ok(Response::new(limit_wire::limit(&limit)))
     }
 

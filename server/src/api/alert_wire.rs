@@ -87,7 +87,7 @@ fn kind(kind: Kind) -> v1::AlertKind {
     }
 }
 
-fn health(health: Health) -> v1::AlertHealth {
+pub(super) fn health(health: Health) -> v1::AlertHealth {
     match health {
         Health::Failure => v1::AlertHealth::Failure,
         Health::CheckFunction => v1::AlertHealth::CheckFunction,

@@ -83,7 +83,7 @@ pub async fn authenticate(ctx: &Context, rule: &Rule, parts: &mut Parts) -> Resu
         }
         Access::LocalOr(roles) => {
             let local = parts.extensions.get::<Peer>().is_some_and(|peer| peer.addr.ip().is_loopback());
-            if local && !parts.headers.contains_key(AUTHORIZATION) {
+            if local && !ctx.metrics_token && !parts.headers.contains_key(AUTHORIZATION) {
                 Caller::Anyone
             } else {
                 with_token(ctx, rule, roles, &parts.headers)?

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     enrolment_wire::{authority, registration, wanted_authority},
-    fleet_wire::{claim, device, label_change},
+    fleet_wire::{claim, device, device_for, label_change},
     principal, rollout_wire, trust, wire,
 };
 use crate::{
@@ -42,11 +42,11 @@ impl Api {
     /// A device that the caller may see; another one is as good as none.
     async fn find(&self, caller: &TokenCaller, name: &str, field: &str) -> Result<devices::Seen, Status> {
         let id = wire::id_in("devices", name, field)?;
-        let seen = devices::get(&self.ctx, &id).await?;
-        if caller.may_see(&seen.device) {
-            return Ok(seen);
+        // Neither answer may tell which of the two it was.
+        match devices::get(&self.ctx, &id).await {
+            Ok(seen) if !caller.may_see(&seen.device) => Err(Error::from(devices::not_found(&id)).into()),
+            other => Ok(other?),
         }
-        Err(Error::from(devices::not_found(&id)).into())
     }
 }
 
@@ -60,11 +60,11 @@ impl FleetService for Api {
         let asked = request.into_inner();
         let binding = ["devices", &asked.filter, caller.scope().as_str()];
         let page = Page::parse(asked.page_size, &asked.page_token, &binding).map_err(Error::from)?;
-        let filter = Filter::parse(&asked.filter, devices::FIELDS, Reason::FilterInvalid)
+        let filter = Filter::parse(&asked.filter, devices::fields(&caller), Reason::FilterInvalid)
             .map_err(|refusal| Error::from(refusal.field("filter")))?;
-        let found = devices::list(&self.ctx, &page, &filter, caller.scope()).await?;
+        let found = devices::list(&self.ctx, &page, &filter, &caller).await?;
         Ok(Response::new(ListDevicesResponse {
-            devices: found.devices.iter().map(device).collect(),
+            devices: found.devices.iter().map(|seen| device_for(&caller, seen)).collect(),
             next_page_token: found.next,
             total_size: found.total,
         }))
@@ -73,7 +73,7 @@ impl FleetService for Api {
     async fn get_device(&self, request: Request<GetDeviceRequest>) -> Result<Response<v1::Device>, Status> {
         let caller = principal::token(&request)?;
         let found = self.find(&caller, &request.get_ref().name, "name").await?;
-        Ok(Response::new(device(&found)))
+        Ok(Response::new(device_for(&caller, &found)))
     }
 
     async fn update_device(

@@ -2,16 +2,21 @@
 
 use slipway_proto::v1;
 
-use super::wire;
+use super::{alert_wire, wire};
 use crate::{
     model::{
         claim::Claim,
+        condition::Gravest,
         device::{Approval, Blocked, Component, DataClass, DeviceState},
         label,
         refusal::{Reason, Refusal},
         text::quoted,
+        token::Role,
     },
-    service::devices::{LabelChange, Seen},
+    service::{
+        devices::{LabelChange, Seen},
+        token_cache::TokenCaller,
+    },
 };
 
 /// A device.
@@ -47,6 +52,42 @@ pub fn device(seen: &Seen) -> v1::Device {
         renewal_waits: device.standing.renewal == Approval::Waiting,
         duplicate_identity_time: device.standing.duplicate_at.map(wire::timestamp),
         enrolled_by: device.enrolled_by.clone(),
+        alerts: seen.gravest().map(standing),
+    }
+}
+
+/// The device as this caller may read it. A client is shown what it needs to tell its machines apart and to help with
+/// them; how a device got in, its signed state and what it says of itself are between it and who runs the fleet.
+pub fn device_for(caller: &TokenCaller, seen: &Seen) -> v1::Device {
+    let whole = device(seen);
+    if caller.token.role != Role::Client {
+        return whole;
+    }
+    let installed = |component: v1::InstalledComponent| v1::InstalledComponent {
+        component: component.component,
+        version: component.version,
+        ..Default::default()
+    };
+    v1::Device {
+        name: whole.name,
+        product: whole.product,
+        hardware: whole.hardware,
+        state: whole.state,
+        labels: whole.labels,
+        components: whole.components.into_iter().map(installed).collect(),
+        last_seen_time: whole.last_seen_time,
+        online: whole.online,
+        alerts: whole.alerts,
+        ..Default::default()
+    }
+}
+
+fn standing(gravest: Gravest) -> v1::DeviceAlerts {
+    v1::DeviceAlerts {
+        count: u32::try_from(gravest.count).unwrap_or(u32::MAX),
+        severity: alert_wire::severity(gravest.severity).into(),
+        health: alert_wire::health(gravest.health).into(),
+        suppressed: gravest.is_suppressed,
     }
 }
 

@@ -13,8 +13,12 @@ use http::{
 
 use super::status::DOMAIN;
 use crate::{
-    model::refusal::{Kind, Refusal},
-    service::{Context, trust_expiry},
+    model::{
+        condition::AlertCount,
+        refusal::{Kind, Refusal},
+    },
+    service::{Context, Error, trust_expiry},
+    store::conditions::living_count,
 };
 
 /// `/healthz` and `/metrics`.
@@ -68,6 +72,15 @@ async fn healthz(State(ctx): State<Context>) -> Response {
 }
 
 async fn metrics(State(ctx): State<Context>) -> Response {
+    if ctx.metrics.fleet().is_due(ctx.clock.now()) {
+        match living(&ctx).await {
+            Ok(alerts) => ctx.metrics.fleet().stand(&ctx.devices.count(), &alerts),
+            // The other figures matter most when the database is away.
+            Err(error) => {
+                tracing::warn!(error = %super::status::chain(&error), "the alerts could not be counted for /metrics");
+            }
+        }
+    }
     if let Some(set) = ctx.trust.current() {
         let now = ctx.clock.now();
         let lives = trust_expiry::lives(&set).into_iter();
@@ -76,4 +89,9 @@ async fn metrics(State(ctx): State<Context>) -> Response {
     let text = ctx.metrics.text(ctx.db.statements());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+}
+
+async fn living(ctx: &Context) -> Result<Vec<AlertCount>, Error> {
+    let mut tx = ctx.db.read().await?;
+    Ok(living_count(&mut tx).await?)
 }

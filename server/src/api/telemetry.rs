@@ -14,7 +14,7 @@ use super::{
     principal,
     status::refused,
     telemetry_wire::{self, Times},
-    wire::{duration, id_in},
+    wire::{duration, id_in, timestamp},
 };
 use crate::{
     limits::MESSAGE,
@@ -94,18 +94,20 @@ impl TelemetryService for Api {
             until: times.1,
         };
         let drawn = telemetry::draw(&self.ctx, select, most, at_least).await?;
-        let (unit, data_class) = match drawn.newest {
-            Some((unit, class)) => (unit, telemetry_wire::class(class)),
-            None => (String::new(), v1::DataClass::Unspecified),
-        };
         let length = drawn.bucket.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
-        Ok(Response::new(v1::QueryReadingsResponse {
-            unit,
-            data_class: data_class.into(),
+        let mut answer = v1::QueryReadingsResponse {
             points: drawn.points.iter().map(telemetry_wire::point).collect(),
             bucket: length.map(duration),
             readings: drawn.readings,
-        }))
+            ..Default::default()
+        };
+        if let Some(newest) = drawn.newest {
+            answer.unit = newest.unit;
+            answer.data_class = telemetry_wire::class(newest.class).into();
+            answer.last_time = Some(timestamp(newest.at));
+            answer.last_value = newest.value;
+        }
+        Ok(Response::new(answer))
     }
 
     type ExportReadingsStream =

@@ -134,7 +134,7 @@ mod tests {
         let worked = |failures| Health {
             failures,
             succeeded_at: Some(Timestamp::from_seconds(1)),
-            failing_since: None,
+            ..Health::default()
         };
         assert_eq!(health(true, &Health::default()), v1::WebhookHealth::Untested);
         assert_eq!(health(true, &worked(0)), v1::WebhookHealth::Working);

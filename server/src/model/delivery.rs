@@ -27,9 +27,72 @@ pub const PAUSES: [Duration; 9] = [
 const JITTER: f64 = 0.1;
 /// A receiver may ask for a pause of its own, up to this.
 const RETRY_AFTER: Duration = DAY;
-/// After so many failures in a row an attempt that is taken means that the receiver is back, and what waits is tried at
-/// once. With fewer it may be one event alone that it chokes on, which has to wait for its time.
+/// After so many failures in a row an attempt that is taken means that the receiver is back, and what waits is tried
+/// without waiting for its time. With fewer it may be one event alone that it chokes on, which has to wait for its time.
 const OUTAGE: i64 = 3;
+/// Sent at once to a webhook that works.
+pub const AT_ONCE: i64 = 8;
+/// For so many seconds a receiver that is back is sent one event, two, four, and so on: 255 in all, and in the last of them
+/// about as many as eight at once are over a line of 60 ms. What felled it is not what it meets first.
+const RAMP: u32 = 8;
+
+/// Clocks of replicas differ by less, or their certificates would not work either. One that is behind waits until the receiver
+/// is back for it, too.
+const SKEW: Duration = MINUTE;
+
+/// How fast a webhook is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One after the other, to see whether it is back.
+    Probe,
+    /// So many in this second, which nothing was sent in yet.
+    Share(i64),
+    /// No more in this second.
+    Rest,
+    /// What is due, a few at once.
+    Full,
+}
+
+impl Health {
+    /// How fast to send now.
+    pub fn pace(&self, now: Timestamp) -> Pace {
+        if self.failures > 0 {
+            return Pace::Probe;
+        }
+        let Some(since) = self.recovering(now) else { return Pace::Full };
+        let step = u32::try_from(now.since(since).as_secs()).unwrap_or(u32::MAX);
+        if step >= RAMP {
+            return Pace::Full;
+        }
+        match self.succeeded_at {
+            Some(at) if at >= since.after(SECOND * step) => Pace::Rest,
+            _ => Pace::Share(1 << step),
+        }
+    }
+
+    /// An attempt was taken at `now`.
+    fn taken(&self, now: Timestamp) -> Health {
+        // Also one that stumbled on its way up begins anew.
+        let is_stumbling = self.recovering(now).is_some_and(|since| now.since(since) < SECOND * RAMP);
+        let is_back = self.failures >= OUTAGE || (self.failures > 0 && is_stumbling);
+        Health {
+            failures: 0,
+            failing_since: None,
+            succeeded_at: Some(now),
+            recovering_since: if is_back { Some(now) } else { self.recovering_since },
+        }
+    }
+
+    /// Since when it is back; none when it never was away, and when the clock was set back since.
+    fn recovering(&self, now: Timestamp) -> Option<Timestamp> {
+        self.recovering_since.filter(|since| since.before(SKEW) <= now)
+    }
+
+    /// The receiver gets another chance at `now`, without a word of the failures before.
+    pub fn afresh(&self, now: Timestamp) -> Health {
+        Health { succeeded_at: self.succeeded_at, recovering_since: Some(now), ..Health::default() }
+    }
+}
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +182,7 @@ impl Answer {
 pub enum Consequence {
     /// Nothing.
     None,
-    /// The receiver is back: what waits is tried at once.
+    /// The receiver is back: what waits is tried without waiting for its time.
     Recovered,
     /// Nothing more is sent, for this reason.
     Disable(String),
@@ -144,7 +207,7 @@ pub fn judge(
     if answer.is_taken() {
         next.state = DeliveryState::Delivered;
         let consequence = if health.failures >= OUTAGE { Consequence::Recovered } else { Consequence::None };
-        return (next, Health { succeeded_at: Some(now), ..Health::default() }, consequence);
+        return (next, health.taken(now), consequence);
     }
     let health =
         Health { failures: health.failures + 1, failing_since: health.failing_since.or(Some(now)), ..health };
@@ -239,14 +302,42 @@ mod tests {
     #[test]
     fn a_receiver_that_is_back_gets_what_waits_and_one_that_is_gone_nothing() {
         let after = |failures, answer: &Answer| {
-            let health = Health { failures, failing_since: Some(START), succeeded_at: None };
+            let health = Health { failures, failing_since: Some(START), ..Health::default() };
             judge(&waiting(), health, answer, START, 0.5)
         };
         let (delivery, health, consequence) = after(3, &taken());
         assert_eq!((delivery.state, consequence), (DeliveryState::Delivered, Consequence::Recovered));
-        assert_eq!(health, Health { succeeded_at: Some(START), ..Health::default() });
-        assert_eq!(after(2, &taken()).2, Consequence::None);
+        let recovering_since = Some(START);
+        assert_eq!(health, Health { succeeded_at: Some(START), recovering_since, ..Health::default() });
+        let (_, health, consequence) = after(2, &taken());
+        assert_eq!((health.recovering_since, consequence), (None, Consequence::None));
         assert!(matches!(after(0, &refused(410)).2, Consequence::Disable(_)));
+    }
+
+    #[test]
+    fn a_receiver_that_is_back_is_sent_twice_as_much_each_second() {
+        let at = |millis| START.after(Duration::from_millis(millis));
+        let back = Health { failures: 3, failing_since: Some(START), ..Health::default() }.taken(at(0));
+        assert_eq!(back.pace(at(0)), Pace::Rest, "the probe was this second's");
+        let (mut health, mut sent) = (back, 1);
+        for second in 1..8 {
+            let Pace::Share(share) = health.pace(at(second * 1_000 + 300)) else { panic!("{second}") };
+            assert_eq!(share, 1 << second);
+            sent += share;
+            health = health.taken(at(second * 1_000 + 400));
+            assert_eq!(health.pace(at(second * 1_000 + 999)), Pace::Rest);
+        }
+        assert_eq!((sent, health.pace(at(8_000))), (255, Pace::Full));
+        assert_eq!(health.pace(at(0).before(DAY)), Pace::Full, "a clock that was set back stops nobody");
+        assert_eq!(back.pace(at(0).before(SECOND)), Pace::Rest, "nor does one that is a little behind hurry");
+        // Whoever stumbles begins anew, and is not asked for more before it is back.
+        let stumbled = Health { failures: 1, ..back };
+        assert_eq!(stumbled.pace(at(3_000)), Pace::Probe);
+        assert_eq!(stumbled.taken(at(3_000)).recovering_since, Some(at(3_000)));
+        // One failure between others is no outage.
+        assert_eq!(stumbled.taken(at(9_000)).pace(at(9_000)), Pace::Full);
+        // Enabled again: one event shows whether it works.
+        assert_eq!(health.afresh(at(60_000)).pace(at(60_000)), Pace::Share(1));
     }
 
     #[test]

@@ -96,6 +96,11 @@ impl Filter {
         self.root.as_ref().is_some_and(|root| root.names(field))
     }
 
+    /// Whether it asks for this field, whatever for.
+    pub fn asks(&self, field: &str) -> bool {
+        self.root.as_ref().is_some_and(|root| root.asks(field))
+    }
+
     /// The words that it asks for of a field that holds several.
     pub fn words(&self, field: &str) -> Vec<&str> {
         let mut words = Vec::new();
@@ -126,6 +131,14 @@ impl Node {
             Node::Compare { path, test, value } => {
                 path == field && *test == Test::Equal && !value.starts_with('*') && !value.ends_with('*')
             }
+        }
+    }
+
+    fn asks(&self, field: &str) -> bool {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) => nodes.iter().any(|node| node.asks(field)),
+            Node::Not(node) => node.asks(field),
+            Node::Compare { path, .. } => path == field,
         }
     }
 

@@ -38,7 +38,7 @@ pub enum Role {
     Publisher,
     /// Everything.
     Admin,
-    /// The alerts of the devices in its scope, and nothing else.
+    /// The devices in its scope, what they measure and their alerts, and nothing else.
     Client,
     /// Hands in metrics of the devices in its scope, and nothing else.
     Ingest,

@@ -70,6 +70,8 @@ pub struct Health {
     pub failing_since: Option<Timestamp>,
     /// The last that was taken.
     pub succeeded_at: Option<Timestamp>,
+    /// When the receiver was back, or was given another chance, the last time: what waits is not sent all at once.
+    pub recovering_since: Option<Timestamp>,
 }
 
 /// An address that hears of events.

@@ -21,7 +21,7 @@ use crate::{
     store::{
         Tx,
         alert_events::alert_event_append,
-        alerts::{alert_get, alert_update, alerts_page},
+        alerts::{Lives, alert_get, alert_update, alerts_page, alerts_resolved_count},
         audit::audit_append,
         changes::Generations,
         devices::device_get,
@@ -46,6 +46,8 @@ pub const FILTER_FIELDS: &[Field] = &[
 const SCAN: usize = 5_000;
 /// Alerts fetched at once.
 const FETCH: i64 = 500;
+/// Resolved alerts are counted so far: nobody asks which of the many there are.
+const COUNTED: i64 = 1_001;
 
 /// Wakes the watchers of alerts. It only wakes: what there is to see stands in the store.
 #[derive(Clone, Debug)]
@@ -162,35 +164,55 @@ fn check_whole(ctx: &Context, caller: &TokenCaller, alert: &Alert) -> Result<()>
     .into())
 }
 
-/// One page of the alerts that pass the filter, last changed first, and the token of the next.
+/// One page of alerts.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// Last changed first.
+    pub alerts: Vec<Alert>,
+    /// Token of the next page; empty on the last.
+    pub next: String,
+    /// How many resolved ones were left out; none where that is not known at a glance.
+    pub resolved: Option<i64>,
+}
+
+/// One page of the alerts that pass the filter; with `living_only` without what is resolved, unless the filter asks for
+/// a state itself.
 pub async fn list(
     ctx: &Context,
     caller: &TokenCaller,
     page: &Page,
     filter: &Filter,
-) -> Result<(Vec<Alert>, String)> {
+    living_only: bool,
+) -> Result<Alerts> {
+    let lives = if living_only && !filter.asks("state") { Lives::Living } else { Lives::Any };
+    let mut tx = ctx.db.read().await?;
+    let is_whole = page.after.is_none() && filter.is_empty() && caller.token.role != Role::Client;
+    let resolved = match lives {
+        Lives::Living if is_whole => Some(alerts_resolved_count(&mut tx, COUNTED).await?),
+        _ => None,
+    };
     let (mut before, mut before_id) = match &page.after {
         None => (Timestamp::from_millis(i64::MAX), String::new()),
         Some(cursor) => place(cursor)?,
     };
-    let mut tx = ctx.db.read().await?;
-    let (mut found, mut scanned) = (Vec::new(), 0);
+    let (mut alerts, mut scanned) = (Vec::new(), 0);
     loop {
-        let batch = alerts_page(&mut tx, before, &before_id, FETCH).await?;
+        let batch = alerts_page(&mut tx, lives, before, &before_id, FETCH).await?;
         let is_last = i64::try_from(batch.len()).unwrap_or(i64::MAX) < FETCH;
         for alert in batch {
             scanned += 1;
             before = alert.updated_at;
             before_id.clone_from(&alert.id);
             if filter.matches(&alert) && may_know(ctx, &mut tx, caller, &alert).await? {
-                found.push(shown(ctx, caller, alert));
+                alerts.push(shown(ctx, caller, alert));
             }
-            if found.len() == page.size || scanned == SCAN {
-                return Ok((found, page.next(&format!("{}/{before_id}", before.millis()))));
+            if alerts.len() == page.size || scanned == SCAN {
+                let next = page.next(&format!("{}/{before_id}", before.millis()));
+                return Ok(Alerts { alerts, next, resolved });
             }
         }
         if is_last {
-            return Ok((found, String::new()));
+            return Ok(Alerts { alerts, next: String::new(), resolved });
         }
     }
 }

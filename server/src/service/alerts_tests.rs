@@ -29,12 +29,46 @@ async fn ids(ctx: &Context, caller: &TokenCaller, filter: &str) -> Vec<String> {
     let mut found = Vec::new();
     loop {
         let page = Page::parse(1, &token, &["alerts"]).unwrap();
-        let (alerts, next) = list(ctx, caller, &page, &filter).await.unwrap();
-        found.extend(alerts.into_iter().map(|alert| alert.device_id));
-        if next.is_empty() {
+        let answer = list(ctx, caller, &page, &filter, false).await.unwrap();
+        found.extend(answer.alerts.into_iter().map(|alert| alert.device_id));
+        if answer.next.is_empty() {
             return found;
         }
-        token = next;
+        token = answer.next;
+    }
+}
+
+#[tokio::test]
+async fn resolved_alerts_are_left_out_and_counted_unless_they_are_asked_for() {
+    let ctx = Context::for_test().await;
+    device(&ctx, "pump-1", "north").await;
+    let operator = caller(&ctx, "dd", Role::Operator, "").await;
+    let client = caller(&ctx, "aa", Role::Client, "labels.site = \"north\"").await;
+    let mut tx = ctx.db.write().await.unwrap();
+    for n in 0..5_u64 {
+        // The living ones changed before the resolved ones, and lie on another page of all.
+        let now = ctx.clock.now();
+        let cause = format!("anomaly/{n}");
+        let alert = Alert { id: format!("a{n}"), cause, ..worn(&ctx, "pump-1") };
+        let alert = if n < 2 { alert } else { alert.cleared("It is over.", now.after(DAY)) };
+        alert_insert(&mut tx, &alert).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let ask = async |caller: &TokenCaller, text: &str, living_only: bool, size: i32| {
+        let filter = Filter::parse(text, FILTER_FIELDS, Reason::FilterInvalid).unwrap();
+        let page = Page::parse(size, "", &["alerts"]).unwrap();
+        let found = list(&ctx, caller, &page, &filter, living_only).await.unwrap();
+        let ids: Vec<String> = found.alerts.into_iter().map(|alert| alert.id).collect();
+        (ids.join(" "), found.resolved)
+    };
+    assert_eq!(ask(&operator, "", true, 9).await, ("a1 a0".to_owned(), Some(3)));
+    assert_eq!(ask(&operator, "", true, 1).await, ("a1".to_owned(), Some(3)));
+    assert_eq!(ask(&operator, "", false, 9).await, ("a4 a3 a2 a1 a0".to_owned(), None));
+    // What is only known by reading all of them is not said: with a filter, and of others' devices.
+    assert_eq!(ask(&operator, "kind = anomaly", true, 9).await, ("a1 a0".to_owned(), None));
+    assert_eq!(ask(&client, "", true, 9).await, ("a1 a0".to_owned(), None));
+    for text in ["state = resolved", "NOT (state = open OR device = x)"] {
+        assert_eq!(ask(&operator, text, true, 9).await, ("a4 a3 a2".to_owned(), None), "{text}");
     }
 }
 
@@ -106,7 +140,7 @@ async fn an_outage_of_several_clients_is_nobodys_alone_and_names_are_not_told() 
     let everything = Filter::parse("", FILTER_FIELDS, Reason::FilterInvalid).unwrap();
     let page = Page::parse(10, "", &["alerts"]).unwrap();
     for (client, seen) in [(&north, vec![SOMEBODY_ELSE]), (&south, vec![&*south.actor(), SOMEBODY_ELSE])] {
-        let (mut listed, _) = list(&ctx, client, &page, &everything).await.unwrap();
+        let mut listed = list(&ctx, client, &page, &everything, false).await.unwrap().alerts;
         listed.sort_by(|a, b| b.id.cmp(&a.id));
         assert_eq!(listed.iter().map(|alert| &*alert.acknowledged_by).collect::<Vec<_>>(), seen);
         let mut watcher = crate::service::alert_watch::watch(&ctx, client.clone(), "", false).await.unwrap();

@@ -16,7 +16,7 @@ use super::{Context, Result};
 use crate::{
     clock::stopwatch,
     model::{
-        delivery::{Answer, Consequence, Delivery, DeliveryState, judge},
+        delivery::{AT_ONCE, Answer, Consequence, Delivery, DeliveryState, Pace, judge},
         event::Event,
         time::Timestamp,
         webhook::Webhook,
@@ -40,8 +40,6 @@ use crate::{
     webhook::Outbound,
 };
 
-/// Sent at once to one webhook that works; to one that fails a single one, to see whether it is back.
-const AT_ONCE: i64 = 8;
 /// Put down for one webhook ahead of what was sent: what is behind a receiver that is away stays one number.
 const WINDOW: i64 = 1_000;
 /// Events looked at in one transaction.
@@ -115,13 +113,16 @@ pub async fn tally(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Sends to one webhook until nothing is due, or another process does it.
+/// Sends to one webhook until nothing is due, or another process does it. One that is back from an outage gets the share of
+/// this second, and the next one when this is called again.
 pub async fn deliver(ctx: &Context, id: &str) -> Result<()> {
+    let mut share = None;
     while !ctx.stop.is_raised() {
-        match next(ctx, id).await? {
+        match next(ctx, id, &mut share).await? {
             Batch::Idle => break,
             Batch::Again => {}
             Batch::Send(webhook, parcels) => {
+                share = share.map(|share| share - i64::try_from(parcels.len()).unwrap_or(i64::MAX));
                 let answers = join_all(parcels.iter().map(|(_, event)| attempt(ctx, &webhook, event))).await;
                 let deliveries = parcels.into_iter().map(|(delivery, _)| delivery);
                 record(ctx, id, deliveries.zip(answers).collect()).await?;
@@ -135,7 +136,7 @@ pub async fn deliver(ctx: &Context, id: &str) -> Result<()> {
 }
 
 enum Batch {
-    /// Nothing is due, or not for this process.
+    /// Nothing is due, or not for this process, or not in this second.
     Idle,
     /// There may be more behind what was looked at.
     Again,
@@ -143,7 +144,8 @@ enum Batch {
     Send(Box<Webhook>, Vec<(Delivery, Event)>),
 }
 
-async fn next(ctx: &Context, id: &str) -> Result<Batch> {
+/// What is to be sent next; `share` is what is left of this second's, for a webhook that has one.
+async fn next(ctx: &Context, id: &str, share: &mut Option<i64>) -> Result<Batch> {
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     let lease = Lease { owner: &ctx.courier.owner, now, until: now.after(LEASE) };
@@ -155,8 +157,18 @@ async fn next(ctx: &Context, id: &str) -> Result<Batch> {
         // Whose right has ended is told nothing more. What happens waits for a new token with the same scope.
         return Ok(Batch::Idle);
     }
+    let at_once = match (webhook.health.pace(now), *share) {
+        (_, Some(left)) if left <= 0 => return Ok(Batch::Idle),
+        (Pace::Probe, _) => 1,
+        (_, Some(left)) => left.min(AT_ONCE),
+        (Pace::Rest, None) => return Ok(Batch::Idle),
+        (Pace::Share(all), None) => {
+            *share = Some(all);
+            all.min(AT_ONCE)
+        }
+        (Pace::Full, None) => AT_ONCE,
+    };
     let Some(is_more) = look(&mut tx, &webhook, now).await? else { return Ok(Batch::Again) };
-    let at_once = if webhook.health.failures > 0 { 1 } else { AT_ONCE };
     let due = deliveries_due(&mut tx, id, now, at_once).await?;
     let is_more = is_more || !due.is_empty();
     let mut parcels = Vec::with_capacity(due.len());

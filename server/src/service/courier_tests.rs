@@ -13,8 +13,8 @@ use super::*;
 use crate::{
     model::{
         address::AddressPolicy,
-        delivery::PAUSES,
         event::{EventKind, NewEvent},
+        selector::Selector,
         token::Role,
         webhook::Signature,
     },
@@ -27,6 +27,9 @@ use crate::{
     store::{audit::audit_before, deliveries::deliveries_page, outbox::outbox_put},
     webhook::Resolver,
 };
+
+#[path = "courier_outage_tests.rs"]
+mod outages;
 
 /// A desk without TLS, in this process: what it heard, and what it answers.
 struct Desk {
@@ -183,81 +186,6 @@ async fn events_come_once_and_those_of_a_subject_in_order() {
 }
 
 #[tokio::test]
-async fn what_fails_is_tried_by_the_schedule_then_the_webhook_rests_until_it_is_enabled() {
-    let (_test, ctx) = world().await;
-    let desk = Desk::start().await;
-    let (caller, id) = hook(&ctx, &desk, Role::Operator, "").await;
-    desk.answer(503);
-    happen(&ctx, "alerts/a", "", 1).await;
-    happen(&ctx, "alerts/a", "", 2).await;
-    deliver(&ctx, &id).await.unwrap();
-    for pause in PAUSES {
-        assert_eq!(desk.heard(), heard(&[("alerts/a", 1)]), "the second waits for the first");
-        assert!(with_work(&ctx).await.unwrap().is_empty());
-        ctx.clock.advance(pause.mul_f64(1.1));
-        deliver(&ctx, &id).await.unwrap();
-    }
-    assert_eq!(desk.heard(), heard(&[("alerts/a", 1)]), "ten times in all");
-    let standing = look_at(&ctx, &caller, &id).await;
-    assert!(!standing.webhook.enabled && standing.waiting == 2, "{standing:?}");
-    assert_eq!(
-        standing.webhook.disabled_reason,
-        "10 attempts failed; the last: the receiver answered 503 Service Unavailable"
-    );
-    let mut tx = ctx.db.read().await.unwrap();
-    let entry = audit_before(&mut tx, i64::MAX, 1).await.unwrap().remove(0);
-    drop(tx);
-    assert_eq!((entry.action.as_str(), entry.resource), ("DisableWebhook", format!("webhooks/{id}")));
-    tally(&ctx).await.unwrap();
-    let text = ctx.metrics.text(0);
-    for line in [
-        "slipwayd_webhook_disabled_total 1",
-        "slipwayd_webhooks{health=\"disabled\"} 1",
-        "slipwayd_webhook_deliveries_waiting 2",
-        "slipwayd_webhook_attempts_total{outcome=\"failed\"} 10",
-    ] {
-        assert!(text.contains(line), "{line}\n{text}");
-    }
-
-    ctx.clock.advance(Duration::from_secs(86_400));
-    deliver(&ctx, &id).await.unwrap();
-    assert_eq!(desk.heard(), []);
-    desk.answer(200);
-    happen(&ctx, "alerts/b", "", 3).await;
-    let change = Change { enabled: Some(true), ..Change::default() };
-    webhooks::update(&ctx, &caller, &id, change, "").await.unwrap();
-    deliver(&ctx, &id).await.unwrap();
-    let mut came = desk.heard();
-    came.sort();
-    assert_eq!(came, heard(&[("alerts/a", 1), ("alerts/a", 2), ("alerts/b", 3)]), "nothing was lost");
-}
-
-#[tokio::test]
-async fn a_receiver_that_is_back_hears_at_once_what_waits() {
-    let (_test, ctx) = world().await;
-    let desk = Desk::start().await;
-    let (_, id) = hook(&ctx, &desk, Role::Operator, "").await;
-    desk.answer(500);
-    for n in 0..4 {
-        happen(&ctx, &format!("alerts/{n}"), "", n).await;
-    }
-    // All but one come up a second time, then have minutes to wait.
-    for _ in 0..2 {
-        deliver(&ctx, &id).await.unwrap();
-        ctx.clock.advance(Duration::from_secs(6));
-    }
-    desk.answer(200);
-    desk.heard();
-    happen(&ctx, "alerts/new", "", 9).await;
-    deliver(&ctx, &id).await.unwrap();
-    let mut came = desk.heard();
-    came.sort();
-    let all: Vec<(String, u64)> =
-        (0..4).map(|n| (format!("alerts/{n}"), n)).chain([("alerts/new".to_owned(), 9)]).collect();
-    assert_eq!(came, all);
-}
-
-#[tokio::test]
 async fn a_webhook_that_is_gone_is_told_nothing_more() {
     let (_test, ctx) = world().await;
     let desk = Desk::start().await;
@@ -324,7 +252,7 @@ async fn a_receiver_that_is_away_for_long_costs_a_window_and_no_more() {
         happen(&ctx, &format!("alerts/{n}"), "", n).await;
     }
     for _ in 0..4 {
-        next(&ctx, &id).await.unwrap();
+        next(&ctx, &id, &mut None).await.unwrap();
     }
     let standing = look_at(&ctx, &caller, &id).await;
     assert_eq!((standing.waiting, standing.webhook.position), (WINDOW, WINDOW));
@@ -385,4 +313,40 @@ async fn what_is_checked_is_what_is_called() {
     assert!(!answer.is_taken(), "{answer:?}");
     assert_eq!(*asked.lock().unwrap(), 1);
     assert_eq!(desk.heard.lock().unwrap().len(), 0, "this machine was never called");
+}
+
+/// Row 73: whoever would find by the clock what answers in a network that is not his.
+#[tokio::test]
+async fn without_an_answer_a_client_s_attempt_takes_all_of_its_time_whatever_the_reason() {
+    let (_test, ctx) = world().await;
+    let desk = Desk::start().await;
+    let patience = Duration::from_millis(400);
+    let mut outbound = ctx.courier.outbound().clone();
+    outbound.patience = patience;
+    let (_, id) = hook(&ctx, &desk, Role::Client, "labels.site = \"north\"").await;
+    let mut tx = ctx.db.read().await.unwrap();
+    let webhook = webhook_get(&mut tx, &id).await.unwrap().unwrap();
+    drop(tx);
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let event = NewEvent::test(&id, ctx.clock.now()).at_position(0);
+    for (url, is_answered) in [
+        // Refused before it is called, closed, open and silent, and no such name.
+        ("https://10.0.0.1/".to_owned(), false),
+        (format!("http://127.0.0.1:{closed}/"), false),
+        (format!("http://127.0.0.1:{}/", silent.local_addr().unwrap().port()), false),
+        ("http://desk.invalid/".to_owned(), false),
+        (format!("http://127.0.0.1:{}/", desk.port), true),
+    ] {
+        let webhook = Webhook { url: url.clone(), ..webhook.clone() };
+        let started = stopwatch();
+        let answer = outbound.post(&webhook, &event, ctx.clock.now()).await;
+        assert_eq!(answer.http_status != 0, is_answered, "{url}: {answer:?}");
+        assert_eq!(started.elapsed() >= patience, !is_answered, "{url}: {:?}", started.elapsed());
+    }
+    // An operator reads the reason in any case.
+    let own = Webhook { scope: Selector::default(), url: format!("http://127.0.0.1:{closed}/"), ..webhook };
+    let started = stopwatch();
+    let answer = outbound.post(&own, &event, ctx.clock.now()).await;
+    assert!(answer.error.contains("cannot be reached") && started.elapsed() < patience, "{answer:?}");
 }

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
@@ -19,7 +19,8 @@ use crate::{
 async fn a_client_is_not_told_what_is_in_the_servers_network() {
     let ctx = Context::for_test_with(|ctx| {
         let policy = AddressPolicy { http: true, networks: vec!["127.0.0.0/8".parse().unwrap()] };
-        let outbound = Outbound::new(policy, String::new(), None, Resolver::System).unwrap();
+        let mut outbound = Outbound::new(policy, String::new(), None, Resolver::System).unwrap();
+        outbound.patience = Duration::from_millis(300);
         ctx.courier = Courier::new(outbound, &Rng::seeded(3));
     })
     .await;

@@ -194,6 +194,17 @@ impl DeviceCache {
         self.len() == 0
     }
 
+    /// How many devices are in each state.
+    pub fn count(&self) -> [(DeviceState, usize); 5] {
+        let mut counts = DeviceState::ALL.map(|state| (state, 0));
+        for entry in self.read().by_id.values() {
+            for (state, count) in &mut counts {
+                *count += usize::from(entry.state() == *state);
+            }
+        }
+        counts
+    }
+
     /// Every device, in no order.
     pub fn all(&self) -> Vec<Arc<DeviceEntry>> {
         self.read().by_id.values().cloned().collect()

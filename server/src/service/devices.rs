@@ -2,40 +2,56 @@
 
 use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
-use super::{Context, Result, presence::Contact};
+use super::{Context, Result, presence::Contact, token_cache::TokenCaller};
 use crate::{
     limits,
     model::{
+        alert::Severity,
+        condition::{Gravest, Living},
         device::{Approval, Device, DeviceState, RevokedKey},
         enrolment::needs_approval,
         filter::{Field, Filter, Subject},
         label::{self, Labels},
         page::Page,
         refusal::{Reason, Refusal},
-        selector::Selector,
         text::shown,
         time::Timestamp,
+        token::Role,
     },
     store::{
         Tx,
         audit::audit_append,
+        conditions::living_of_devices,
         devices::{device_get, device_update, devices_count, devices_page},
         presence::{presence_between, presence_get},
         revoked_keys::revoked_key_put,
     },
 };
 
-/// What devices can be filtered by.
-pub const FIELDS: &[Field] = &[
+/// What devices can be filtered by, with what a rollout may select by.
+const FIELDS: &[Field] = &[
     Field::text("id"),
     Field::text("product"),
     Field::text("hardware"),
     Field::words("state", || DeviceState::ALL.map(DeviceState::as_str).to_vec()),
     Field::version("version"),
     Field::text("labels."),
-    Field::text("attributes."),
     Field::words("online", || vec!["true", "false"]),
+    Field::set("alerts.kind"),
+    Field::set("alerts.failure_mode"),
+    Field::set_of("alerts.severity", Severity::words),
+    Field::set("alerts.component"),
+    // The last: what a client is not shown.
+    Field::text("attributes."),
 ];
+
+/// What this caller may filter by: of what it is not shown, a filter would tell it.
+pub fn fields(caller: &TokenCaller) -> &'static [Field] {
+    match (caller.token.role, FIELDS) {
+        (Role::Client, [shown @ .., _]) => shown,
+        _ => FIELDS,
+    }
+}
 
 /// Rows read at once while a filter is applied.
 const CHUNK: i64 = 500;
@@ -51,6 +67,15 @@ pub struct Seen {
     pub contact: Option<Contact>,
     /// It missed no check-in lately.
     pub is_online: bool,
+    /// Its living alerts.
+    pub living: Vec<Living>,
+}
+
+impl Seen {
+    /// What its living alerts come to; none when nothing is wrong.
+    pub fn gravest(&self) -> Option<Gravest> {
+        Gravest::of(&self.living)
+    }
 }
 
 /// One page of devices.
@@ -78,16 +103,19 @@ pub async fn get(ctx: &Context, id: &str) -> Result<Seen> {
     let mut tx = ctx.db.read().await?;
     let device = device_get(&mut tx, id).await?.ok_or_else(|| not_found(id))?;
     let written = presence_get(&mut tx, id).await?;
-    Ok(seen(ctx, device, written.as_ref().map(Contact::from)))
+    let living = living_of_devices(&mut tx, &[id]).await?;
+    let living = living.into_iter().map(|(_, one)| one).collect();
+    Ok(seen(ctx, device, written.as_ref().map(Contact::from), living))
 }
 
-/// Devices of `scope` (empty for all) that match `filter`, by id.
+/// The devices that the caller may see and that match `filter`, by id.
 ///
-/// With a filter every device is looked at, for the total: the whole fleet passes through memory
-/// in pieces. Without one, only the page is read.
-pub async fn list(ctx: &Context, page: &Page, filter: &Filter, scope: &Selector) -> Result<Devices> {
+/// With a filter or a scope every device is looked at, for the total: the whole fleet passes through memory
+/// in pieces. Else only the page is read.
+pub async fn list(ctx: &Context, page: &Page, filter: &Filter, caller: &TokenCaller) -> Result<Devices> {
     let after = page.after.clone().unwrap_or_default();
-    if filter.is_empty() && scope.is_empty() {
+    // Not whether the scope is empty: one that cannot be read is, and selects nothing.
+    if filter.is_empty() && !caller.token.role.has_scope() {
         let mut devices = chunk(ctx, &after, page.probe()).await?;
         let mut tx = ctx.db.read().await?;
         let total = devices_count(&mut tx).await?;
@@ -100,7 +128,7 @@ pub async fn list(ctx: &Context, page: &Page, filter: &Filter, scope: &Selector)
         let Some(last) = found.last() else { break };
         from.clone_from(&last.device.id);
         for seen in found {
-            if !filter.matches(&seen) || !(scope.is_empty() || scope.matches(&seen.device)) {
+            if !caller.may_see(&seen.device) || !filter.matches(&seen) {
                 continue;
             }
             total += 1;
@@ -311,19 +339,25 @@ async fn chunk(ctx: &Context, after: &str, limit: i64) -> Result<Vec<Seen>> {
         .iter()
         .map(|seen| (seen.device_id.clone(), Contact::from(seen)))
         .collect();
+    let ids: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
+    let mut living: HashMap<String, Vec<Living>> = HashMap::new();
+    for (device_id, one) in living_of_devices(&mut tx, &ids).await? {
+        living.entry(device_id).or_default().push(one);
+    }
     let with_contact = |device: Device| {
         let written = contacts.get(&device.id).copied();
-        seen(ctx, device, written)
+        let living = living.remove(&device.id).unwrap_or_default();
+        seen(ctx, device, written, living)
     };
     Ok(devices.into_iter().map(with_contact).collect())
 }
 
-fn seen(ctx: &Context, device: Device, written: Option<Contact>) -> Seen {
+fn seen(ctx: &Context, device: Device, written: Option<Contact>, living: Vec<Living>) -> Seen {
     let waiting = ctx.presence.get(&device.id);
     let contact = [written, waiting].into_iter().flatten().max_by_key(|contact| contact.seen_at);
     let is_online = device.state != DeviceState::Revoked
         && contact.is_some_and(|contact| contact.is_online(ctx.clock.now()));
-    Seen { device, contact, is_online }
+    Seen { device, contact, is_online, living }
 }
 
 /// The refusal for a device that is not there, or not for this caller.
@@ -342,6 +376,10 @@ impl Subject for Seen {
             "online" => Some(if self.is_online { "true" } else { "false" }.into()),
             _ => self.device.field(path),
         }
+    }
+
+    fn any(&self, path: &str, test: &dyn Fn(&str) -> bool) -> bool {
+        self.living.iter().any(|one| one.condition.any(path, test))
     }
 }
 

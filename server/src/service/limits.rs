@@ -90,8 +90,18 @@ pub async fn fixes(ctx: &Context, page: &Page) -> Result<(Vec<Fix>, String)> {
     Ok((fixes, next))
 }
 
-/// Removes a limit; its living alerts are resolved.
+/// Removes a limit; its living alerts are resolved. One that belongs to a specification stays: its file would bring it
+/// back, and until then nobody would know that it is gone.
 pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
+    delete_one(ctx, actor, id, false).await
+}
+
+/// The same, also of a limit that belongs to a specification.
+pub async fn delete_managed(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
+    delete_one(ctx, actor, id, true).await
+}
+
+async fn delete_one(ctx: &Context, actor: &str, id: &str, is_forced: bool) -> Result<Limit> {
     let now = ctx.clock.now();
     let mut tx = ctx.db.write().await?;
     inbox_lock(&mut tx).await?;
@@ -101,6 +111,19 @@ pub async fn delete(ctx: &Context, actor: &str, id: &str) -> Result<Limit> {
             .field("name")
             .into());
     };
+    if !limit.managed_by.is_empty() && !is_forced {
+        return Err(Refusal::new(
+            Reason::LimitInvalid,
+            format!(
+                "limit {} belongs to the specification {}; nothing was removed",
+                quoted(id),
+                quoted(&limit.managed_by)
+            ),
+            "take it out of its file and apply that with --prune; or remove it with --force, until the file is applied again",
+        )
+        .field("name")
+        .into());
+    }
     limit_delete(&mut tx, id).await?;
     let changes = end_alerts(&mut tx, id, "Nothing to do any more: the limit was removed.", now).await?;
     audit_append(&mut tx, now, actor, "DeleteLimit", &format!("limits/{id}"), &limit.metric).await?;

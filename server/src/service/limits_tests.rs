@@ -49,6 +49,16 @@ async fn one_of_a_file_is_replaced_only_by_the_file_or_on_purpose() {
         limit_get(&mut tx, "filter").await.unwrap().unwrap()
     };
     assert_eq!((stored().await.unit.as_str(), stored().await.managed_by.as_str()), ("Pa", "machine"));
+    create(&ctx, "tests", of_file.clone(), false).await.unwrap();
+    match delete(&ctx, "tests", "filter").await.unwrap_err() {
+        Error::Refused(refusal) => {
+            assert_eq!((refusal.reason, refusal.field.as_deref()), (Reason::LimitInvalid, Some("name")));
+            assert!(refusal.message.contains("belongs to the specification \"machine\""), "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(stored().await.managed_by, "machine");
+    assert_eq!(delete_managed(&ctx, "tests", "filter").await.unwrap().managed_by, "machine");
     create(&ctx, "tests", of_file, false).await.unwrap();
     create(&ctx, "tests", by_hand, true).await.unwrap();
     assert_eq!((stored().await.unit.as_str(), stored().await.managed_by.as_str()), ("", ""));

@@ -149,6 +149,8 @@ pub struct Context {
     pub guesses: enroll::Guesses,
     /// How long after its end a certificate is renewed without an operator's yes.
     pub renew_after_expiry: Duration,
+    /// Also callers of this machine need a token for `/metrics`.
+    pub metrics_token: bool,
     /// Wakes the reconciler and the watchers of rollouts.
     pub wake: wake::Wake,
     /// How often a device calls when nothing else decides.

@@ -11,7 +11,7 @@ use crate::{
         conditions, silences, suppression,
         testing::{TestContext, enrolled},
     },
-    store::alerts::{alert_insert, alert_update, alerts_page},
+    store::alerts::{Lives, alert_insert, alert_update, alerts_page},
 };
 
 /// Fifteen intervals of a minute with their spread, and what a device may be late.
@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 async fn alerts(ctx: &Context) -> Vec<Alert> {
     let mut tx = ctx.db.read().await.unwrap();
-    let mut all = alerts_page(&mut tx, Timestamp::from_millis(i64::MAX), "", 100).await.unwrap();
+    let mut all = alerts_page(&mut tx, Lives::Any, Timestamp::from_millis(i64::MAX), "", 100).await.unwrap();
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all
 }

@@ -18,7 +18,6 @@ use crate::{
         page::Page,
         selector::Selector,
         time::Timestamp,
-        token::Role,
     },
     store::{
         archive::archive_through,
@@ -34,14 +33,27 @@ const CHUNK: i64 = 500;
 /// The readings of one series, for a chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
-    /// Unit and class of the newest reading; none when there is none.
-    pub newest: Option<(String, DataClass)>,
+    /// The newest reading; none when there is none.
+    pub newest: Option<Newest>,
     /// The points, by time.
     pub points: Vec<Point>,
     /// Length of a bucket, ms; none if each point is a reading.
     pub bucket: Option<i64>,
     /// Readings in all.
     pub readings: u64,
+}
+
+/// The last reading of a series, as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Newest {
+    /// UCUM unit.
+    pub unit: String,
+    /// Its class.
+    pub class: DataClass,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub value: f64,
 }
 
 /// Refuses a device that is not there, or not for this caller.
@@ -51,13 +63,7 @@ pub async fn check_visible(ctx: &Context, caller: &TokenCaller, device_id: &str)
     if device.is_some_and(|device| caller.may_see(&device)) {
         return Ok(());
     }
-    let mut refusal = devices::not_found(device_id).field("parent");
-    if caller.token.role == Role::Client {
-        refusal.hint =
-            "a client's token knows the devices of its scope; slipway alert list shows those with alerts"
-                .into();
-    }
-    Err(refusal.into())
+    Err(devices::not_found(device_id).field("parent").into())
 }
 
 /// One page of the series of a device, by component and metric, and the token of the next.
@@ -128,7 +134,14 @@ pub async fn draw(ctx: &Context, select: Select, most: usize, at_least: Option<i
             }
         }
     }
-    let newest = newest.and_then(|row| Some((row.unit.to_string(), DataClass::parse(&row.class)?)));
+    let newest = newest.and_then(|row| {
+        Some(Newest {
+            unit: row.unit.to_string(),
+            class: DataClass::parse(&row.class)?,
+            at: Timestamp::from_millis(row.time),
+            value: row.value,
+        })
+    });
     let readings = buckets.readings();
     let (points, bucket) = buckets.finish();
     Ok(Drawn { newest, points, bucket, readings })

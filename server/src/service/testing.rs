@@ -151,6 +151,7 @@ impl Context {
             watches: Places::new("watches", limits::WATCHES_OF_TOKEN, limits::WATCHES),
             guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
             renew_after_expiry: 10 * limits::DEVICE_CERTIFICATE,
+            metrics_token: false,
             check_in_interval: Duration::from_secs(60),
         };
         change(&mut ctx);

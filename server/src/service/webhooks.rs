@@ -139,7 +139,7 @@ pub async fn get(ctx: &Context, caller: &TokenCaller, id: &str) -> Result<Standi
     stand(&mut tx, webhook).await
 }
 
-/// Changes a webhook. Enabling it, or giving it another address, tries everything at once that waits.
+/// Changes a webhook. Enabling it, or giving it another address, tries what waits without waiting for its time.
 pub async fn update(
     ctx: &Context,
     caller: &TokenCaller,
@@ -171,7 +171,7 @@ pub async fn update(
     }
     write(&mut tx, &next).await?;
     if next.enabled && (!before.enabled || next.url != before.url) {
-        next.health = Health { succeeded_at: before.health.succeeded_at, ..Health::default() };
+        next.health = before.health.afresh(now);
         webhook_health(&mut tx, id, next.health).await?;
         deliveries_hurry(&mut tx, id, now, true).await?;
     }

@@ -62,15 +62,29 @@ pub async fn alert_get(tx: &mut Tx, id: &str) -> Result<Option<Alert>, StoreErro
     row.map(Alert::try_from).transpose()
 }
 
+/// Which alerts a list is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// Those that are not resolved.
+    Living,
+    /// All.
+    Any,
+}
+
 /// Alerts that changed before the given place, last changed first; ties by id, downwards.
 pub async fn alerts_page(
     tx: &mut Tx,
+    lives: Lives,
     before: Timestamp,
     before_id: &str,
     limit: i64,
 ) -> Result<Vec<Alert>, StoreError> {
+    let living = match lives {
+        Lives::Living => "resolved_at IS NULL AND ",
+        Lives::Any => "",
+    };
     let sql = format!(
-        "SELECT {COLUMNS} FROM alerts WHERE updated_at < $1 OR (updated_at = $1 AND id < $2) \
+        "SELECT {COLUMNS} FROM alerts WHERE {living}(updated_at < $1 OR (updated_at = $1 AND id < $2)) \
          ORDER BY updated_at DESC, id DESC LIMIT $3"
     );
     let (mut before, mut before_id) = (before.millis(), before_id.to_owned());
@@ -98,6 +112,14 @@ pub async fn alerts_living(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<A
             .bind(&after).bind(left).fetch_all(conn).await)?,
         |last| after.clone_from(&last.id)
     )
+}
+
+/// How many alerts are resolved, counted up to `most`.
+pub async fn alerts_resolved_count(tx: &mut Tx, most: i64) -> Result<i64, StoreError> {
+    let count: i64 = on!(tx, conn => sqlx::query_scalar(
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM (SELECT 1 FROM alerts WHERE resolved_at IS NOT NULL LIMIT $1) AS resolved")
+        .bind(most).fetch_one(conn).await)?;
+    Ok(count)
 }
 
 /// Alerts of one limit that are not resolved, after `after` by id.

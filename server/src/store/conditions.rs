@@ -1,9 +1,9 @@
 //! What the living alerts say of devices, in the few words that selectors ask for.
 
-use super::{StoreError, Tx, column::Place, on};
+use super::{StoreError, Tx, column::Place, lists::in_list, on};
 use crate::model::{
-    alert::{Kind, Severity},
-    condition::Condition,
+    alert::{Health, Kind, Severity},
+    condition::{AlertCount, Condition, Living},
 };
 
 /// Position, and of an alert its id, kind, severity, failure mode and component.
@@ -40,6 +40,54 @@ pub async fn conditions_between(
             Ok((device_id, condition(&id, &kind, &severity, failure_mode, component)?))
         })
         .collect()
+}
+
+/// The living alerts of these devices, by device and id.
+pub async fn living_of_devices(tx: &mut Tx, ids: &[&str]) -> Result<Vec<(String, Living)>, StoreError> {
+    let (list, ids) = in_list(tx, ids);
+    let sql = format!(
+        "SELECT device_id, id, kind, severity, failure_mode, component, health, suppressed_by FROM alerts \
+         WHERE resolved_at IS NULL AND device_id IN {list} ORDER BY device_id, id"
+    );
+    let rows: Vec<LivingRow> =
+        on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await)?;
+    rows.into_iter()
+        .map(|row| {
+            let place = Place { table: "alerts", id: &row.id };
+            let health = place.word("health", &row.health, Health::parse(&row.health))?;
+            let condition = condition(&row.id, &row.kind, &row.severity, row.failure_mode, row.component)?;
+            let is_suppressed = !row.suppressed_by.is_empty();
+            Ok((row.device_id, Living { condition, health, is_suppressed }))
+        })
+        .collect()
+}
+
+/// How many alerts live, by severity and by whether they wake anybody.
+pub async fn living_count(tx: &mut Tx) -> Result<Vec<AlertCount>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = on!(tx, conn => sqlx::query_as(
+        "SELECT severity, suppressed, CAST(COUNT(*) AS BIGINT) FROM (SELECT severity, CAST(CASE WHEN suppressed_by = '' \
+         THEN 0 ELSE 1 END AS BIGINT) AS suppressed FROM alerts WHERE resolved_at IS NULL) AS living \
+         GROUP BY severity, suppressed ORDER BY severity, suppressed")
+        .fetch_all(conn).await)?;
+    rows.into_iter()
+        .map(|(severity, suppressed, count)| {
+            let place = Place { table: "alerts", id: "all that live" };
+            let severity = place.word("severity", &severity, Severity::parse(&severity))?;
+            Ok(AlertCount { severity, is_suppressed: suppressed != 0, count })
+        })
+        .collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct LivingRow {
+    device_id: String,
+    id: String,
+    kind: String,
+    severity: String,
+    failure_mode: String,
+    component: String,
+    health: String,
+    suppressed_by: String,
 }
 
 fn condition(

@@ -13,7 +13,8 @@ use crate::model::{
 };
 
 const COLUMNS: &str = "id, display_name, url, scope, event_types, signature, secret, old_secret, old_until, by_client, \
-    position, enabled, disabled_reason, failures, failing_since, succeeded_at, created_at, created_by, updated_at, generation";
+    position, enabled, disabled_reason, failures, failing_since, succeeded_at, created_at, created_by, updated_at, generation, \
+    recovering_since";
 
 /// The right of one process to send.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +31,7 @@ pub struct Lease<'a> {
 pub async fn webhook_insert(tx: &mut Tx, webhook: &Webhook) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO webhooks ({COLUMNS}, lease_owner, lease_until) VALUES \
-         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, '', 0)"
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, '', 0)"
     );
     let (old_secret, old_until) = old(webhook);
     on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -41,6 +42,7 @@ pub async fn webhook_insert(tx: &mut Tx, webhook: &Webhook) -> Result<(), StoreE
         .bind(webhook.health.failing_since.map(Timestamp::millis))
         .bind(webhook.health.succeeded_at.map(Timestamp::millis)).bind(webhook.created_at.millis())
         .bind(&webhook.created_by).bind(webhook.updated_at.millis()).bind(webhook.generation)
+        .bind(webhook.health.recovering_since.map(Timestamp::millis))
         .execute(conn).await.map(drop))
     .map_err(StoreError::from)
 }
@@ -158,9 +160,10 @@ pub async fn webhook_move(tx: &mut Tx, id: &str, from: i64, to: i64) -> Result<b
 /// Writes how attempts went.
 pub async fn webhook_health(tx: &mut Tx, id: &str, health: Health) -> Result<(), StoreError> {
     on!(tx, conn => sqlx::query(
-        "UPDATE webhooks SET failures = $2, failing_since = $3, succeeded_at = $4 WHERE id = $1")
+        "UPDATE webhooks SET failures = $2, failing_since = $3, succeeded_at = $4, recovering_since = $5 WHERE id = $1")
         .bind(id).bind(health.failures).bind(health.failing_since.map(Timestamp::millis))
-        .bind(health.succeeded_at.map(Timestamp::millis)).execute(conn).await.map(drop))
+        .bind(health.succeeded_at.map(Timestamp::millis))
+        .bind(health.recovering_since.map(Timestamp::millis)).execute(conn).await.map(drop))
     .map_err(StoreError::from)
 }
 
@@ -216,6 +219,7 @@ struct Row {
     created_by: String,
     updated_at: i64,
     generation: i64,
+    recovering_since: Option<i64>,
 }
 
 impl TryFrom<Row> for Webhook {
@@ -248,6 +252,7 @@ impl TryFrom<Row> for Webhook {
                 failures: row.failures,
                 failing_since: row.failing_since.map(Timestamp::from_millis),
                 succeeded_at: row.succeeded_at.map(Timestamp::from_millis),
+                recovering_since: row.recovering_since.map(Timestamp::from_millis),
             },
             id: row.id,
             display_name: row.display_name,

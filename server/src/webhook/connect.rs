@@ -24,6 +24,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use super::post::ATTEMPT;
 use crate::model::address::AddressPolicy;
 
 /// Of the addresses of a name, so many are tried, one after the other.
@@ -86,6 +87,8 @@ pub struct Outbound {
     pub policy: AddressPolicy,
     /// As which server events say they come: its URL.
     pub source: String,
+    /// How long an attempt may take.
+    pub patience: Duration,
     resolver: Resolver,
     authorities: Arc<[CertificateDer<'static>]>,
     // Reading the system's authorities takes a while, and most servers have no webhook.
@@ -109,11 +112,24 @@ impl Outbound {
             }
             None => Vec::new(),
         };
-        Ok(Outbound { policy, source, resolver, authorities: authorities.into(), tls: Arc::default() })
+        Ok(Outbound {
+            policy,
+            source,
+            patience: ATTEMPT,
+            resolver,
+            authorities: authorities.into(),
+            tls: Arc::default(),
+        })
     }
 
     /// Connects to where the URL leads, if that may be called. The error is a sentence for whoever made the webhook.
     pub(super) async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, String> {
+        // Before anything is asked or called: a webhook may be older than the configuration.
+        let is_secure = match url.scheme() {
+            "https" => true,
+            "http" if self.policy.http => false,
+            other => return Err(format!("{other} is not allowed by this server's configuration")),
+        };
         let port = url.port_or_known_default().ok_or("the address has no port")?;
         let found = match url.host().ok_or("the address names no host")? {
             Host::Ipv4(ip) => vec![SocketAddr::new(ip.into(), port)],
@@ -125,11 +141,7 @@ impl Outbound {
                 .map_err(|error| format!("the name {name} cannot be looked up: {error}"))?,
         };
         let stream = self.connect_to_one(&found).await?;
-        match url.scheme() {
-            "https" => self.secure(url, stream).await,
-            "http" if self.policy.http => Ok(Box::new(stream)),
-            other => Err(format!("{other} is not allowed by this server's configuration")),
-        }
+        if is_secure { self.secure(url, stream).await } else { Ok(Box::new(stream)) }
     }
 
     async fn connect_to_one(&self, found: &[SocketAddr]) -> Result<TcpStream, String> {

@@ -10,14 +10,17 @@ use http::{
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::{Outbound, sign::signatures};
-use crate::model::{delivery::Answer, event::Event, time::Timestamp, webhook::Webhook};
+use crate::{
+    clock::stopwatch,
+    model::{delivery::Answer, event::Event, time::Timestamp, webhook::Webhook},
+};
 
 /// From looking the name up to the head of the answer. Standard Webhooks recommends 15 to 30 s.
-const ATTEMPT: Duration = Duration::from_secs(15);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(15);
 /// What is read of an answer: its head. Nothing of the body is: only the status counts, and what an address says to us
 /// is told to nobody.
 const HEAD: usize = 16 * 1024;
@@ -26,12 +29,21 @@ const HEADERS: usize = 64;
 
 impl Outbound {
     /// Sends an event once. Never an error: what went wrong is the answer.
+    ///
+    /// Whoever has a scope may set an address in a network that the operator allowed, and is told of an attempt that got
+    /// no answer only that (`deliveries::told`). Neither does he learn it by a watch: without an answer the attempt
+    /// takes all of its time, whether the name was none, the address was refused, or the port was closed.
     pub async fn post(&self, webhook: &Webhook, event: &Event, now: Timestamp) -> Answer {
-        match timeout(ATTEMPT, self.attempt(webhook, event, now)).await {
+        let started = stopwatch();
+        let answer = match timeout(self.patience, self.attempt(webhook, event, now)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => failed(error),
-            Err(_) => failed(format!("no answer within {} s", ATTEMPT.as_secs())),
+            Err(_) => failed(format!("no answer within {} s", self.patience.as_secs())),
+        };
+        if answer.http_status == 0 && !webhook.scope.is_empty() {
+            sleep(self.patience.saturating_sub(started.elapsed())).await;
         }
+        answer
     }
 
     async fn attempt(&self, webhook: &Webhook, event: &Event, now: Timestamp) -> Result<Answer, String> {

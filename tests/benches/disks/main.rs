@@ -183,6 +183,7 @@ impl Fleet {
                 page_size: 1000,
                 page_token: token,
                 filter: "state = \"open\"".to_owned(),
+                ..Default::default()
             };
             let page = client.list_alerts(request).await.expect("a page").into_inner();
             alerts.extend(page.alerts.into_iter().filter(|alert| seen.insert(alert.name.clone())));
