@@ -93,10 +93,15 @@ pub fn counted(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A number with at most three decimals and no trailing zeros.
+/// A number with six significant digits, all of those before the point, and no trailing zeros.
 pub fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let size = value.abs();
+    if size > 0.0 && !(1e-9..1e15).contains(&size) {
+        return format!("{value:e}");
+    }
+    let digits = (0..15).find(|digits| size >= 10_f64.powi(5 - digits)).unwrap_or(0);
+    let text = format!("{value:.*}", usize::try_from(digits).unwrap_or(0));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -138,6 +143,18 @@ mod tests {
         assert_eq!(counted(1, "device"), "1 device");
         assert_eq!(counted(0, "device"), "0 devices");
         assert_eq!(number(12.500), "12.5");
-        assert_eq!(number(100.0), "100");
+        for (value, text) in [
+            (100.0, "100"),
+            (0.0, "0"),
+            (1_234_567.8, "1234568"),
+            (-48.137_371, "-48.1374"),
+            (0.0015, "0.0015"),
+            (0.000_004_2, "0.0000042"),
+            (1.0 / 3.0, "0.333333"),
+            (1e-30, "1e-30"),
+            (2.5e20, "2.5e20"),
+        ] {
+            assert_eq!(number(value), text);
+        }
     }
 }

@@ -58,11 +58,14 @@ def line(alert: alert_pb2.Alert) -> str:
     state = alert_pb2.AlertState.Name(alert.state).removeprefix("ALERT_STATE_").lower()
     severity = alert_pb2.AlertSeverity.Name(alert.severity).removeprefix("ALERT_SEVERITY_").lower()
     machine = alert.device.removeprefix("devices/") or alert.selector
-    due = ""
-    if alert.state != alert_pb2.ALERT_STATE_RESOLVED:
+    if alert.state == alert_pb2.ALERT_STATE_RESOLVED:
+        what = f"{alert.recommendation} It was: {alert.summary}"
+    else:
         verb = "reorder" if alert.kind == alert_pb2.ALERT_KIND_CONSUMABLE else "inspect"
-        due = f" {verb} by {day(alert.act_by)}:" if alert.HasField("act_by") else f" {verb} now:"
-    return f"{alert.name.removeprefix('alerts/')} {state} {severity} {machine} {alert.component}:{due} {alert.summary}"
+        is_due = not alert.HasField("act_by") or alert.act_by.ToSeconds() <= time.time()
+        due = "now" if is_due else f"by {day(alert.act_by)}"
+        what = f"{verb} {due}: {alert.summary}"
+    return f"{alert.name.removeprefix('alerts/')} {state} {severity} {machine} {alert.component}: {what}"
 
 
 def acknowledge(desk: alert_pb2_grpc.AlertServiceStub, alert: alert_pb2.Alert) -> None:

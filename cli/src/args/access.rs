@@ -69,7 +69,7 @@ pub struct TokenRotate {
 /// Roles as people type them.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum RoleName {
-    /// Sees devices, releases, rollouts and alerts
+    /// Sees devices and what they measure, releases, rollouts and alerts
     Viewer,
     /// Also schedules rollouts, labels devices, makes claims, sets limits, handles alerts
     Operator,

@@ -175,7 +175,7 @@ fn line(alert: &v1::Alert, now: i64) -> String {
         severity(alert),
         names::short(&alert.name),
         place(alert),
-        alert.summary
+        said(alert)
     );
     if !alert.suppressed_by.is_empty() {
         text.push_str(&format!(" Suppressed by {}.", alert.suppressed_by));
@@ -188,6 +188,16 @@ fn line(alert: &v1::Alert, now: i64) -> String {
         text.push_str(&format!(" Note: {}", alert.note));
     }
     text.replace('\n', " ")
+}
+
+/// What is the matter; of what is over, why, and what was the matter.
+fn said(alert: &v1::Alert) -> String {
+    match alert.state() {
+        v1::AlertState::Resolved if !alert.recommendation.is_empty() => {
+            format!("{} It was: {}", alert.recommendation, alert.summary)
+        }
+        _ => alert.summary.clone(),
+    }
 }
 
 /// What it is about: `pump-03/filter`, `pump-03`, or the selector of several devices.
@@ -221,7 +231,7 @@ fn render_list(alerts: &[v1::Alert], has_all: bool, now: i64) -> String {
                 place(alert),
                 human::maybe_relative(alert.act_by.as_ref(), now),
                 human::maybe_relative(alert.update_time.as_ref(), now),
-                alert.summary.clone(),
+                said(alert),
             ]
         })
         .collect();

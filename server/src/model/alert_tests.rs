@@ -84,7 +84,7 @@ fn speaks_to_a_technician() {
 #[test]
 fn claims_no_percentage_that_readings_do_not_carry() {
     let alert = see(None, &filter_limit(), &expected(20, 25, Some(31), None), NOW).unwrap();
-    assert!(alert.summary.ends_with("about 26 March (from little history)."), "{}", alert.summary);
+    assert!(alert.summary.ends_with("about 26 March (a rough date)."), "{}", alert.summary);
     let gained = see(Some(&alert), &filter_limit(), &expected(20, 25, Some(31), Some(80)), NOW).unwrap();
     assert!(gained.summary.contains("80 % sure"), "{}", gained.summary);
 }
@@ -101,12 +101,19 @@ fn what_is_near_is_told_with_its_hour() {
         ..forecast
     });
     let alert = see(None, &limit, &near, NOW).unwrap();
-    assert!(alert.summary.ends_with("about 1 March 01:30 UTC (from little history)."), "{}", alert.summary);
+    assert!(alert.summary.ends_with("about 1 March 01:30 UTC (a rough date)."), "{}", alert.summary);
     assert!(alert.recommendation.contains("by 1 March 00:46 UTC: "), "{}", alert.recommendation);
     let Finding::Expected(forecast) = near else { panic!() };
     let sure = Finding::Expected(Forecast { percent: Some(80), ..forecast });
     let alert = see(None, &limit, &sure, NOW).unwrap();
     assert!(alert.summary.contains("between 1 March 00:46 UTC and 5 March (80 % sure)"), "{}", alert.summary);
+    // Of two hours of one day both are told, also where only one of them is near.
+    let noon = NOW.after(DAY / 2);
+    let [p10_ms, p50_ms, p90_ms] = [11, 13, 15].map(|hour| NOW.after(2 * DAY + hour * DAY / 24).millis());
+    let Finding::Expected(forecast) = sure else { panic!() };
+    let a_day = Finding::Expected(Forecast { p10_ms, p50_ms, p90_ms: Some(p90_ms), ..forecast });
+    let alert = see(None, &limit, &a_day, noon).unwrap();
+    assert!(alert.summary.contains("between 3 March 11:00 UTC and 3 March 15:00 UTC"), "{}", alert.summary);
 }
 
 #[test]

@@ -54,12 +54,14 @@ pub(super) fn write(
 fn when(forecast: &Forecast, now: Timestamp) -> String {
     let claim = forecast.percent.map(|percent| format!(" ({percent} % sure)")).unwrap_or_default();
     match (forecast.percent, forecast.p90_ms) {
-        (None, _) => format!("about {} (from little history)", day(forecast.p50_ms, now)),
+        (None, _) => format!("about {} (a rough date)", day(forecast.p50_ms, now)),
         (Some(_), None) => {
             format!("about {}, not before {}", day(forecast.p50_ms, now), day(forecast.p10_ms, now))
         }
         (Some(_), Some(p90_ms)) => {
-            let hours = p90_ms.saturating_sub(now.millis()) < HOURS_MATTER_MS;
+            let is_one_day = moment(forecast.p10_ms, false, now) == moment(p90_ms, false, now);
+            let last = if is_one_day { forecast.p10_ms } else { p90_ms };
+            let hours = last.saturating_sub(now.millis()) < HOURS_MATTER_MS;
             let from = if hours { moment(forecast.p10_ms, true, now) } else { day(forecast.p10_ms, now) };
             let to = moment(p90_ms, hours, now);
             if from == to {
@@ -150,12 +152,14 @@ fn is_plural(words: &str) -> bool {
 
 /// Three significant digits below 1,000, whole numbers above.
 fn number(value: f64) -> String {
-    let digits = match value.abs() {
-        size if size >= 100.0 || value.fract() == 0.0 => 0,
-        size if size >= 10.0 => 1,
-        size if size >= 1.0 => 2,
-        _ => 4,
-    };
+    let size = value.abs();
+    if size > 0.0 && size < 1e-9 {
+        return format!("{value:e}");
+    }
+    let is_whole = size >= 100.0 || value.fract() == 0.0;
+    let digits =
+        if is_whole { 0 } else { (1..12).find(|digits| size >= 10_f64.powi(2 - digits)).unwrap_or(12) };
+    let digits = usize::try_from(digits).unwrap_or(0);
     let text = format!("{value:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
