@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "slipway/v1/privacy.proto",
     "slipway/v1/telemetry.proto",
     "slipway/v1/webhook.proto",
+    "slipway/v1/wear.proto",
 ];
 
 /// Other people's: the service that takes metrics by the OpenTelemetry protocol.

@@ -9,6 +9,7 @@ mod keys;
 mod publish;
 mod rollout;
 mod telemetry;
+mod wear;
 mod webhook;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use clap::{
 
 pub use self::{
     access::*, alert::*, bundle::*, enrol::*, fleet::*, keys::*, publish::*, rollout::*, telemetry::*,
-    webhook::*,
+    wear::*, webhook::*,
 };
 use crate::{names, output::Format};
 
@@ -109,6 +110,9 @@ pub enum Command {
     /// Bounds that metrics are forecast against
     #[command(subcommand, visible_alias = "limits")]
     Limit(LimitCommand),
+    /// How long parts still live, by the recorded lives of others
+    #[command(subcommand)]
+    Wear(WearCommand),
     /// Addresses that hear of events
     #[command(subcommand)]
     Webhook(WebhookCommand),

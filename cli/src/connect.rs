@@ -8,7 +8,8 @@ use slipway_proto::v1::{
     access_service_client::AccessServiceClient, alert_service_client::AlertServiceClient,
     fleet_service_client::FleetServiceClient, privacy_service_client::PrivacyServiceClient,
     release_service_client::ReleaseServiceClient, rollout_service_client::RolloutServiceClient,
-    telemetry_service_client::TelemetryServiceClient, webhook_service_client::WebhookServiceClient,
+    telemetry_service_client::TelemetryServiceClient, wear_service_client::WearServiceClient,
+    webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -144,6 +145,11 @@ impl Api {
     /// Alerts and limits.
     pub fn alerts(&self) -> AlertServiceClient<Authorized> {
         AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// Wear models.
+    pub fn wear(&self) -> WearServiceClient<Authorized> {
+        WearServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// Webhooks.

@@ -35,6 +35,7 @@ pub mod specification;
 mod testing;
 pub mod tls;
 pub mod wave;
+pub mod wear;
 
 use crate::{args::Args, error::Failure, output::Console};
 

@@ -8,7 +8,7 @@ use toml::{Spanned, de::DeTable};
 
 use crate::{duration, error::Failure, input, names};
 
-mod keys;
+pub(crate) mod keys;
 
 /// Longest file: some thousand limits.
 const MOST: u64 = 1 << 20;
@@ -72,9 +72,11 @@ struct FixEntry {
 }
 
 /// Something wrong at a place of the file.
-struct Fault {
-    at: usize,
-    wrong: String,
+pub(crate) struct Fault {
+    /// Bytes before it.
+    pub(crate) at: usize,
+    /// What is wrong.
+    pub(crate) wrong: String,
 }
 
 impl Specification {
@@ -143,7 +145,7 @@ impl Specification {
 }
 
 /// The faults in the order of the file, each with its line and the text of it.
-fn told(text: &str, mut faults: Vec<Fault>) -> String {
+pub(crate) fn told(text: &str, mut faults: Vec<Fault>) -> String {
     faults.sort_by_key(|fault| fault.at);
     let lines: Vec<String> = faults
         .iter()

@@ -56,6 +56,18 @@ pub struct Forecast {
     /// those of the line.
     #[serde(default)]
     pub comparable: u32,
+    /// Where they were learned from what several sensors said of other parts until those failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_lives: Option<ByLives>,
+}
+
+/// What dates stand on that were learned from the recorded lives of other parts; how many is in [`Forecast::comparable`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ByLives {
+    /// Sensors that show the wear.
+    pub sensors: u32,
+    /// Root mean square error of P50 on lives that it was not learned from, in days.
+    pub error_days: f64,
 }
 
 impl Forecast {
@@ -67,15 +79,27 @@ impl Forecast {
             Some(percent) => format!("P10 to P90 is a {percent} % band"),
             None => "too little history for a percentage: P10 and P90 are rough".to_owned(),
         };
+        let told = |days: f64| match days {
+            span if span < 1.0 => format!("{:.1} hours", span * 24.0),
+            span => format!("{span:.1} days"),
+        };
+        if let Some(ByLives { sensors, error_days }) = self.by_lives {
+            let of = if sensors == 1 { "sensor" } else { "sensors" };
+            return format!(
+                "by how {sensors} {of} went in the recorded lives of {} parts until they failed, held against {} readings \
+                 of this one; {claim}, measured on lives that it was not learned from, where the date was off by {} \
+                 (root mean square)",
+                self.comparable,
+                self.readings,
+                told(error_days),
+            );
+        }
         // A share has the unit "1", and what is counted one in braces.
         let unit = match unit {
             "" | "1" => String::new(),
             other => format!(" {}", other.trim_matches(['{', '}'])),
         };
-        let seen = match self.span_days {
-            span if span < 1.0 => format!("{:.1} hours", span * 24.0),
-            span => format!("{span:.1} days"),
-        };
+        let seen = told(self.span_days);
         let line = format!(
             "straight line through {} readings of {seen}, half weight after {} days: {:+.4}{unit} a day (± {:.4}), \
              readings within ± {:.4}{unit} of it",
@@ -207,6 +231,7 @@ fn by_view(
         readings: trend.count(),
         span_days: span,
         half_life_days: half_life,
+        by_lives: None,
     })
 }
 

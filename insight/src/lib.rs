@@ -27,7 +27,7 @@ pub mod trend;
 
 pub use blob::StateError;
 pub use finding::{Finding, Standing, judge, judge_with};
-pub use forecast::{Forecast, NoForecast, Strictness, forecast, forecast_with};
+pub use forecast::{ByLives, Forecast, NoForecast, Strictness, forecast, forecast_with};
 pub use series::{Series, Step};
 pub use state::{State, Stepped};
 pub use trend::{Line, Trend};

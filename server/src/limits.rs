@@ -14,6 +14,10 @@ pub const WATCHES_OF_TOKEN: usize = 64;
 /// See [`WATCHES_OF_TOKEN`].
 pub const WATCHES: usize = 1_024;
 
+/// Uploads of recorded lives at once. Each holds up to 130 MB until something is learned from it, which keeps a core busy
+/// for seconds.
+pub const LESSONS: usize = 2;
+
 /// Open connections at once. An idle one costs about 33 KiB, so these are half a gigabyte; more
 /// devices than this poll through several replicas. The next caller takes the place of the oldest
 /// connection that proved nothing yet; where there is none, it waits in the kernel's queue.

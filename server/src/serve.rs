@@ -222,6 +222,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),
         exports: Places::new("exports", limits::EXPORTS_OF_TOKEN, limits::EXPORTS),
         watches: Places::new("watches", limits::WATCHES_OF_TOKEN, limits::WATCHES),
+        lessons: Places::new("uploads of lives", limits::LESSONS, limits::LESSONS),
         guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
         renew_after_expiry: config.renew_after_expiry(),
         metrics_token: config.metrics_token,

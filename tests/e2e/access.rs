@@ -65,6 +65,10 @@ fn allowed(method: &str) -> &'static [Role] {
             &[Operator, Admin]
         }
         "AlertService/CreateSilence" | "AlertService/DeleteSilence" => &[Operator, Admin],
+        "WearService/ListWearModels" | "WearService/GetWearModel" => &[Viewer, Operator, Publisher, Admin],
+        "WearService/ApplyWearModel" | "WearService/DeleteWearModel" | "WearService/RestartWearModel" => {
+            &[Operator, Admin]
+        }
         "WebhookService/CreateWebhook"
         | "WebhookService/ListWebhooks"
         | "WebhookService/GetWebhook"

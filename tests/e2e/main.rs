@@ -32,6 +32,7 @@ mod tampering;
 mod telemetry;
 mod threats;
 mod watched;
+mod wear;
 mod webhooks;
 mod wire;
 mod withdrawals;

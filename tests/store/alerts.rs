@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slipway_insight::{Forecast, Side};
+use slipway_insight::{ByLives, Forecast, Side};
 use slipway_server::{
     model::{
         alert::{Alert, AlertState, Evidence, Health, Kind, Severity},
@@ -76,6 +76,7 @@ fn alert(id: &str, seconds: i64) -> Alert {
             span_days: 1.5,
             half_life_days: 30.0,
             comparable: 31,
+            by_lives: Some(ByLives { sensors: 14, error_days: 0.1 + 0.2 }),
         }),
         evidence: Evidence {
             metric: "filter.pressure_drop".to_owned(),

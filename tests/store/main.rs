@@ -23,4 +23,5 @@ mod rollouts;
 mod series;
 mod tokens;
 mod transactions;
+mod wear;
 mod webhooks;

@@ -44,6 +44,9 @@ pub fn around(chart: &Chart) -> Option<Frame> {
     if let Some(wedge) = wedge(chart) {
         end = end.max(wedge.late.0).max(wedge.middle.0);
     }
+    if let Some(window) = window(chart) {
+        end = end.max(window.late).max(window.middle);
+    }
     if end <= start {
         // One moment alone stands in the middle of a minute.
         return Some(with_values(chart, start.saturating_sub(30_000), end.saturating_add(30_000)));
@@ -85,6 +88,24 @@ pub fn wedge(chart: &Chart) -> Option<Wedge> {
         None => (middle.saturating_add(middle.saturating_sub(last.time) / 2), last.value),
     };
     Some(Wedge { from, early: (after(forecast.p10), limit), middle: (middle, limit), late })
+}
+
+/// The time that a forecast without a limit covers, after the last point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub early: i64,
+    pub middle: i64,
+    /// When that is beyond the horizon, as far from the middle as the early end.
+    pub late: i64,
+}
+
+/// See [`Window`].
+pub fn window(chart: &Chart) -> Option<Window> {
+    let forecast = chart.forecast.filter(|_| chart.limit.is_none())?;
+    let last = points(chart).last()?.time;
+    let (early, middle) = (forecast.p10.max(last), forecast.p50.max(last));
+    let beyond = || middle.saturating_add(middle.saturating_sub(early));
+    Some(Window { early, middle, late: forecast.p90.map_or_else(beyond, |p90| p90.max(last)) })
 }
 
 impl Wedge {

@@ -26,7 +26,8 @@ pub struct Chart {
     pub end: Option<i64>,
     /// A level that should not be crossed.
     pub limit: Option<f64>,
-    /// When the line is expected to cross the limit; drawn from the last point on, if there is a limit.
+    /// When the line is expected to cross the limit, drawn from the last point on; without a limit, when something will happen,
+    /// drawn as that time.
     pub forecast: Option<Forecast>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Chart,
     axis::{common, moments, values},
-    frame::{around, joined_within, limit, points, wedge},
+    frame::{around, joined_within, limit, points, wedge, window},
 };
 
 const WIDTH: f64 = 960.0;
@@ -54,6 +54,22 @@ fn draw(out: &mut String, chart: &Chart) {
         let _ = writeln!(out, "<polygon points=\"{corners}\" fill=\"#e69f00\" fill-opacity=\"0.25\"/>");
         let (from, to) = ((x(wedge.from.0), y(wedge.from.1)), (x(wedge.middle.0), y(wedge.middle.1)));
         line(out, from, to, "stroke=\"#e69f00\" stroke-width=\"2\" stroke-dasharray=\"6 4\"");
+        text(out, (right, 24.0), "end", "band: forecast, P10 to P90");
+    }
+    if let Some(window) = window(chart) {
+        let (from, to, top) = (x(window.early), x(window.late), MARGIN.2);
+        let _ = writeln!(
+            out,
+            "<rect x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{high:.1}\" fill=\"#e69f00\" fill-opacity=\"0.25\"/>",
+            (to - from).max(1.0)
+        );
+        let middle = x(window.middle);
+        line(
+            out,
+            (middle, top),
+            (middle, bottom),
+            "stroke=\"#e69f00\" stroke-width=\"2\" stroke-dasharray=\"6 4\"",
+        );
         text(out, (right, 24.0), "end", "band: forecast, P10 to P90");
     }
     if let Some(limit) = limit(chart) {

@@ -3,7 +3,7 @@
 use super::{
     Chart, Ink, Span,
     axis::{common, moments, values},
-    frame::{Frame, around, joined_within, limit, points, wedge},
+    frame::{Frame, around, joined_within, limit, points, wedge, window},
     grid::Grid,
 };
 
@@ -89,6 +89,18 @@ fn fill(grid: &mut Grid, chart: &Chart, frame: &Frame) {
         let (from, to) = (place(grid, wedge.from), place(grid, wedge.middle));
         grid.line(Ink::Forecast, from, to);
     }
+    if let Some(window) = window(chart) {
+        let (top, bottom) = (grid.row(1.0), grid.row(0.0));
+        let columns = grid.columns();
+        for column in 0..columns {
+            let share = |column: usize| column as f64 / columns as f64;
+            if frame.x(window.early) < share(column + 1) && frame.x(window.late) >= share(column) {
+                grid.shade(column, top, bottom);
+            }
+        }
+        let middle = grid.column(frame.x(window.middle));
+        grid.line(Ink::Forecast, (middle, top), (middle, bottom));
+    }
     if let Some(limit) = limit(chart) {
         let row = grid.row(frame.y(limit));
         let across = grid.dots().0 as f64 - 1.0;
@@ -136,14 +148,20 @@ fn time_axis(frame: &Frame, margin: usize, columns: usize, screen: Screen) -> [V
 
 /// What the lines are, where there is more than one.
 fn legend(chart: &Chart, margin: usize, screen: Screen) -> Option<Vec<Span>> {
-    let limit = limit(chart)?;
+    if limit(chart).is_none() && window(chart).is_none() {
+        return None;
+    }
     let pick =
         |unicode: &str, ascii: &str| if screen.unicode { unicode.to_owned() } else { ascii.to_owned() };
     let mut line = vec![plain(format!("{:margin$}  ", ""))];
-    line.push(Span { ink: Ink::Limit, text: pick("──", "--") });
-    line.push(plain(format!(" limit {}", crate::human::number(limit))));
-    if wedge(chart).is_some() {
-        line.push(plain("   "));
+    if let Some(limit) = limit(chart) {
+        line.push(Span { ink: Ink::Limit, text: pick("──", "--") });
+        line.push(plain(format!(" limit {}", crate::human::number(limit))));
+        if wedge(chart).is_some() {
+            line.push(plain("   "));
+        }
+    }
+    if wedge(chart).is_some() || window(chart).is_some() {
         line.push(Span { ink: Ink::Forecast, text: pick("░⠤░", ":+:") });
         line.push(plain(" forecast, P10 to P90"));
     }

@@ -54,6 +54,19 @@ hw.wear of nvme-0 [%]
 }
 
 #[test]
+fn without_a_limit_the_time_of_the_forecast_is_drawn() {
+    let chart = Chart { limit: None, ..wear() };
+    let picture = text(&draw(&chart, Screen { width: 60, ..Screen::default() }));
+    let lines: Vec<&str> = picture.lines().collect();
+    assert!(lines[1].ends_with(" :::::+:::::::::"), "{picture}");
+    assert!(lines[1..14].iter().all(|line| line.ends_with(&lines[1][lines[1].len() - 9..])), "{picture}");
+    assert!(picture.ends_with("    :+: forecast, P10 to P90\n"), "{picture}");
+    assert!(svg(&chart).contains("<rect x=") && svg(&chart).contains("band: forecast, P10 to P90"));
+    let open = Chart { forecast: chart.forecast.map(|told| Forecast { p90: None, ..told }), ..chart.clone() };
+    assert_eq!(frame::window(&open).map(|window| window.late), Some(START + 90 * HOUR));
+}
+
+#[test]
 fn a_forecast_in_braille() {
     let screen = Screen { width: 60, unicode: true, colour: false };
     assert_eq!(

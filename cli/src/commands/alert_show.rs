@@ -98,16 +98,18 @@ fn picture(alert: &v1::Alert, seen: &v1::Evidence, found: &v1::QueryReadingsResp
         title: format!("{} of {} on {}", seen.metric, alert.component, names::short(&alert.device)),
         unit: found.unit.clone(),
         points: points.collect(),
-        limit: Some(seen.limit),
+        // A part that wears in all of its sensors has no bound on any of them.
+        limit: alert.wear_model.is_empty().then_some(seen.limit),
         forecast,
         ..Chart::default()
     }
 }
 
 /// What the dates stand on, when that is more than the series itself.
-fn learned_from(forecast: &v1::Forecast) -> String {
+fn learned_from(alert: &v1::Alert, forecast: &v1::Forecast) -> String {
     match forecast.comparable_parts {
         0 => String::new(),
+        lives if !alert.wear_model.is_empty() => format!("{lives} recorded lives until a failure"),
         parts => format!("{} that came to this limit", human::counted(parts.into(), "comparable part")),
     }
 }
@@ -131,6 +133,7 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         ("device", names::short(&alert.device).to_owned()),
         ("devices", alert.selector.clone()),
         ("component", alert.component.clone()),
+        ("wear model", names::short(&alert.wear_model).to_owned()),
         ("summary", alert.summary.clone()),
         ("to do", alert.recommendation.clone()),
         ("update to", names::short(&alert.update_to).to_owned()),
@@ -141,11 +144,15 @@ fn render(alert: &v1::Alert, now: i64) -> String {
         let beyond = |time: Option<&prost_types::Timestamp>| {
             time.map_or_else(|| "beyond the horizon".into(), |t| human::moment(t, now))
         };
+        let [p10, p50, p90] = match alert.wear_model.as_str() {
+            "" => ["crossed, 10%", "crossed, 50%", "crossed, 90%"],
+            _ => ["fails, 10%", "fails, 50%", "fails, 90%"],
+        };
         rows.extend([
-            ("crossed, 10%", beyond(forecast.p10.as_ref())),
-            ("crossed, 50%", beyond(forecast.p50.as_ref())),
-            ("crossed, 90%", beyond(forecast.p90.as_ref())),
-            ("learned from", learned_from(forecast)),
+            (p10, beyond(forecast.p10.as_ref())),
+            (p50, beyond(forecast.p50.as_ref())),
+            (p90, beyond(forecast.p90.as_ref())),
+            ("learned from", learned_from(alert, forecast)),
             ("because", forecast.explanation.clone()),
         ]);
     }
@@ -179,7 +186,11 @@ fn evidence(alert: &v1::Alert, seen: &v1::Evidence, now: i64) -> String {
         other => (1.0, format!(" {}", other.trim_matches(['{', '}']))),
     };
     let quantity = |value: f64| format!("{}{unit}", human::number(value * factor));
-    let bound = if alert.kind() == v1::AlertKind::Anomaly { "usual" } else { "limit" };
+    let bound = match alert.kind() {
+        _ if !alert.wear_model.is_empty() => "of a new part",
+        v1::AlertKind::Anomaly => "usual",
+        _ => "limit",
+    };
     let mut text = format!("{} is {}, {bound} {}", seen.metric, quantity(seen.value), quantity(seen.limit));
     if seen.slope_per_day != 0.0 {
         let sign = if seen.slope_per_day < 0.0 { "" } else { "+" };
@@ -255,6 +266,23 @@ changed       2026-11-22 14:03:05Z (just now)
             evidence(&silent, &silence, NOW),
             format!("nothing heard for 1m 39s when it was told, which is done after 1m 37s; {last}")
         );
+    }
+
+    #[test]
+    fn what_a_wear_model_foretells_is_an_end_and_no_crossing() {
+        let worn = v1::Alert { wear_model: "wearModels/fan".into(), ..alert() };
+        let text = render(&worn, NOW);
+        for line in [
+            "wear model    fan\n",
+            "fails, 50%    2026-12-06 14:03:05Z (in 14d)\n",
+            "learned from  31 recorded lives until a failure\n",
+            "pressure is 212.5 Pa, of a new part 250 Pa",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let picture = picture(&worn, worn.evidence.as_ref().unwrap(), &v1::QueryReadingsResponse::default());
+        assert_eq!(picture.limit, None);
+        assert!(picture.forecast.is_some());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod trust;
 pub mod trust_init;
 pub mod trust_rotate;
 pub mod watch;
+pub mod wear;
 pub mod webhook;
 pub mod withdraw;
 
@@ -55,6 +56,7 @@ pub async fn run(args: Args, console: &Console) -> Result<(), Failure> {
         Command::Rollout(command) => rollout::run(command, connection, console).await,
         Command::Alert(command) => alert::run(command, connection, console).await,
         Command::Limit(command) => limit::run(command, connection, console).await,
+        Command::Wear(command) => wear::run(command, connection, console).await,
         Command::Webhook(command) => webhook::run(command, connection, console).await,
         Command::Telemetry(command) => telemetry::run(command, connection, console).await,
         Command::Token(command) => token::run(command, connection, console).await,

@@ -15,6 +15,8 @@ enum Kind {
     Number,
     Switch,
     Entries(&'static [Key]),
+    /// A list in which each entry is judged when it is read.
+    List,
 }
 
 /// A key there may be.
@@ -31,6 +33,10 @@ const fn required(name: &'static str) -> Key {
 
 const fn optional(name: &'static str, kind: Kind) -> Key {
     Key { name, kind, is_required: false }
+}
+
+const fn needed(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, is_required: true }
 }
 
 const FILE: &[Key] =
@@ -58,6 +64,27 @@ const LIMIT: &[Key] = &[
 const FIX: &[Key] =
     &[required("id"), required("failure_mode"), required("release"), optional("selector", Kind::Text)];
 
+const WEAR: &[Key] = &[
+    required("id"),
+    optional("selector", Kind::Text),
+    required("component"),
+    needed("sensors", Kind::List),
+    required("step"),
+    needed("horizon", Kind::Number),
+    optional("part", Kind::Text),
+    optional("failure_mode", Kind::Text),
+    optional("lead_time", Kind::Text),
+    optional("severity", Kind::Text),
+    optional("source", Kind::Text),
+];
+
+/// The same of a file of a wear model.
+pub(crate) fn wear_faults(file: &Spanned<DeTable<'_>>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check(0, file.get_ref(), WEAR, &mut faults);
+    faults
+}
+
 /// Keys that are none, keys that are missing, and values of another kind than their key's.
 pub(super) fn faults(file: &Spanned<DeTable<'_>>) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -76,7 +103,8 @@ fn check(at: usize, table: &DeTable<'_>, keys: &[Key], faults: &mut Vec<Fault>) 
         let wrong = match (key.kind, value.get_ref()) {
             (Kind::Text, DeValue::String(_))
             | (Kind::Number, DeValue::Integer(_) | DeValue::Float(_))
-            | (Kind::Switch, DeValue::Boolean(_)) => continue,
+            | (Kind::Switch, DeValue::Boolean(_))
+            | (Kind::List, DeValue::Array(_)) => continue,
             (Kind::Entries(keys), DeValue::Array(entries)) => {
                 for entry in entries.iter() {
                     match entry.get_ref() {
@@ -90,11 +118,17 @@ fn check(at: usize, table: &DeTable<'_>, keys: &[Key], faults: &mut Vec<Fault>) 
             (Kind::Number, _) => format!("`{}` is a number, without quotes and unit", key.name),
             (Kind::Switch, _) => format!("`{}` is true or false", key.name),
             (Kind::Entries(_), _) => heading(key.name),
+            (Kind::List, _) => format!("`{}` is a list: [\"…\", \"…\"]", key.name),
         };
         faults.push(Fault { at: name.span().start, wrong });
     }
     for key in keys.iter().filter(|key| key.is_required && !table.contains_key(key.name)) {
-        faults.push(Fault { at, wrong: format!("`{}` is missing: say {0} = \"…\"", key.name) });
+        let example = match key.kind {
+            Kind::Number => "…",
+            Kind::List => "[\"…\"]",
+            _ => "\"…\"",
+        };
+        faults.push(Fault { at, wrong: format!("`{}` is missing: say {0} = {example}", key.name) });
     }
 }
 

@@ -10,37 +10,62 @@ pub(super) struct Ridge {
 }
 
 impl Ridge {
-    /// The weights of least squares with a penalty (Hoerl and Kennard 1970), by Cholesky's decomposition of the
-    /// normal equations.
-    pub(super) fn fit<'a>(samples: impl Iterator<Item = (&'a [f64], f64)>) -> Self {
-        Self::fit_weighted(samples.map(|(features, target)| (features, target, 1.0)))
-    }
-
-    /// The same, where each sample has a weight of its own.
+    /// The weights of these samples, each with a weight of its own among them.
     pub(super) fn fit_weighted<'a>(samples: impl Iterator<Item = (&'a [f64], f64, f64)>) -> Self {
-        let mut normal: Vec<Vec<f64>> = Vec::new();
-        let mut right: Vec<f64> = Vec::new();
-        for (features, target, weight) in samples {
-            if normal.is_empty() {
-                normal = (1..=features.len()).map(|length| vec![0.0; length]).collect();
-                right = vec![0.0; features.len()];
-            }
-            for ((row, right), feature) in normal.iter_mut().zip(&mut right).zip(features) {
-                let feature = weight * feature;
-                *right += feature * target;
-                for (sum, other) in row.iter_mut().zip(features) {
-                    *sum += feature * other;
-                }
-            }
-        }
-        for (place, row) in normal.iter_mut().enumerate().skip(1) {
-            row[place] *= 1.0 + HELD;
-        }
-        Ridge { weights: solve(normal, right) }
+        let mut sums = Sums::default();
+        samples.for_each(|(features, target, weight)| sums.add(features, target, weight));
+        sums.fit()
     }
 
     pub(super) fn predict(&self, features: &[f64]) -> f64 {
         self.weights.iter().zip(features).map(|(weight, feature)| weight * feature).sum()
+    }
+}
+
+/// What samples come to, in constant space: the normal equations. Those of parts of the samples add up to those of all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    /// The lower half of a symmetric matrix.
+    normal: Vec<Vec<f64>>,
+    right: Vec<f64>,
+}
+
+impl Sums {
+    /// Takes in a sample.
+    pub(super) fn add(&mut self, features: &[f64], target: f64, weight: f64) {
+        self.make_room(features.len());
+        for ((row, right), feature) in self.normal.iter_mut().zip(&mut self.right).zip(features) {
+            let feature = weight * feature;
+            *right += feature * target;
+            for (sum, other) in row.iter_mut().zip(features) {
+                *sum += feature * other;
+            }
+        }
+    }
+
+    /// Takes in the samples of another.
+    pub(super) fn join(&mut self, other: &Sums) {
+        self.make_room(other.right.len());
+        for (row, others) in self.normal.iter_mut().zip(&other.normal) {
+            row.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+        }
+        self.right.iter_mut().zip(&other.right).for_each(|(sum, other)| *sum += other);
+    }
+
+    /// The weights of least squares with a penalty (Hoerl and Kennard 1970), by Cholesky's decomposition of the
+    /// normal equations.
+    pub(super) fn fit(mut self) -> Ridge {
+        for (place, row) in self.normal.iter_mut().enumerate().skip(1) {
+            row[place] *= 1.0 + HELD;
+        }
+        Ridge { weights: solve(self.normal, self.right) }
+    }
+
+    fn make_room(&mut self, features: usize) {
+        if self.normal.is_empty() {
+            self.normal = (1..=features).map(|length| vec![0.0; length]).collect();
+            self.right = vec![0.0; features];
+        }
     }
 }
 
@@ -84,7 +109,8 @@ mod tests {
                 (vec![1.0, a, b, 2.0 * a], 5.0 + 2.0 * a - b + 0.1 * noise.normal())
             })
             .collect();
-        let fit = Ridge::fit(samples.iter().map(|(features, target)| (features.as_slice(), *target)));
+        let fit =
+            Ridge::fit_weighted(samples.iter().map(|(features, target)| (features.as_slice(), *target, 1.0)));
         for (a, b) in [(0.0, 0.0), (1.0, -2.0), (-3.0, 0.5)] {
             let answer = fit.predict(&[1.0, a, b, 2.0 * a]);
             assert!((answer - (5.0 + 2.0 * a - b)).abs() < 0.05, "{answer} for {a}, {b}");
@@ -92,7 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_parts_are_those_of_all() {
+        let samples: Vec<([f64; 2], f64)> =
+            (0..10).map(|x| ([1.0, f64::from(x)], 3.0 + 2.0 * f64::from(x))).collect();
+        let mut all = Sums::default();
+        for part in samples.chunks(3) {
+            let mut sums = Sums::default();
+            part.iter().for_each(|(features, target)| sums.add(features, *target, 1.0));
+            all.join(&sums);
+        }
+        let whole = samples.iter().map(|(features, target)| (features.as_slice(), *target, 1.0));
+        let whole = Ridge::fit_weighted(whole);
+        for (part, whole) in all.fit().weights.iter().zip(&whole.weights) {
+            assert!((part - whole).abs() < 1e-9, "{part} {whole}");
+        }
+    }
+
+    #[test]
     fn of_nothing_it_says_nothing() {
-        assert_eq!(Ridge::fit(std::iter::empty()).predict(&[1.0, 2.0]), 0.0);
+        assert_eq!(Ridge::fit_weighted(std::iter::empty()).predict(&[1.0, 2.0]), 0.0);
     }
 }

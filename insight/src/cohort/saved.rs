@@ -3,15 +3,13 @@
 use super::{
     approach::{Approaches, FEATURES},
     bands::{BINS, Band, Bands},
+    is_number,
     ridge::Ridge,
 };
 use crate::blob::{double, take};
 
 /// Bumped whenever the layout changes, or what is learned is to be learned anew.
-const VERSION: u8 = 1;
-
-/// No weight and no error is larger: sums of so large ones are still numbers.
-const LARGEST: f64 = 1e30;
+pub(super) const VERSION: u8 = 1;
 
 /// Why saved bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,11 +29,7 @@ impl Approaches {
         let lives = u32::try_from(self.lives).unwrap_or(u32::MAX);
         out.extend(lives.to_le_bytes());
         out.extend(self.fit.weights.iter().flat_map(|weight| weight.to_le_bytes()));
-        for band in &self.bands.0 {
-            for number in [band.at, band.low, band.middle, band.high] {
-                out.extend(number.to_le_bytes());
-            }
-        }
+        self.bands.write(&mut out);
         out
     }
 
@@ -59,25 +53,46 @@ fn read(rest: &mut &[u8]) -> Option<Approaches> {
     for _ in 0..FEATURES {
         weights.push(finite(rest)?);
     }
-    let mut bands = Vec::with_capacity(BINS);
-    while !rest.is_empty() {
-        bands.push(Band {
-            at: finite(rest)?,
-            low: finite(rest)?,
-            middle: finite(rest)?,
-            high: finite(rest)?,
-        });
-    }
-    let is_sound = beats_line <= 1
-        && (1..=BINS).contains(&bands.len())
-        && bands.iter().all(|band| band.low <= band.middle && band.middle <= band.high)
-        && bands.windows(2).all(|pair| pair[0].at <= pair[1].at);
-    let fit = Ridge { weights };
-    is_sound.then_some(Approaches { fit, bands: Bands(bands), lives, beats_line: beats_line == 1 })
+    let bands = Bands::read(rest).filter(|_| beats_line <= 1)?;
+    Some(Approaches { fit: Ridge { weights }, bands, lives, beats_line: beats_line == 1 })
 }
 
-fn finite(rest: &mut &[u8]) -> Option<f64> {
-    double(rest).filter(|number| number.abs() <= LARGEST)
+impl Bands {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for band in &self.0 {
+            for number in [band.at, band.low, band.middle, band.high] {
+                out.extend(number.to_le_bytes());
+            }
+        }
+    }
+
+    /// What [`Bands::write`] wrote, to the end of the bytes.
+    pub(super) fn read(rest: &mut &[u8]) -> Option<Self> {
+        let mut bands = Vec::with_capacity(BINS);
+        while !rest.is_empty() {
+            bands.push(Band {
+                at: finite(rest)?,
+                low: finite(rest)?,
+                middle: finite(rest)?,
+                high: finite(rest)?,
+            });
+        }
+        let bands = Bands(bands);
+        bands.is_sound().then_some(bands)
+    }
+
+    /// Whether errors can have come to it.
+    pub(super) fn is_sound(&self) -> bool {
+        let numbers = |band: &Band| [band.at, band.low, band.middle, band.high];
+        (1..=BINS).contains(&self.0.len())
+            && self.0.iter().flat_map(numbers).all(is_number)
+            && self.0.iter().all(|band| band.low <= band.middle && band.middle <= band.high)
+            && self.0.windows(2).all(|pair| pair[0].at <= pair[1].at)
+    }
+}
+
+pub(super) fn finite(rest: &mut &[u8]) -> Option<f64> {
+    double(rest).filter(|number| is_number(*number))
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub fn alert(alert: &Alert) -> v1::Alert {
         suppressed_by: alert.suppressed_by.clone(),
         update_to: alert.update_to.clone(),
         note: alert.note.clone(),
+        wear_model: alert.wear_model().map(|id| format!("wearModels/{id}")).unwrap_or_default(),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod telemetry;
 pub mod telemetry_wire;
 pub mod trust;
 pub mod undecoded;
+pub mod wear;
 pub mod webhook;
 pub mod webhook_wire;
 pub mod wire;
@@ -63,6 +64,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
     routes.add_service(alert::service(ctx.clone()));
     routes.add_service(telemetry::service(ctx.clone()));
     routes.add_service(webhook::service(ctx.clone()));
+    routes.add_service(wear::service(ctx.clone()));
 
     routes.add_service(otlp::service(ctx.clone()));
     routes.add_service(privacy::service(ctx.clone()));
@@ -78,6 +80,7 @@ pub async fn router(ctx: &Context) -> Result<Router, tonic_reflection::server::E
         "AlertService",
         "TelemetryService",
         "WebhookService",
+        "WearService",
         "AccessService",
         "PrivacyService",
     ] {

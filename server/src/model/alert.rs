@@ -128,7 +128,7 @@ pub struct Alert {
     pub selector: String,
     /// Part of the device.
     pub component: String,
-    /// What makes two findings the same alert: the id of the limit, or `anomaly/METRIC`,
+    /// What makes two findings the same alert: the id of the limit, or `wear/ID` of a wear model, `anomaly/METRIC`,
     /// `fleet/COHORT/METRIC`, `offline`.
     pub cause: String,
     /// What is going wrong, in a word that rollouts select by and releases fix; empty when not known.
@@ -198,7 +198,7 @@ impl Alert {
 
     /// Whether it came of a limit.
     pub fn is_of_limit(&self) -> bool {
-        matches!(self.kind, Kind::StateDetection | Kind::Prognosis | Kind::Consumable)
+        self.is_of_part() && self.wear_model().is_none()
     }
 
     /// What the forecaster said last, for its hysteresis.
@@ -361,7 +361,7 @@ fn health(limit: &Limit, finding: &Finding) -> Health {
 
 /// By the date to act; none means the limit is crossed. It falls only when the date has moved
 /// clearly away, so that noise around a border does not change it to and fro.
-fn severity(act_by: Option<Timestamp>, before: Option<Severity>, now: Timestamp) -> Severity {
+pub(super) fn severity(act_by: Option<Timestamp>, before: Option<Severity>, now: Timestamp) -> Severity {
     let at = |act_by: Timestamp| match act_by {
         _ if act_by <= now => Severity::Critical,
         _ if act_by.since(now) <= SOON => Severity::Warning,

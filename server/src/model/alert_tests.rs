@@ -22,6 +22,7 @@ fn expected(p10: i64, p50: i64, p90: Option<i64>, percent: Option<u8>) -> Findin
         span_days: 30.0,
         half_life_days: 30.0,
         comparable: 0,
+        by_lives: None,
     })
 }
 

@@ -51,7 +51,8 @@ pub(super) fn write(
     }
 }
 
-fn when(forecast: &Forecast, now: Timestamp) -> String {
+/// When it will come about, and how sure that is.
+pub(super) fn when(forecast: &Forecast, now: Timestamp) -> String {
     let claim = forecast.percent.map(|percent| format!(" ({percent} % sure)")).unwrap_or_default();
     match (forecast.percent, forecast.p90_ms) {
         (None, _) => format!("about {} (a rough date)", day(forecast.p50_ms, now)),
@@ -82,7 +83,7 @@ fn without_common_end<'a>(from: &'a str, to: &str) -> &'a str {
 }
 
 /// The day, with the hour where it is near: "by 22 November" says nothing of 46 minutes.
-fn day(at_ms: i64, now: Timestamp) -> String {
+pub(super) fn day(at_ms: i64, now: Timestamp) -> String {
     moment(at_ms, at_ms.saturating_sub(now.millis()).saturating_abs() < HOURS_MATTER_MS, now)
 }
 

@@ -107,18 +107,18 @@ pub enum Beside {
     Replaces(Box<Alert>),
 }
 
-/// One device and component has one living alert for a failure mode, whatever number of limits say so:
+/// One device and component has one living alert for a failure mode, whatever number of limits and wear models say so:
 /// the gravest.
 pub fn beside(opening: &Alert, living: &[Alert], now: Timestamp) -> Beside {
     let same = living.iter().find(|alert| {
         alert.is_living()
             && alert.id != opening.id
-            && alert.is_of_limit()
+            && alert.is_of_part()
             && alert.component == opening.component
             && alert.failure_mode == opening.failure_mode
     });
     match same {
-        Some(_) if opening.failure_mode.is_empty() || !opening.is_of_limit() => Beside::Opens,
+        Some(_) if opening.failure_mode.is_empty() || !opening.is_of_part() => Beside::Opens,
         None => Beside::Opens,
         Some(alert) if alert.severity >= opening.severity => Beside::IsTold,
         Some(alert) => {

@@ -284,6 +284,7 @@ fn alert_data(alert: &Alert) -> Value {
     text("update_to", &alert.update_to);
     text(ACKNOWLEDGED_BY, &alert.acknowledged_by);
     text("note", &alert.note);
+    text("wear_model", &alert.wear_model().map(|id| format!("wearModels/{id}")).unwrap_or_default());
     text("etag", &alert.etag());
     for (key, at) in [
         ("act_by", alert.act_by),

@@ -19,15 +19,15 @@ pub const DEFAULT_HORIZON: Duration = DAY.saturating_mul(90);
 /// A shorter look ahead is no forecast.
 const MIN_HORIZON: Duration = Duration::from_secs(3600);
 /// A longer one is no forecast either.
-const MAX_HORIZON: Duration = DAY.saturating_mul(5 * 366);
+pub(super) const MAX_HORIZON: Duration = DAY.saturating_mul(5 * 366);
 /// A spare part that takes longer is bought before it wears.
 const MAX_LEAD_TIME: Duration = DAY.saturating_mul(366);
 /// Every limit is held against every series of its metric: a fleet needs tens.
 pub const MAX_LIMITS: usize = 1000;
 /// Longest part name, in bytes: it stands in a sentence.
-const MAX_PART: usize = 63;
+pub(super) const MAX_PART: usize = 63;
 /// Longest source, in bytes: a title with a page, or an address.
-const MAX_SOURCE: usize = 500;
+pub(super) const MAX_SOURCE: usize = 500;
 
 /// A bound that a metric should not cross.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Limit {
         let mut refuse = |field: &str, wrong: String, hint: &str| {
             faults.push(Refusal::new(Reason::LimitInvalid, wrong, hint).field(format!("limit.{field}")));
         };
-        if !is_limit_id(&self.id) {
+        if !is_id(&self.id) {
             let hint = "name it limits/ID with an id of 1 to 63 of a-z, 0-9 and '-'";
             refuse("name", format!("{} is no name for a limit", quoted(&self.id)), hint);
         }
@@ -184,7 +184,8 @@ pub fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-fn is_limit_id(id: &str) -> bool {
+/// Whether the text may name a limit, or a wear model.
+pub(super) fn is_id(id: &str) -> bool {
     (1..=63).contains(&id.len())
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -94,6 +94,7 @@ reasons! {
     LastAdmin = "LAST_ADMIN", FailedPrecondition;
     LimitInvalid = "LIMIT_INVALID", InvalidArgument;
     LimitNotFound = "LIMIT_NOT_FOUND", NotFound;
+    LivesInvalid = "LIVES_INVALID", InvalidArgument;
     ManifestInvalid = "MANIFEST_INVALID", InvalidArgument;
     ManufacturerRefused = "MANUFACTURER_REFUSED", Unauthenticated;
     MessageInvalid = "MESSAGE_INVALID", InvalidArgument;
@@ -144,6 +145,8 @@ reasons! {
     Unavailable = "UNAVAILABLE", Unavailable;
     UpdateUnknown = "UPDATE_UNKNOWN", NotFound;
     VersionNotNewer = "VERSION_NOT_NEWER", FailedPrecondition;
+    WearModelInvalid = "WEAR_MODEL_INVALID", InvalidArgument;
+    WearModelNotFound = "WEAR_MODEL_NOT_FOUND", NotFound;
     WebhookAddressRefused = "WEBHOOK_ADDRESS_REFUSED", InvalidArgument;
     WebhookInvalid = "WEBHOOK_INVALID", InvalidArgument;
     WebhookNotFound = "WEBHOOK_NOT_FOUND", NotFound;

@@ -28,6 +28,7 @@ use crate::{
         inbox::inbox_lock,
         series::series_delete,
         tracks::track_delete,
+        wear::wear_part_delete,
     },
 };
 
@@ -278,6 +279,8 @@ pub async fn resolve(ctx: &Context, caller: &TokenCaller, id: &str, etag: &str, 
         let (device_id, component, metric) = (&next.device_id, &next.component, &next.evidence.metric);
         series_delete(&mut tx, device_id, component, metric).await?;
         track_delete(&mut tx, device_id, component, metric).await?;
+    } else if let Some(model) = next.wear_model() {
+        wear_part_delete(&mut tx, &next.device_id, model).await?;
     }
     change(ctx, tx, caller, "ResolveAlert", next).await
 }

@@ -17,6 +17,7 @@ use crate::{
         erasure::{Attribution, Erasure},
         refusal::{Reason, Refusal},
         time::Timestamp,
+        wear::{MAX_MODELS, WearTerms},
     },
     store::{
         Tx,
@@ -33,6 +34,7 @@ use crate::{
         inbox::{InboxRow, inbox_lock},
         series::{series_of_devices, series_save},
         tracks::{track_delete, tracks_of_devices},
+        wear::{wear_models_page, wear_part_delete, wear_parts_of_devices},
     },
 };
 
@@ -189,10 +191,25 @@ async fn conclude(ctx: &Context, device_id: &str, class: DataClass) -> Result<()
             lives_erase_series(&mut tx, device_id, &component, &metric).await?;
         }
     }
+    let models = wear_models_page(&mut tx, "", i64::try_from(MAX_MODELS).unwrap_or(i64::MAX)).await?;
+    // All of its sensors tell how a part wears. Which those were of a model that is gone, nobody knows.
+    let is_of_class = |model_id: &str| {
+        let terms = models.iter().map(|model| &model.terms).find(|terms| terms.id == model_id);
+        let is_erased = |terms: &WearTerms| {
+            terms.sensors.iter().any(|sensor| known.is_erased(&terms.component, &sensor.metric))
+        };
+        terms.is_none_or(is_erased)
+    };
+    for part in wear_parts_of_devices(&mut tx, &[device_id]).await? {
+        if is_of_class(&part.model_id) {
+            wear_part_delete(&mut tx, device_id, &part.model_id).await?;
+        }
+    }
     for alert in alerts_of_device(&mut tx, device_id, Timestamp::from_millis(i64::MIN)).await? {
         let metric = &alert.evidence.metric;
         // One that is about no series, as that it is silent, says nothing of any class.
-        if !metric.is_empty() && known.is_erased(&alert.component, metric) {
+        let is_erased = !metric.is_empty() && known.is_erased(&alert.component, metric);
+        if is_erased || alert.wear_model().is_some_and(is_of_class) {
             alert_erase(&mut tx, device_id, &alert.id).await?;
         }
     }

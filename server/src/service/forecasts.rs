@@ -18,6 +18,7 @@ use super::{
     cohorts::FitsCache,
     device_cache::DeviceEntry,
     ingest,
+    wear::WearCache,
 };
 use crate::{
     chain::chain,
@@ -39,6 +40,7 @@ use crate::{
         limits::limits_page,
         series::{SeriesPage, series_of_devices, series_save},
         tracks::{TrackRow, tracks_of_devices, tracks_save},
+        wear::{PartRow, wear_part_delete, wear_parts_of_devices, wear_parts_save},
     },
 };
 
@@ -47,9 +49,11 @@ mod learned;
 mod silent;
 mod tracked;
 mod watched;
+mod worn;
 
 pub use silent::clear_silent;
 use watched::{Changes, Limits, Watched};
+use worn::Worn;
 
 /// Bytes of readings in one transaction, about 5,000 readings. The other writers of SQLite wait for it: about 40 ms.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -70,6 +74,7 @@ pub struct Forecasts {
     /// Devices that the log has named, once each.
     crowded: Arc<Mutex<BTreeSet<String>>>,
     fits: FitsCache,
+    wear: WearCache,
 }
 
 impl Forecasts {
@@ -158,11 +163,21 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
             }
         }
     }
+    let wear = ctx.forecasts.wear.current(tx).await?;
+    if !wear.all().is_empty() {
+        let ids: Vec<&str> = loaded.keys().copied().collect();
+        for row in wear_parts_of_devices(tx, &ids).await? {
+            if let Some(known) = loaded.get_mut(row.device_id.as_str()) {
+                known.parts.push(row);
+            }
+        }
+    }
     let entries: Vec<Arc<DeviceEntry>> = loaded.values().map(|known| known.device.clone()).collect();
     let mut devices: BTreeMap<&str, Watched> = BTreeMap::new();
-    for (entry, (id, Loaded { pages, tracks, alerts, .. })) in entries.iter().zip(loaded) {
+    for (entry, (id, Loaded { pages, tracks, parts, alerts, .. })) in entries.iter().zip(loaded) {
+        let worn = Worn::new(entry, &wear, &parts);
         let book = AlertBook::new(&circumstances, Some(&***entry), alerts, oldest);
-        devices.insert(id, Watched::new(entry, book, pages, &tracks, &ctx.forecasts.rules, &fits));
+        devices.insert(id, Watched::new(entry, book, pages, &tracks, worn, &ctx.forecasts.rules, &fits));
     }
     let mut consumed = Consumed { batches: rows.len(), ..Consumed::default() };
     for row in rows {
@@ -180,6 +195,7 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
         }
     }
     let (mut pages, mut tracks, mut lives, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut parts = Vec::new();
     for (device_id, device) in devices {
         if device.left_out() > 0 {
             ctx.forecasts.left_out(device_id, device.left_out());
@@ -188,10 +204,15 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
         pages.extend(changed.pages);
         tracks.extend(changed.tracks);
         lives.extend(changed.lives);
+        parts.extend(changed.parts);
+        for model_id in changed.gone {
+            wear_part_delete(tx, device_id, &model_id).await?;
+        }
         changes.extend(changed.alerts);
     }
     series_save(tx, &pages).await?;
     tracks_save(tx, &tracks).await?;
+    wear_parts_save(tx, &parts).await?;
     // In one order, so that two transactions never wait for each other.
     lives.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (cohort, life) in &lives {
@@ -207,8 +228,16 @@ struct Loaded {
     pages: Vec<SeriesPage>,
     /// None while there are no limits.
     tracks: Vec<TrackRow>,
+    /// None while there are no wear models.
+    parts: Vec<PartRow>,
     /// Newest first.
     alerts: Vec<Alert>,
+}
+
+impl Loaded {
+    fn new(device: Arc<DeviceEntry>) -> Self {
+        Loaded { device, pages: Vec::new(), tracks: Vec::new(), parts: Vec::new(), alerts: Vec::new() }
+    }
 }
 
 /// The devices of these batches, as far as they are still there and can be read.
@@ -255,7 +284,7 @@ async fn load<'a>(
         };
         let place = ids.iter().find(|known| **known == id);
         if let (Some(id), Some(device)) = (place, device) {
-            devices.insert(*id, Loaded { device, pages: Vec::new(), tracks: Vec::new(), alerts: Vec::new() });
+            devices.insert(*id, Loaded::new(device));
         }
     }
     for page in series_of_devices(tx, ids).await? {
@@ -287,3 +316,5 @@ mod chunk_tests;
 #[cfg(test)]
 #[path = "forecasts_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod worn_tests;

@@ -176,17 +176,17 @@ pub(super) async fn end_alerts(
         for alert in living {
             let ended = alert.cleared(outcome, now);
             if !alert_update(tx, &ended).await? {
-                return Err(Refusal::new(
-                    Reason::Unavailable,
-                    format!("alert {} changed at the same moment; nothing was done", alert.id),
-                    "try again",
-                )
-                .retry_after(std::time::Duration::from_secs(1))
-                .into());
+                return Err(changed_meanwhile(&alert.id).into());
             }
             changes.push(ended);
         }
     }
+}
+
+/// Somebody acknowledged or resolved an alert at the same moment.
+pub(super) fn changed_meanwhile(alert_id: &str) -> Refusal {
+    let wrong = format!("alert {alert_id} changed at the same moment; nothing was done");
+    Refusal::new(Reason::Unavailable, wrong, "try again").retry_after(std::time::Duration::from_secs(1))
 }
 
 #[cfg(test)]

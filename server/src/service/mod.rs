@@ -77,6 +77,9 @@ pub mod trust_update;
 pub(crate) mod update_steps;
 pub mod updates;
 pub mod wake;
+pub mod wear;
+#[cfg(test)]
+mod wear_testing;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -119,6 +122,8 @@ pub struct Context {
     pub exports: places::Places,
     /// Places for those who watch alerts and rollouts.
     pub watches: places::Places,
+    /// Places for uploads of recorded lives.
+    pub lessons: places::Places,
     /// The end of the process.
     pub stop: stop::Stop,
     /// Readings that wait to be stored.

@@ -22,8 +22,9 @@ use crate::{
         selector::Selector,
         time::Timestamp,
         wave::{WaveState, fair_seed},
+        wear::MAX_MODELS,
     },
-    store::{fixes::fixes_page, limits::limits_page, releases::release_get},
+    store::{fixes::fixes_page, limits::limits_page, releases::release_get, wear::wear_models_page},
 };
 
 /// A device that did not call for this long does not hold a wave: fifteen polls of the usual minute.
@@ -62,7 +63,7 @@ impl Preview {
     }
 }
 
-/// Refuses a selector that asks for a failure mode of which nobody has heard: no limit, no fix, no living alert.
+/// Refuses a selector that asks for a failure mode of which nobody has heard: no limit, no wear model, no fix, no living alert.
 pub(super) async fn check_failure_modes(ctx: &Context, selector: &Selector) -> Result<()> {
     if !selector.asks_failure_modes() {
         return Ok(());
@@ -74,6 +75,8 @@ pub(super) async fn check_failure_modes(ctx: &Context, selector: &Selector) -> R
         limits_page(&mut tx, "", most(MAX_LIMITS)).await?.into_iter().map(|limit| limit.failure_mode),
     );
     known.extend(fixes_page(&mut tx, "", most(MAX_FIXES)).await?.into_iter().map(|fix| fix.failure_mode));
+    let models = wear_models_page(&mut tx, "", most(MAX_MODELS)).await?;
+    known.extend(models.into_iter().map(|model| model.terms.failure_mode));
     drop(tx);
     for entry in ctx.devices.all() {
         let modes = entry.conditions.iter().map(|condition| &condition.failure_mode);

@@ -149,6 +149,7 @@ impl Context {
             renewals: Renewals::new(limits::RENEWALS, limits::RENEWALS_WITHIN),
             exports: Places::new("exports", limits::EXPORTS_OF_TOKEN, limits::EXPORTS),
             watches: Places::new("watches", limits::WATCHES_OF_TOKEN, limits::WATCHES),
+            lessons: Places::new("uploads of lives", limits::LESSONS, limits::LESSONS),
             guesses: Guesses::new(limits::GUESSES, limits::GUESSES_WITHIN),
             renew_after_expiry: 10 * limits::DEVICE_CERTIFICATE,
             metrics_token: false,

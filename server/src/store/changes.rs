@@ -19,6 +19,8 @@ pub enum Kind {
     Trust,
     /// Limits of series.
     Limits,
+    /// Wear models.
+    Wear,
     /// Changes of alerts; its generation is the position of an event.
     AlertEvents,
     /// Events to be told outside; its generation is the position of one.
@@ -35,6 +37,7 @@ impl Kind {
             Kind::Rollouts => "rollouts",
             Kind::Trust => "trust",
             Kind::Limits => "limits",
+            Kind::Wear => "wear",
             Kind::AlertEvents => "alert_events",
             Kind::Outbox => "outbox",
             Kind::Cohorts => "cohorts",

@@ -9,17 +9,19 @@ use super::{
     outbox::{outbox_erase, outbox_erase_subject},
     series::series_erase,
     tracks::tracks_erase,
+    wear::wear_parts_erase,
 };
 use crate::model::{device::DataClass, erasure::Erasure, time::Timestamp};
 
 /// Tables that hold what devices sent, or what was concluded from it.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "inbox",
     "series",
     "series_pages",
     "tracks",
     "lives",
     "cohorts",
+    "wear_parts",
     "alerts",
     "alert_events",
     "outbox",
@@ -101,13 +103,14 @@ pub async fn inbox_erase(tx: &mut Tx, device_id: &str, limit: i64) -> Result<u64
     Ok(deleted)
 }
 
-/// Deletes what was concluded from a device's readings: its series with their courses and the lives of its parts, its
-/// alerts with their changes, and what was to be told of them. What cohorts learned from those lives is to be learned
+/// Deletes what was concluded from a device's readings: its series with their courses, the lives of its parts and
+/// how they wear, its alerts with their changes, and what was to be told of them. What cohorts learned from those lives is to be learned
 /// anew.
 pub async fn conclusions_erase(tx: &mut Tx, device_id: &str) -> Result<(), StoreError> {
     series_erase(tx, device_id).await?;
     tracks_erase(tx, device_id).await?;
     lives_erase(tx, device_id).await?;
+    wear_parts_erase(tx, device_id).await?;
     outbox_erase(tx, device_id).await?;
     for table in ["alert_events", "alerts"] {
         let sql = format!("DELETE FROM {table} WHERE device_id = $1");

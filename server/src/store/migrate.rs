@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "0015_learned"),
     migration!(16, "0016_erasure_classes"),
     migration!(17, "0017_notes"),
+    migration!(18, "0018_wear"),
     migration!(19, "0019_recovering"),
 ];
 

@@ -58,6 +58,7 @@ pub mod tracks;
 pub mod update_lists;
 pub mod updates;
 pub mod waves;
+pub mod wear;
 pub mod webhooks;
 
 use damaged::Damaged;

@@ -113,7 +113,7 @@ impl Judged<'_> {
             let is_over = |alert: &&Alert| self.row.last_at - alert.evidence.at_ms >= anomaly::QUIET_MS;
             return alert_raise::clear(living.filter(is_over), anomaly::OVER, now);
         };
-        let is_known = self.of_series(alerts).any(|alert| alert.is_of_limit() && alert.is_living());
+        let is_known = self.of_series(alerts).any(|alert| alert.is_of_part() && alert.is_living());
         // Away from every limit: it was refilled, or is a new part.
         let is_relief = wear(limits.iter().copied())
             .is_some_and(|side| (oddest.anomaly.value - oddest.anomaly.usual) * side.sign() < 0.0);

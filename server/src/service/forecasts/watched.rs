@@ -11,6 +11,7 @@ use super::{
     super::{Result, alert_book::AlertBook, cohorts::Fits, device_cache::DeviceEntry},
     judged::{Judged, Oddest},
     tracked::{Reading as Taken, Tracked, Tracks},
+    worn::Worn,
 };
 use crate::{
     model::{
@@ -27,6 +28,7 @@ use crate::{
         cohorts::LifeRow,
         series::{PAGE, SeriesPage, SeriesRow},
         tracks::TrackRow,
+        wear::PartRow,
     },
 };
 
@@ -83,6 +85,7 @@ pub(super) struct Watched<'a> {
     pages: BTreeMap<i64, usize>,
     left_out: BTreeSet<(String, String)>,
     tracks: Tracks,
+    worn: Worn<'a>,
     fits: &'a Fits,
 }
 
@@ -94,6 +97,10 @@ pub(super) struct Changes {
     pub tracks: Vec<TrackRow>,
     /// Parts that reached a limit.
     pub lives: Vec<(Cohort, LifeRow)>,
+    /// Parts that wear models follow, as far as they were read.
+    pub parts: Vec<PartRow>,
+    /// Wear models that no longer follow a part of the device.
+    pub gone: Vec<String>,
     /// Alerts that were written.
     pub alerts: Vec<Alert>,
 }
@@ -114,6 +121,7 @@ impl<'a> Watched<'a> {
         book: AlertBook<'a, Facts>,
         pages: Vec<SeriesPage>,
         tracks: &[TrackRow],
+        worn: Worn<'a>,
         rules: &'a AnomalyRules,
         fits: &'a Fits,
     ) -> Self {
@@ -131,7 +139,7 @@ impl<'a> Watched<'a> {
             }
         }
         let tracks = Tracks::new(tracks.len());
-        Watched { device, rules, book, series, pages: counts, left_out: BTreeSet::new(), tracks, fits }
+        Watched { device, rules, book, series, pages: counts, left_out: BTreeSet::new(), tracks, worn, fits }
     }
 
     /// How many series were not taken in, because there are too many.
@@ -159,6 +167,7 @@ impl<'a> Watched<'a> {
                 self.left_out.insert((component.to_owned(), metric.to_owned()));
                 continue;
             }
+            self.worn.note(of_series, now);
             let about = limits.about(self.device, component, metric, &first.unit);
             let oddest = match place {
                 Ok(index) => {
@@ -171,6 +180,11 @@ impl<'a> Watched<'a> {
             if let Some(oddest) = oddest
                 && !self.judge(tx, index, &about, oddest, now, &mint).await?
             {
+                return Ok(false);
+            }
+        }
+        for change in self.worn.step(self.book.alerts(), FRESH, now, &mint) {
+            if !self.book.write(tx, change).await? {
                 return Ok(false);
             }
         }
@@ -255,7 +269,10 @@ impl<'a> Watched<'a> {
             page.push(known.row);
         }
         let page = |(page, series)| SeriesPage { device_id: device_id.to_owned(), page, series };
+        let (parts, gone) = self.worn.into_rows();
         Changes {
+            parts,
+            gone,
             pages: pages.into_iter().map(page).collect(),
             tracks,
             lives: self.tracks.lives,
