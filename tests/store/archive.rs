@@ -1,7 +1,7 @@
 //! Files of the archive of readings, the jobs that write them, and the batches that these take.
 
 use slipway_server::{
-    model::{archive::ArchiveFile, device::DataClass},
+    model::{archive::ArchiveFile, device::DataClass, steady_clock::SteadyClock},
     store::{
         archive::{
             Job, JobKind, archive_days_of_small_files, archive_file_claim, archive_file_delete,
@@ -10,6 +10,7 @@ use slipway_server::{
             archive_job_begin, archive_job_end, archive_jobs_pending, archive_lock, archive_through,
             archive_try_lock,
         },
+        archive_clock::{archive_clock, archive_clock_put},
         archive_inbox::{
             inbox_archived, inbox_assign, inbox_let_go, inbox_of_device, inbox_of_job, inbox_unarchived,
         },
@@ -32,6 +33,7 @@ contract! {
     small_files_are_found_by_class_and_day;
     series_keep_their_newest_reading;
     one_replica_archives_at_a_time;
+    what_is_known_of_the_clock_is_kept;
 }
 
 fn file(number: i64, class: DataClass, day: i64, bytes: i64) -> ArchiveFile {
@@ -216,4 +218,19 @@ async fn one_replica_archives_at_a_time(backend: Backend) {
     let mut second = other.write().await.unwrap();
     archive_lock(&mut second).await.unwrap();
     assert!(archive_try_lock(&mut second).await.unwrap());
+}
+
+async fn what_is_known_of_the_clock_is_kept(backend: Backend) {
+    let clock = async || archive_clock(&mut backend.db.read().await.unwrap()).await.unwrap();
+    assert_eq!(clock().await, SteadyClock::default());
+    let first = SteadyClock { seen: Some(at(1)), ..SteadyClock::default() };
+    for kept in [first, SteadyClock { seen: Some(at(7)), steady: 6_000, believed: Some(at(7)) }] {
+        let mut tx = backend.db.write().await.unwrap();
+        archive_clock_put(&mut tx, &kept).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(clock().await, kept);
+    }
+    // Beside the counters of the jobs.
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(archive_job_begin(&mut tx, JobKind::Inbox, "", at(8)).await.unwrap(), 1);
 }

@@ -53,6 +53,7 @@ pub(crate) mod rollout_fixtures;
 pub mod selector;
 pub mod silence;
 pub mod specification;
+pub mod steady_clock;
 pub mod stepping_stone;
 pub mod text;
 pub mod time;

@@ -18,6 +18,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 pub mod alert_events;
 pub mod alerts;
 pub mod archive;
+pub mod archive_clock;
 pub mod archive_inbox;
 pub mod archive_series;
 pub mod assignments;

@@ -17,6 +17,7 @@ use crate::{
     service::{Context, Result, ingest},
     store::{
         archive::{Job, JobKind, archive_job_begin},
+        archive_clock::archive_clock,
         archive_inbox::{WaitingRow, inbox_assign, inbox_of_job, inbox_unarchived},
         archive_series::{ArchivedSeries, archive_series_of_device, archive_series_record},
         inbox::InboxRow,
@@ -48,8 +49,9 @@ pub(super) async fn begin(ctx: &Context, _: &Turn) -> Result<Option<Job>> {
 
 /// Writes the files of a job, and what series there are.
 pub(super) async fn write(ctx: &Context, _: &Turn, job: &Job) -> Result<Vec<ArchiveFile>> {
-    let mut collected = Collected::default();
     let mut tx = ctx.db.read().await?;
+    let believed = archive_clock(&mut tx).await?.believed;
+    let mut collected = Collected { believed, ..Collected::default() };
     let mut after: Option<InboxRow> = None;
     loop {
         let rows = inbox_of_job(&mut tx, job.number, after.as_ref(), PAGE).await?;
@@ -80,11 +82,16 @@ struct Collected {
     parts: BTreeMap<(DataClass, i64), Vec<Row>>,
     series: BTreeMap<Arc<str>, SeriesOfDevice>,
     expired: u64,
+    /// The last time of the server's clock that can be relied on.
+    believed: Option<Timestamp>,
 }
 
 impl Collected {
     fn add(&mut self, ctx: &Context, row: &InboxRow) {
-        let now = ctx.clock.now();
+        // By when it came, not by now: what was acknowledged is not dropped here because the clock is wrong. Nor because it
+        // was when the batch came, as far as that is known.
+        let received = Timestamp::from_millis(row.received_at);
+        let old_by = self.believed.map_or(received, |believed| believed.min(received));
         let Some(rows) = rows_of(row, &mut self.names) else {
             tracing::error!(
                 device = row.device_id,
@@ -95,8 +102,8 @@ impl Collected {
         };
         for (class, row) in rows {
             let day = day_of(row.time);
-            // What would be dropped tomorrow is not written today: a device that was off for years fills no folders.
-            if day < ctx.archive.keep.first_day(class, now) {
+            // What is dropped at once is not written: a device that was off for years fills no folders.
+            if day < ctx.archive.keep.first_day(class, old_by) {
                 self.expired += 1;
                 continue;
             }

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+#[path = "old_tests.rs"]
+mod old;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A reading: metric, class, when, value.
@@ -282,24 +285,6 @@ async fn nothing_of_an_erased_device_is_left() {
     let taken = erase_device(&ctx, "a", None).await.unwrap();
     assert_eq!((taken.files, taken.readings), (1, i64::try_from(MERGED).unwrap()));
     assert_eq!(objects(&ctx).await.len(), 0, "a file of one device is dropped with it");
-}
-
-#[tokio::test]
-async fn days_are_dropped_by_class() {
-    let ctx = Context::for_test().await;
-    let old = START.before(40 * DAY);
-    put(&ctx, "a", 1, &[("where", DataClass::Location, old, 1.0), heat(old, 2.0)]).await;
-    put(&ctx, "a", 2, &[("where", DataClass::Location, START, 3.0)]).await;
-    assert_eq!(archive(&ctx).await.readings, 2, "what is older than is kept is not written");
-    ctx.clock.advance(31 * DAY);
-    upkeep(&ctx, &mut BTreeSet::new()).await.unwrap();
-    assert_eq!(of(&ctx, "a").await, [("hw.temperature".to_owned(), -40 * 86_400_000, 2.0)]);
-    ctx.clock.advance(GRACE);
-    upkeep(&ctx, &mut BTreeSet::new()).await.unwrap();
-    assert_eq!(objects(&ctx).await.len(), 1);
-    let mut tx = ctx.db.read().await.unwrap();
-    let series = archive_series_of_device(&mut tx, "a").await.unwrap();
-    assert_eq!(series.iter().map(|one| one.metric.as_str()).collect::<Vec<_>>(), ["hw.temperature"]);
 }
 
 #[tokio::test]

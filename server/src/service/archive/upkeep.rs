@@ -14,6 +14,7 @@ use crate::{
     service::{Context, Result},
     store::{
         archive::{archive_file_delete, archive_files_expire, archive_files_gone, archive_files_written},
+        archive_clock::{archive_clock, archive_clock_put},
         archive_inbox::inbox_let_go,
         archive_series::archive_series_expire,
     },
@@ -51,10 +52,15 @@ pub async fn upkeep(ctx: &Context, strays: &mut BTreeSet<String>) -> Result<()> 
     }
 }
 
-/// Days that are older than is kept are read no more.
+/// Days that are older than is kept are read no more: by a clock that has been steady, because they do not come back.
 async fn expire(ctx: &Context, _: &Turn, now: Timestamp) -> Result<()> {
+    let mut tx = ctx.db.write().await?;
+    let clock = archive_clock(&mut tx).await?.look(now);
+    archive_clock_put(&mut tx, &clock).await?;
+    tx.commit().await?;
+    let Some(old_by) = clock.old_by(now) else { return Ok(()) };
     for class in DataClass::ALL {
-        let first = ctx.archive.keep.first_day(class, now);
+        let first = ctx.archive.keep.first_day(class, old_by);
         let mut tx = ctx.db.write().await?;
         let files = archive_files_expire(&mut tx, class, first, now).await?;
         let midnight = Timestamp::from_millis(first.saturating_mul(span_millis(DAY)));
