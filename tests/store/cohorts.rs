@@ -1,13 +1,14 @@
 //! How series went, the lives of parts, and what cohorts learned from them.
 
 use slipway_server::{
-    model::cohort::Cohort,
+    model::{cohort::Cohort, time::Timestamp},
     store::{
         Db,
         changes::{Kind, changes_get},
         cohorts::{
-            CohortRow, LifeRow, cohort_delete, cohort_learned, cohorts_all, cohorts_fits, life_put,
-            lives_erase, lives_erase_series, lives_of_cohort, lives_of_device, lives_prune,
+            CohortRow, LifeRow, cohort_delete, cohort_learned, cohorts_all, cohorts_fits, cohorts_lonely,
+            life_put, lives_erase, lives_erase_series, lives_of_cohort, lives_of_device,
+            lives_of_device_prune, lives_prune,
         },
         tracks::{TrackRow, track_delete, tracks_erase, tracks_of_devices, tracks_save},
     },
@@ -22,6 +23,9 @@ contract! {
     an_erased_device_leaves_no_life_and_its_cohorts_are_to_learn_again;
     the_lives_of_one_series_are_erased_alone;
     a_cohort_is_forgotten_whole;
+    no_device_takes_the_place_of_the_lives_of_others;
+    a_device_has_so_many_lives_in_all_cohorts;
+    a_cohort_of_one_device_is_lonely;
 }
 
 fn course(device_id: &str, metric: &str, track: Vec<u8>) -> TrackRow {
@@ -91,7 +95,7 @@ async fn put(db: &Db, cohort: &Cohort, lives: &[LifeRow]) {
 }
 
 async fn lives(db: &Db, cohort: &Cohort) -> Vec<LifeRow> {
-    lives_of_cohort(&mut db.read().await.unwrap(), cohort, 100).await.unwrap()
+    lives_of_cohort(&mut db.read().await.unwrap(), cohort, 100, 100).await.unwrap()
 }
 
 /// `changed` and `learned` of every cohort.
@@ -108,8 +112,8 @@ async fn a_life_is_put_down_once(backend: Backend) {
     assert_eq!(lives(&backend.db, &a).await, [life("pump-2", 30), life("pump-3", 20), life("pump-1", 10)]);
     assert_eq!(known(&backend.db).await, [(a.clone(), 3, 0), (b.clone(), 1, 0)]);
     let mut tx = backend.db.write().await.unwrap();
-    assert_eq!(lives_of_cohort(&mut tx, &a, 1).await.unwrap(), [life("pump-2", 30)]);
-    assert_eq!(lives_prune(&mut tx, &a, 20).await.unwrap(), 1);
+    assert_eq!(lives_of_cohort(&mut tx, &a, 1, 1).await.unwrap(), [life("pump-2", 30)]);
+    assert_eq!(lives_prune(&mut tx, &a, 2).await.unwrap(), 1);
     tx.commit().await.unwrap();
     assert_eq!(lives(&backend.db, &a).await, [life("pump-2", 30), life("pump-3", 20)]);
     assert_eq!(lives(&backend.db, &b).await, [life("pump-1", 10)]);
@@ -179,4 +183,76 @@ async fn a_cohort_is_forgotten_whole(backend: Backend) {
     tx.commit().await.unwrap();
     assert_eq!(lives(&backend.db, &a).await, []);
     assert_eq!(known(&backend.db).await, [(b, 1, 0)]);
+}
+
+/// Another life of a device: of the part with this number.
+fn another(device_id: &str, number: i64, ended_at: i64) -> LifeRow {
+    LifeRow { component: format!("filter-{number:03}"), ..life(device_id, ended_at) }
+}
+
+async fn prune_device(db: &Db, device_id: &str, in_cohort: i64, in_all: i64) {
+    let mut tx = db.write().await.unwrap();
+    lives_of_device_prune(&mut tx, device_id, in_cohort, in_all).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn no_device_takes_the_place_of_the_lives_of_others(backend: Backend) {
+    let (a, b) = (cohort("gw-a"), cohort("gw-b"));
+    put(&backend.db, &a, &[life("pump-1", 10), life("pump-2", 30), another("pump-2", 1, 20)]).await;
+    put(&backend.db, &b, &[life("liar", 5)]).await;
+    let made_up: Vec<LifeRow> = (0..50).map(|number| another("liar", number, 1_000 + number)).collect();
+    put(&backend.db, &a, &made_up).await;
+    let newest = |count: i64| (0..count).map(|before| another("liar", 49 - before, 1_049 - before));
+    let of = async |of_device: i64, limit: i64| {
+        lives_of_cohort(&mut backend.db.read().await.unwrap(), &a, of_device, limit).await.unwrap()
+    };
+    let expected = [newest(1).next().unwrap(), life("pump-2", 30), life("pump-1", 10)];
+    assert_eq!(of(1, 100).await, expected);
+    assert_eq!(of(50, 3).await, expected);
+    assert_eq!(of(2, 100).await[3..], [newest(2).last().unwrap(), another("pump-2", 1, 20)]);
+
+    prune_device(&backend.db, "liar", 8, 100).await;
+    assert_eq!(of(100, 100).await.len(), 11);
+    assert_eq!(lives(&backend.db, &b).await, [life("liar", 5)]);
+    assert_eq!(known(&backend.db).await, [(a.clone(), 54, 0), (b.clone(), 1, 0)]);
+    prune_device(&backend.db, "liar", 8, 100).await;
+    prune_device(&backend.db, "pump-2", 8, 100).await;
+    assert_eq!(known(&backend.db).await, [(a.clone(), 54, 0), (b, 1, 0)], "nothing more is to be forgotten");
+
+    let mut tx = backend.db.write().await.unwrap();
+    assert_eq!(lives_prune(&mut tx, &a, 11).await.unwrap(), 0);
+    assert_eq!(lives_prune(&mut tx, &a, 5).await.unwrap(), 6);
+    tx.commit().await.unwrap();
+    let left = of(100, 100).await;
+    assert_eq!(left.iter().filter(|life| life.device_id == "liar").count(), 2, "{left:?}");
+}
+
+async fn a_device_has_so_many_lives_in_all_cohorts(backend: Backend) {
+    let cohorts: Vec<Cohort> = (0..6).map(|number| cohort(&format!("gw-{number}"))).collect();
+    for (cohort, number) in cohorts.iter().zip(1..) {
+        put(&backend.db, cohort, &[another("pump-1", 0, number * 10), another("pump-1", 1, number)]).await;
+        put(&backend.db, cohort, &[life("pump-2", 0)]).await;
+    }
+    // What is one too many of a cohort counts nowhere else.
+    prune_device(&backend.db, "pump-1", 1, 4).await;
+    let mut counts = Vec::new();
+    for cohort in &cohorts {
+        counts.push(lives(&backend.db, cohort).await.len());
+    }
+    assert_eq!(counts, [1, 1, 2, 2, 2, 2]);
+    let changed: Vec<i64> = known(&backend.db).await.into_iter().map(|(_, changed, _)| changed).collect();
+    assert_eq!(changed, [4; 6]);
+}
+
+async fn a_cohort_of_one_device_is_lonely(backend: Backend) {
+    let (a, b, c) = (cohort("gw-a"), cohort("gw-b"), cohort("gw-c"));
+    put(&backend.db, &a, &[life("pump-1", 10), another("pump-1", 1, 20)]).await;
+    put(&backend.db, &b, &[life("pump-1", 10), life("pump-2", 10)]).await;
+    put(&backend.db, &c, &[life("pump-3", 10)]).await;
+    let mut tx = backend.db.write().await.unwrap();
+    assert!(cohort_learned(&mut tx, &c, 1, b"fit").await.unwrap());
+    let before = Timestamp::from_millis;
+    assert_eq!(cohorts_lonely(&mut tx, 2, before(20)).await.unwrap(), []);
+    assert_eq!(cohorts_lonely(&mut tx, 2, before(21)).await.unwrap(), [a.clone()]);
+    assert_eq!(cohorts_lonely(&mut tx, 3, before(21)).await.unwrap(), [a, b]);
 }

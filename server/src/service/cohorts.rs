@@ -4,7 +4,7 @@
 //! has. What it learned is read by the consumer, in the transaction in which it forecasts.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,15 +16,15 @@ use slipway_insight::cohort::{
 use super::{Context, Error, Result};
 use crate::{
     model::{
-        cohort::{Cohort, LEAST_DEVICES, MAX_LIVES},
+        cohort::{Cohort, LIVES_IN_COHORT, LIVES_OF_DEVICE, LIVES_TAUGHT, LONELY, MAX_LIVES, lives_each},
         limit::{Limit, MAX_LIMITS},
     },
     store::{
         Tx,
         changes::{Kind, changes_get},
         cohorts::{
-            CohortRow, LifeRow, cohort_delete, cohort_learned, cohorts_all, cohorts_fits, lives_of_cohort,
-            lives_prune,
+            CohortRow, LifeRow, cohort_delete, cohort_learned, cohorts_all, cohorts_fits, cohorts_lonely,
+            life_put, lives_of_cohort, lives_of_device_prune, lives_prune,
         },
         limits::limits_page,
     },
@@ -72,8 +72,8 @@ impl FitsCache {
     }
 }
 
-/// Lets every cohort learn that gained or lost a life since it last did, and forgets those whose limit no longer asks;
-/// returns how many learned. Two replicas at it come to the same.
+/// Lets every cohort learn that gained or lost a life since it last did, and forgets those whose limit no longer asks, and
+/// those in which one device has been alone for long; returns how many learned. Two replicas at it come to the same.
 pub async fn learn(ctx: &Context) -> Result<usize> {
     let mut tx = ctx.db.read().await?;
     let cohorts = cohorts_all(&mut tx).await?;
@@ -81,13 +81,14 @@ pub async fn learn(ctx: &Context) -> Result<usize> {
         return Ok(0);
     }
     let limits = limits_page(&mut tx, "", i64::try_from(MAX_LIMITS).unwrap_or(i64::MAX)).await?;
+    let lonely = cohorts_lonely(&mut tx, 2, ctx.clock.now().before(LONELY)).await?;
     drop(tx);
     let mut learned = 0;
     for CohortRow { cohort, changed, learned: last } in cohorts {
         if ctx.stop.is_raised() {
             break;
         }
-        if !limits.iter().any(|limit| cohort.is_under(limit)) {
+        if !limits.iter().any(|limit| cohort.is_under(limit)) || lonely.contains(&cohort) {
             forget(ctx, &cohort).await?;
         } else if changed != last && learn_one(ctx, &limits, &cohort, changed).await? {
             learned += 1;
@@ -100,10 +101,8 @@ pub async fn learn(ctx: &Context) -> Result<usize> {
 async fn learn_one(ctx: &Context, limits: &[Limit], cohort: &Cohort, changed: i64) -> Result<bool> {
     let Some(limit) = limits.iter().find(|limit| cohort.is_under(limit)) else { return Ok(false) };
     let mut tx = ctx.db.read().await?;
-    let most = i64::try_from(MAX_LIVES).unwrap_or(i64::MAX);
-    let rows = lives_of_cohort(&mut tx, cohort, most).await?;
+    let rows = lives_of_cohort(&mut tx, cohort, most(LIVES_TAUGHT), most(MAX_LIVES)).await?;
     drop(tx);
-    let oldest = rows.last().filter(|_| rows.len() == MAX_LIVES).map(|life| life.ended_at);
     let is_empty = rows.is_empty();
     let value = limit.value;
     // Some hundred lives are a tenth of a second of work: not on the threads that answer.
@@ -111,9 +110,7 @@ async fn learn_one(ctx: &Context, limits: &[Limit], cohort: &Cohort, changed: i6
     let fit = fit.map_err(|error| Error::Internal(format!("learning from lives: {error}")))?;
     let bytes = fit.as_ref().map(Approaches::encode).unwrap_or_default();
     let mut tx = ctx.db.write().await?;
-    if let Some(oldest) = oldest {
-        lives_prune(&mut tx, cohort, oldest).await?;
-    }
+    lives_prune(&mut tx, cohort, most(MAX_LIVES)).await?;
     // When it has other lives by now, the next run learns from those.
     let is_kept = cohort_learned(&mut tx, cohort, changed, &bytes).await?;
     if is_kept && is_empty {
@@ -123,11 +120,43 @@ async fn learn_one(ctx: &Context, limits: &[Limit], cohort: &Cohort, changed: i6
     Ok(is_kept && fit.is_some())
 }
 
-/// What lives teach about a limit, where enough devices had them.
+/// Notes lives of parts that came to a limit. Of each device only the newest stay: one that makes lives up forgets its own.
+pub(super) async fn put(tx: &mut Tx, mut lives: Vec<(Cohort, LifeRow)>) -> Result<()> {
+    // In one order, so that two transactions never wait for each other.
+    lives.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (cohort, life) in &lives {
+        life_put(tx, cohort, life).await?;
+    }
+    let devices: BTreeSet<&str> = lives.iter().map(|(_, life)| life.device_id.as_str()).collect();
+    for device_id in devices {
+        lives_of_device_prune(tx, device_id, most(LIVES_IN_COHORT), most(LIVES_OF_DEVICE)).await?;
+    }
+    Ok(())
+}
+
+fn most(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What lives teach about a limit, where enough devices had them; no device more than a tenth of it. The newest of each
+/// device come first.
 fn fit(rows: &[LifeRow], limit: f64) -> Option<Approaches> {
-    let read = rows.iter().filter_map(|row| Some((row.device_id.as_str(), read(row, limit)?)));
-    let (devices, lives): (BTreeSet<&str>, Vec<Life>) = read.unzip();
-    (devices.len() >= LEAST_DEVICES).then(|| Approaches::learn(&lives)).flatten()
+    let read: Vec<(&str, Life)> =
+        rows.iter().filter_map(|row| Some((row.device_id.as_str(), read(row, limit)?))).collect();
+    let mut of_devices: BTreeMap<&str, usize> = BTreeMap::new();
+    // Which of its device's lives each is.
+    let places: Vec<usize> = read
+        .iter()
+        .map(|(device, _)| {
+            let count = of_devices.entry(device).or_default();
+            *count += 1;
+            *count
+        })
+        .collect();
+    let each = lives_each(&of_devices.into_values().collect::<Vec<_>>())?;
+    let lives: Vec<Life> =
+        read.into_iter().zip(places).filter(|(_, place)| *place <= each).map(|((_, life), _)| life).collect();
+    Approaches::learn(&lives)
 }
 
 fn read(row: &LifeRow, limit: f64) -> Option<Life> {

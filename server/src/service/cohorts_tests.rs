@@ -98,7 +98,7 @@ async fn one_more(ctx: &TestContext, id: &str, life: u32, day: u32) -> (Pump, Ti
 async fn lives(ctx: &Context) -> Vec<(String, i64)> {
     let mut tx = ctx.db.read().await.unwrap();
     let Some(row) = cohorts_all(&mut tx).await.unwrap().pop() else { return Vec::new() };
-    let lives = lives_of_cohort(&mut tx, &row.cohort, 1_000).await.unwrap();
+    let lives = lives_of_cohort(&mut tx, &row.cohort, 1_000, 1_000).await.unwrap();
     lives.into_iter().map(|life| (life.device_id, (life.ended_at - life.began_at) / DAY_MS)).collect()
 }
 
@@ -221,7 +221,7 @@ async fn a_life_that_came_meanwhile_is_learned_from_next() {
     let mut tx = ctx.db.write().await.unwrap();
     let row = cohorts_all(&mut tx).await.unwrap().remove(0);
     assert_eq!((row.changed, row.learned), (10, 0));
-    let life = lives_of_cohort(&mut tx, &row.cohort, 1).await.unwrap().remove(0);
+    let life = lives_of_cohort(&mut tx, &row.cohort, 1, 1).await.unwrap().remove(0);
     life_put(&mut tx, &row.cohort, &life).await.unwrap();
     assert_eq!(cohorts_all(&mut tx).await.unwrap()[0], row, "a life is a life once");
     let another = LifeRow { device_id: "pump-z".to_owned(), ..life };
@@ -229,6 +229,58 @@ async fn a_life_that_came_meanwhile_is_learned_from_next() {
     assert!(!cohort_learned(&mut tx, &row.cohort, row.changed, b"fit").await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!((fits(&ctx).await, learn(&ctx).await.unwrap(), fits(&ctx).await), (0, 1, 1));
+}
+
+/// Lives that a device makes up of parts that it does not have: near the limit within a day, and there after `days`.
+async fn make_up(ctx: &TestContext, id: &str, parts: i64, days: i64, ended: Timestamp) {
+    let mut tx = ctx.db.write().await.unwrap();
+    let cohort = cohorts_all(&mut tx).await.unwrap().remove(0).cohort;
+    let lives = (0..parts).map(|part| {
+        let ended_at = ended.millis() - part * 1_000;
+        let mut track = Track::begin(ended_at - days * DAY_MS, 100.0, true);
+        for hour in 1..days * 24 {
+            let way = 0.7 * (hour as f64 / 24.0).min(1.0);
+            track.step(track.began_ms() + hour * DAY_MS / 24, 100.0 + 150.0 * way);
+        }
+        let mut bytes = Vec::new();
+        track.encode(&mut bytes);
+        let component = format!("part-{part}");
+        let (device_id, began_at) = (id.to_owned(), track.began_ms());
+        (cohort.clone(), LifeRow { device_id, component, began_at, ended_at, track: bytes })
+    });
+    put(&mut tx, lives.collect()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_makes_lives_up_teaches_as_much_as_any_other() {
+    let ctx = Context::for_test().await;
+    fleet(&ctx, 12).await;
+    make_up(&ctx, "liar", 192, 60, ctx.clock.now()).await;
+    make_up(&ctx, "other", 256, 1, ctx.clock.now()).await;
+    assert_eq!(learn(&ctx).await.unwrap(), 1);
+    let known = lives(&ctx).await;
+    for (device, count) in [("liar", 8), ("other", 8), ("pump-0", 1), ("pump-11", 1)] {
+        assert_eq!(known.iter().filter(|(id, _)| id == device).count(), count, "{device}");
+    }
+    let (_, new) = one_more(&ctx, "pump-x", 60, 42).await;
+    let truth = new.after(DAY * 60).millis();
+    let told = alert_of(&ctx, "pump-x").await.and_then(|alert| alert.forecast).expect("a forecast");
+    // What two of fourteen say moves it, and does not make it.
+    assert_eq!(told.comparable, 14);
+    assert!((told.p50_ms - truth).abs() < 7 * DAY_MS, "{} days", (told.p50_ms - truth) / DAY_MS);
+}
+
+#[tokio::test]
+async fn a_cohort_of_one_device_is_forgotten_after_a_year() {
+    let ctx = Context::for_test().await;
+    fleet(&ctx, 1).await;
+    learn(&ctx).await.unwrap();
+    assert_eq!(lives(&ctx).await.len(), 1);
+    ctx.clock.advance(DAY * 400);
+    learn(&ctx).await.unwrap();
+    assert_eq!(lives(&ctx).await, []);
+    assert_eq!(cohorts_all(&mut ctx.db.read().await.unwrap()).await.unwrap(), []);
 }
 
 #[tokio::test]

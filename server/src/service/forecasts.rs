@@ -15,7 +15,7 @@ use std::{
 use super::{
     Context, Error, Result,
     alert_book::{AlertBook, circumstances},
-    cohorts::FitsCache,
+    cohorts::{self, FitsCache},
     device_cache::DeviceEntry,
     ingest,
     wear::WearCache,
@@ -33,7 +33,6 @@ use crate::{
         StoreError, Tx,
         alert_events::alert_event_append,
         alerts::alerts_of_devices,
-        cohorts::life_put,
         devices::devices_generations,
         inbox::{InboxRow, inbox_try_lock},
         inbox_chunk::{Chunk, inbox_chunk, inbox_consumed},
@@ -213,11 +212,7 @@ async fn step(ctx: &Context, tx: &mut Tx, rows: &[InboxRow]) -> Result<Option<(C
     series_save(tx, &pages).await?;
     tracks_save(tx, &tracks).await?;
     wear_parts_save(tx, &parts).await?;
-    // In one order, so that two transactions never wait for each other.
-    lives.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (cohort, life) in &lives {
-        life_put(tx, cohort, life).await?;
-    }
+    cohorts::put(tx, lives).await?;
     consumed.changes = changes.len();
     Ok(Some((consumed, changes)))
 }

@@ -1,16 +1,26 @@
 //! The lives of parts that reached a limit, and what those of a cohort taught.
 
+use std::collections::BTreeSet;
+
 use super::{
     StoreError, Tx,
     changes::{Kind, changes_bump},
     on,
 };
-use crate::model::cohort::Cohort;
+use crate::model::{cohort::Cohort, time::Timestamp};
 
 /// What names a cohort, in this order.
 const KEY: &str = "limit_id, aim, unit, product, hardware";
 /// A row of the cohort that is bound first.
 const OF_COHORT: &str = "limit_id = $1 AND aim = $2 AND unit = $3 AND product = $4 AND hardware = $5";
+
+/// Which life of its device one is in its cohort: 1 for the newest.
+const PLACE: &str =
+    "ROW_NUMBER() OVER (PARTITION BY device_id ORDER BY ended_at DESC, component, began_at) AS place";
+/// The newest of each device, then the one before it.
+const IN_TURN: &str = "place, ended_at DESC, device_id, component, began_at";
+/// More than there are: both databases want a number before an offset.
+const ALL: i64 = 1_000_000_000;
 
 /// A part that reached its limit.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -57,6 +67,13 @@ impl Row {
     }
 }
 
+/// What names a cohort, in the order of [`KEY`].
+type Key = (String, String, String, String, String);
+
+fn cohort_of((limit_id, aim, unit, product, hardware): Key) -> Cohort {
+    Cohort { limit_id, aim, unit, product, hardware }
+}
+
 /// Puts down the life of a part, once; again it changes nothing.
 pub async fn life_put(tx: &mut Tx, cohort: &Cohort, life: &LifeRow) -> Result<(), StoreError> {
     let sql = format!(
@@ -82,27 +99,68 @@ pub async fn life_put(tx: &mut Tx, cohort: &Cohort, life: &LifeRow) -> Result<()
     Ok(())
 }
 
-/// Lives of a cohort, the newest first, at most `limit`.
-pub async fn lives_of_cohort(tx: &mut Tx, cohort: &Cohort, limit: i64) -> Result<Vec<LifeRow>, StoreError> {
+/// Lives of a cohort, at most `of_device` of each device and `limit` of all: the newest of each device, newest first,
+/// then the one before it of each, and so on. Whatever a device says of its own lives, it takes the place of no other.
+pub async fn lives_of_cohort(
+    tx: &mut Tx,
+    cohort: &Cohort,
+    of_device: i64,
+    limit: i64,
+) -> Result<Vec<LifeRow>, StoreError> {
     let sql = format!(
-        "SELECT device_id, component, began_at, ended_at, track FROM lives WHERE {OF_COHORT} \
-         ORDER BY ended_at DESC, device_id, component, began_at LIMIT $6"
+        "SELECT device_id, component, began_at, ended_at, track FROM \
+         (SELECT device_id, component, began_at, ended_at, track, {PLACE} FROM lives WHERE {OF_COHORT}) AS placed \
+         WHERE place <= $6 ORDER BY {IN_TURN} LIMIT $7"
     );
     let Cohort { limit_id, aim, unit, product, hardware } = cohort;
     let rows = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(limit_id).bind(aim).bind(unit).bind(product).bind(hardware).bind(limit)
+        .bind(limit_id).bind(aim).bind(unit).bind(product).bind(hardware).bind(of_device).bind(limit)
         .fetch_all(conn).await)?;
     Ok(rows)
 }
 
-/// Forgets lives of a cohort that ended before `ended_at`; returns how many.
-pub async fn lives_prune(tx: &mut Tx, cohort: &Cohort, ended_at: i64) -> Result<u64, StoreError> {
-    let sql = format!("DELETE FROM lives WHERE {OF_COHORT} AND ended_at < $6");
+/// Forgets the lives of a cohort beyond `most`, in the order of [`lives_of_cohort`]; returns how many.
+pub async fn lives_prune(tx: &mut Tx, cohort: &Cohort, most: i64) -> Result<u64, StoreError> {
+    let sql = format!(
+        "DELETE FROM lives WHERE {OF_COHORT} AND (device_id, component, began_at) IN \
+         (SELECT device_id, component, began_at FROM \
+         (SELECT device_id, component, began_at, ended_at, {PLACE} FROM lives WHERE {OF_COHORT}) AS placed \
+         ORDER BY {IN_TURN} LIMIT {ALL} OFFSET $6)"
+    );
     let Cohort { limit_id, aim, unit, product, hardware } = cohort;
     let pruned = on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(limit_id).bind(aim).bind(unit).bind(product).bind(hardware).bind(ended_at)
+        .bind(limit_id).bind(aim).bind(unit).bind(product).bind(hardware).bind(most)
         .execute(conn).await.map(|done| done.rows_affected()))?;
     Ok(pruned)
+}
+
+/// Forgets the oldest lives of a device's parts: those beyond `in_cohort` of each cohort, and beyond `in_all` of all. The
+/// cohorts they were of are to learn without them.
+pub async fn lives_of_device_prune(
+    tx: &mut Tx,
+    device_id: &str,
+    in_cohort: i64,
+    in_all: i64,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "DELETE FROM lives WHERE device_id = $1 AND ({KEY}, component, began_at) NOT IN \
+         (SELECT {KEY}, component, began_at FROM (SELECT {KEY}, component, began_at, ended_at, \
+         ROW_NUMBER() OVER (PARTITION BY {KEY} ORDER BY ended_at DESC, component, began_at) AS place \
+         FROM lives WHERE device_id = $1) AS placed WHERE place <= $2 \
+         ORDER BY ended_at DESC, {KEY}, component, began_at LIMIT $3) RETURNING {KEY}"
+    );
+    let pruned: Vec<Key> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(device_id).bind(in_cohort).bind(in_all).fetch_all(conn).await)?;
+    let sql = format!("UPDATE cohorts SET changed = changed + 1 WHERE {OF_COHORT}");
+    // In one order, so that two transactions never wait for each other.
+    for Cohort { limit_id, aim, unit, product, hardware } in
+        pruned.into_iter().map(cohort_of).collect::<BTreeSet<_>>()
+    {
+        on!(tx, conn => sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+            .bind(limit_id).bind(aim).bind(unit).bind(product).bind(hardware)
+            .execute(conn).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// Forgets the lives of a device's parts; the cohorts they were of are to learn without them.
@@ -161,6 +219,17 @@ pub async fn cohorts_fits(tx: &mut Tx) -> Result<Vec<(Cohort, Vec<u8>)>, StoreEr
         format!("SELECT {KEY}, changed, learned, fit FROM cohorts WHERE LENGTH(fit) > 0 ORDER BY {KEY}");
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(conn).await)?;
     Ok(rows.into_iter().map(Row::split).map(|(row, fit)| (row.cohort, fit)).collect())
+}
+
+/// Cohorts that learned nothing and have lives of fewer than `devices` devices, all of which ended before `before`.
+pub async fn cohorts_lonely(tx: &mut Tx, devices: i64, before: Timestamp) -> Result<Vec<Cohort>, StoreError> {
+    let sql = format!(
+        "SELECT {KEY} FROM lives WHERE ({KEY}) IN (SELECT {KEY} FROM cohorts WHERE LENGTH(fit) = 0) \
+         GROUP BY {KEY} HAVING COUNT(DISTINCT device_id) < $1 AND MAX(ended_at) < $2 ORDER BY {KEY}"
+    );
+    let lonely: Vec<Key> = on!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(devices).bind(before.millis()).fetch_all(conn).await)?;
+    Ok(lonely.into_iter().map(cohort_of).collect())
 }
 
 /// Keeps what a cohort learned when its lives were those of `changed`; nothing when it learned nothing. False when
