@@ -34,7 +34,7 @@ fn add(groups: &mut Groups<Measure, Compared>, metric: &str, new: u32, now: f64,
 }
 
 fn found(new: u32, now: f64, before: f64, living: &[Alert], bad: Option<Side>) -> Vec<FleetFinding> {
-    let mut groups = Groups::new(100, 100_000);
+    let mut groups = Groups::new(100, 100_000, LEAST_DEVICES);
     add(&mut groups, METRIC, new, now, before);
     shifts(&groups, living, |_| bad, NOW)
 }
@@ -74,7 +74,7 @@ fn few_devices_small_differences_and_those_of_old_say_nothing() {
 #[test]
 fn many_metrics_ask_for_more() {
     // Ten devices are just enough for one metric, and too few among thousands.
-    let mut groups = Groups::new(10_000, 1_000_000);
+    let mut groups = Groups::new(10_000, 1_000_000, LEAST_DEVICES);
     add(&mut groups, METRIC, 10, 0.030, 0.010);
     assert_eq!(shifts(&groups, &[], |_| None, NOW).len(), 1);
     for n in 0..9_000 {

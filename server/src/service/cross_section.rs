@@ -3,9 +3,16 @@
 //! One walk over what is kept of the series of chosen devices serves both. It reads outside of the transaction that
 //! writes, some devices at a time, and what it keeps of them meanwhile is bounded.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use slipway_insight::{Side, State, fence::Level};
+use slipway_insight::{
+    Side, State,
+    fence::{self, Level},
+};
 
 use super::{Context, Result, device_cache::DeviceEntry, fleet_findings, forecasts::append};
 use crate::{
@@ -15,7 +22,7 @@ use crate::{
         device::DeviceState,
         fleet::FleetFinding,
         fleet_shift::{self, Compared, LEAST_DEVICES, Measure},
-        learned::Model,
+        learned::{MAX_BOUNDS, Model},
         limit::{Limit, MAX_LIMITS},
         time::{DAY, Timestamp},
     },
@@ -35,7 +42,7 @@ const COMPARED_WITHIN: Duration = DAY.saturating_mul(2);
 const TOGETHER: usize = 64;
 /// Limits whose bounds are learned in one look; the others wait for the next.
 const LIMITS: usize = 20;
-/// Models and components that one limit is learned for at a time; of them those with most devices are kept.
+/// Models and components that one limit is learned for at a time; of more those with fewest devices give way.
 const MODELS: usize = 2_000;
 /// Devices of all of them: 5 MB.
 const LEVELS: usize = 100_000;
@@ -189,18 +196,21 @@ async fn walk(
     now: Timestamp,
 ) -> Result<Seen> {
     let mut seen = Seen {
-        levels: due.iter().map(|_| Groups::new(MODELS, LEVELS)).collect(),
-        compared: Groups::new(MEASURES, VALUES),
+        levels: due.iter().map(|_| Groups::new(MODELS, LEVELS, fence::LEAST_DEVICES)).collect(),
+        compared: Groups::new(MEASURES, VALUES, LEAST_DEVICES),
     };
     let ids: Vec<&str> = asked.keys().map(String::as_str).collect();
     for together in ids.chunks(TOGETHER) {
         let mut tx = ctx.db.read().await?;
         let read = series_of_sample(&mut tx, together).await?;
         drop(tx);
-        for (id, series) in read {
+        for (id, mut series) in read {
             let Some(asked) = asked.get(&id) else { continue };
+            // They come in no order, and what gives way depends on it.
+            series.sort_by(|a, b| (&a.component, &a.metric).cmp(&(&b.component, &b.metric)));
+            let learned = learned_from(due, asked, &series, now);
             for row in &series {
-                seen.take(due, asked, row, now);
+                seen.take(&learned, asked, row, now);
             }
         }
         tokio::task::yield_now().await;
@@ -212,17 +222,51 @@ async fn walk(
     Ok(seen)
 }
 
+/// Limits that are learned from a device, by their places, and from which of its components.
+struct LearnedFrom<'a> {
+    place: usize,
+    limit: &'a Limit,
+    components: BTreeSet<&'a str>,
+}
+
+impl LearnedFrom<'_> {
+    fn takes(&self, row: &SeriesRow) -> bool {
+        is_about(self.limit, row) && self.components.contains(row.component.as_str())
+    }
+}
+
+fn is_about(limit: &Limit, row: &SeriesRow) -> bool {
+    limit.is_about(&row.component, &row.metric) && limit.takes_unit(&row.unit)
+}
+
+/// Of a device with more components than a limit has bounds some are chosen, by their names: the same on each device.
+fn learned_from<'a>(
+    due: &[&'a Limit],
+    asked: &Asked,
+    series: &'a [SeriesRow],
+    now: Timestamp,
+) -> Vec<LearnedFrom<'a>> {
+    let is_heard = |row: &&SeriesRow| now.since(Timestamp::from_millis(row.last_at)) <= LEARNED_WITHIN;
+    let of_limit = |place: &usize| {
+        let (place, limit) = (*place, *due.get(*place)?);
+        let about = series.iter().filter(|row| is_about(limit, row)).filter(is_heard);
+        let components = sample(about.map(|row| row.component.as_str()), MAX_BOUNDS);
+        (!components.is_empty()).then(|| LearnedFrom {
+            place,
+            limit,
+            components: components.into_iter().collect(),
+        })
+    };
+    asked.limits.iter().filter_map(of_limit).collect()
+}
+
 impl Seen {
-    fn take(&mut self, due: &[&Limit], asked: &Asked, row: &SeriesRow, now: Timestamp) {
+    fn take(&mut self, learned: &[LearnedFrom<'_>], asked: &Asked, row: &SeriesRow, now: Timestamp) {
         let age = now.since(Timestamp::from_millis(row.last_at));
         let is_compared =
             asked.is_compared && age <= COMPARED_WITHIN && fleet_shift::is_comparable(&row.metric);
-        let is_about = |place: &&usize| {
-            due.get(**place).is_some_and(|limit| {
-                limit.is_about(&row.component, &row.metric) && limit.takes_unit(&row.unit)
-            })
-        };
-        let about: Vec<usize> = asked.limits.iter().filter(is_about).copied().collect();
+        let about: Vec<usize> =
+            learned.iter().filter(|learned| learned.takes(row)).map(|learned| learned.place).collect();
         let is_learned = !about.is_empty() && age <= LEARNED_WITHIN;
         if !is_compared && !is_learned {
             return;

@@ -163,6 +163,36 @@ async fn devices_that_lie_move_nothing() {
 }
 
 #[tokio::test]
+async fn devices_with_parts_without_end_stop_no_limit_from_being_learned() {
+    let ctx = Context::for_test().await;
+    let limit = learned_limit(&ctx).await;
+    limits::create(&ctx, "tests", Limit { component: String::new(), ..limit }, false).await.unwrap();
+    for n in 0..24 {
+        device(&ctx, &format!("pump-{n}"), "2.0.0", 100.0, 100.0).await;
+    }
+    for n in 0..4 {
+        // Before the others by name, and two by two with the same parts.
+        let id = format!("aa-{n}");
+        device(&ctx, &id, "2.0.0", 100.0, 100.0).await;
+        let mut tx = ctx.db.write().await.unwrap();
+        let known = series_of_sample(&mut tx, &[&id]).await.unwrap().remove(&id).unwrap().remove(0);
+        let part = |part| SeriesRow { component: format!("part-{}-{part}", n % 2), ..known.clone() };
+        let parts: Vec<SeriesRow> = (0..1_000).map(part).collect();
+        let pages = (0..).zip(parts.chunks(32));
+        let pages: Vec<SeriesPage> = pages
+            .map(|(page, series)| SeriesPage { device_id: id.clone(), page, series: series.to_vec() })
+            .collect();
+        series_save(&mut tx, &pages).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(look(&ctx).await.unwrap().unwrap().limits, 1);
+    let bounds = stored(&ctx).await.bounds;
+    let of_filter = bounds.iter().find(|bound| bound.model.component == "filter").unwrap();
+    assert_eq!(of_filter.fence.unwrap().devices, 24);
+    assert!(bounds.iter().all(|bound| bound.fence.is_some() == (bound.model.component == "filter")));
+}
+
+#[tokio::test]
 async fn a_changed_limit_forgets_what_it_learned() {
     let ctx = Context::for_test().await;
     let limit = learned_limit(&ctx).await;
