@@ -209,7 +209,7 @@ async fn no_device_takes_the_place_of_the_lives_of_others(backend: Backend) {
     let expected = [newest(1).next().unwrap(), life("pump-2", 30), life("pump-1", 10)];
     assert_eq!(of(1, 100).await, expected);
     assert_eq!(of(50, 3).await, expected);
-    assert_eq!(of(2, 100).await[3..], [newest(2).last().unwrap(), another("pump-2", 1, 20)]);
+    assert_eq!(of(2, 100).await[3..], [newest(2).next_back().unwrap(), another("pump-2", 1, 20)]);
 
     prune_device(&backend.db, "liar", 8, 100).await;
     assert_eq!(of(100, 100).await.len(), 11);
@@ -253,6 +253,6 @@ async fn a_cohort_of_one_device_is_lonely(backend: Backend) {
     assert!(cohort_learned(&mut tx, &c, 1, b"fit").await.unwrap());
     let before = Timestamp::from_millis;
     assert_eq!(cohorts_lonely(&mut tx, 2, before(20)).await.unwrap(), []);
-    assert_eq!(cohorts_lonely(&mut tx, 2, before(21)).await.unwrap(), [a.clone()]);
+    assert_eq!(cohorts_lonely(&mut tx, 2, before(21)).await.unwrap(), std::slice::from_ref(&a));
     assert_eq!(cohorts_lonely(&mut tx, 3, before(21)).await.unwrap(), [a, b]);
 }
