@@ -24,6 +24,8 @@ const DEVICES: usize = 1_000;
 const SERIES: usize = 200;
 /// Readings of a series: the first makes the state, the others are measured.
 const MINUTES: usize = 6;
+/// Readings of half of the series before.
+const WARM: usize = 12;
 /// Seconds between two.
 const MINUTE: i64 = 60;
 /// Devices whose series all have a limit.
@@ -48,12 +50,21 @@ async fn measure(fleet: &Fleet) {
     let members = members(fleet, DEVICES).await;
     let db = Db::open_sqlite(&fleet.data().join("slipway.db")).await.expect("the server's database");
     let process = fleet.server.id();
-    // Connected: what a connection takes is not what a series does.
+    // Connected, and with as much on the way as later: what a connection takes is not what a series does.
     for some in members.chunks(AT_ONCE) {
-        join_all(some.iter().map(|member| send(member, 1, readings(member, 0, MINUTE, 1)))).await;
+        let batch = |member| send(member, 1, (0..SERIES).flat_map(|n| readings(member, n, 1, 1)).collect());
+        join_all(some.iter().map(batch)).await;
     }
     consumed(&db).await;
-    let idle = cpu::memory(process);
+    // Half of the devices for so long that the archive has worked and no buffer grows any more: what the others add then is
+    // what series take.
+    let (half, rest) = members.split_at(DEVICES / 2);
+    for minute in 1..=WARM {
+        everybody_sends(half, minute).await;
+    }
+    consumed(&db).await;
+    archived(fleet, half.len() * SERIES * WARM).await;
+    let of_half = cpu::peak_memory(process);
     let mut best = f64::INFINITY;
     let mut begun = Duration::ZERO;
     for minute in 0..MINUTES {
@@ -61,14 +72,7 @@ async fn measure(fleet: &Fleet) {
         if minute == 1 {
             begun = before;
         }
-        for some in members.chunks(AT_ONCE) {
-            join_all(
-                some.iter().map(|member| {
-                    send(member, minute as u64 + 2, readings(member, minute + 1, MINUTE, SERIES))
-                }),
-            )
-            .await;
-        }
+        everybody_sends(&members, WARM + 1 + minute).await;
         consumed(&db).await;
         let used = (cpu::used(process) - before).as_secs_f64();
         println!("  minute {minute}: {used:.2} s of CPU");
@@ -77,7 +81,7 @@ async fn measure(fleet: &Fleet) {
             best = best.min(used);
         }
     }
-    let archive = archived(fleet).await;
+    let archive = archived(fleet, DEVICES * SERIES * MINUTES + half.len() * SERIES * WARM).await;
     let with_archive = (cpu::used(process) - begun).as_secs_f64();
     let peak = cpu::peak_memory(process);
     let bulk = bulk::micros_a_reading(&readings(&members[0], 0, MINUTE, SERIES), DEVICES);
@@ -99,8 +103,8 @@ async fn measure(fleet: &Fleet) {
     line("archive, bytes a reading", format!("{archive:.1}"), "");
     line("peak memory MB", format!("{:.0}", peak as f64 / 1e6), "");
     line(
-        "  above the server with all connected, bytes a series",
-        format!("{:.0}", peak.saturating_sub(idle) as f64 / all),
+        "  that the second half of the series added, bytes each",
+        format!("{:.0}", peak.saturating_sub(of_half) as f64 / (rest.len() * SERIES) as f64),
         "at most 512",
     );
     let database = std::fs::metadata(fleet.data().join("slipway.db")).map_or(0, |file| file.len());
@@ -158,6 +162,15 @@ async fn members(fleet: &Fleet, count: usize) -> Vec<Member> {
     members
 }
 
+/// A reading of each series of these, the `number`-th.
+async fn everybody_sends(members: &[Member], number: usize) {
+    for some in members.chunks(AT_ONCE) {
+        // After the seconds of the first batch.
+        let batch = |member| send(member, number as u64 + 1, readings(member, number + 4, MINUTE, SERIES));
+        join_all(some.iter().map(batch)).await;
+    }
+}
+
 async fn send(member: &Member, sequence: u64, readings: Vec<Reading>) {
     let request = SendTelemetryRequest { sequence, readings, ..SendTelemetryRequest::default() };
     for _ in 0..100 {
@@ -209,8 +222,8 @@ async fn consumed(db: &Db) {
     .await;
 }
 
-/// Bytes of a reading in the archive, once it has more than half of them.
-async fn archived(fleet: &Fleet) -> f64 {
+/// Bytes of a reading in the archive, once it has more than half of so many.
+async fn archived(fleet: &Fleet, of: usize) -> f64 {
     let file = format!("sqlite:{}", fleet.data().join("slipway.db").display());
     clock::wait_for("the archive to take readings in", Duration::from_secs(120), || async {
         let mut db = SqliteConnection::connect(&file).await.expect("the server's database");
@@ -220,7 +233,7 @@ async fn archived(fleet: &Fleet) -> f64 {
         .fetch_one(&mut db)
         .await
         .expect("what the archive has");
-        let most = readings * 2 > (DEVICES * SERIES * MINUTES) as i64;
+        let most = readings * 2 > of as i64;
         most.then(|| bytes as f64 / readings as f64)
     })
     .await
