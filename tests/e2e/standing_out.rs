@@ -49,7 +49,7 @@ async fn a_bound_is_learned_from_the_others() {
         alerts.contains("pump-3").then_some(alerts)
     })
     .await;
-    assert!(alerts.contains("higher than of 11 of 12 devices"), "{alerts}");
+    assert!(alerts.contains("higher than of 12 of 12 devices"), "{alerts}");
     assert!(!alerts.contains("pump-4"), "{alerts}");
     world.stop().await;
 }
